@@ -1,0 +1,115 @@
+---
+-- PostgreSQL storage for `resty.session`, in place of lua-resty-session's own.
+--
+-- The work is done by the native module `resty_session_postgres`: a few connections, prepared
+-- statements, and batches of what waits at the same time. Calls yield to nginx's event loop where
+-- that is possible and block, within the configured timeouts, where it is not.
+--
+-- @module resty.session.postgres
+
+local native = require "resty_session_postgres"
+
+local VERSION = "0.1.0"
+
+if native._VERSION ~= VERSION then
+  error(
+    "resty.session.postgres "
+      .. VERSION
+      .. " found version "
+      .. tostring(native._VERSION)
+      .. " of its native module resty_session_postgres: install both from one package"
+  )
+end
+
+---
+-- Configuration; all keys are optional. The README's table gives each with its unit and default.
+--
+-- @field host Server name, address, or socket folder; several as an array (default `"127.0.0.1"`)
+-- @field port Server port; one, or one for each host (default `5432`)
+-- @field application `application_name` in `pg_stat_activity` (default `"pgmoon"`)
+-- @field username Database user (default `"postgres"`)
+-- @field password The user's password
+-- @field database Database (defaults to the username)
+-- @field table_name Sessions table, also `schema.table`; alias `table` (default `"sessions"`)
+-- @field table_name_meta Metadata table; alias `table_meta` (default `table_name .. "_meta"`)
+-- @field connect_timeout Milliseconds until a usable connection is held (default `5000`)
+-- @field send_timeout Milliseconds; with `read_timeout` the time for an answer (default `5000`)
+-- @field read_timeout Milliseconds; see `send_timeout` (default `5000`)
+-- @field keepalive_timeout Milliseconds a connection may idle; 0 is for ever (default `60000`)
+-- @field pool Name by which different configurations share a pool
+-- @field pool_size Connections of a worker at most (default `4`)
+-- @field backlog Operations that may wait; one more fails at once (default `1024`)
+-- @field ssl Use TLS where the server offers it (default `false`)
+-- @field ssl_required With `ssl`: refuse a server without TLS (default `false`)
+-- @field ssl_verify With `ssl`: verify certificate and host name (default `false`)
+-- @table configuration
+
+---
+-- Create a storage instance. Opens no connection and may be called in any phase, also once for
+-- each request: equal configurations share one pool in each worker.
+--
+-- Raises an error that names the key for a configuration that cannot be used.
+--
+-- @function module.new
+-- @tparam[opt] table configuration see @{configuration}
+-- @treturn table storage instance
+
+---
+-- Store session data, all of it or nothing.
+--
+-- @function instance:set
+-- @tparam string name cookie name
+-- @tparam string key session key
+-- @tparam string value session value
+-- @tparam number ttl session ttl, in seconds
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @tparam[opt] string old_key key of the session that this one replaces
+-- @tparam[opt] number stale_ttl seconds that the replaced session lives on at most
+-- @tparam[opt] table metadata `{ audiences = { … }, subjects = { … } }`, of equal length
+-- @tparam[opt] boolean remember `true` deletes the replaced session at once
+-- @treturn true|nil ok
+-- @treturn string error message
+
+---
+-- Retrieve session data.
+--
+-- @function instance:get
+-- @tparam string name cookie name
+-- @tparam string key session key
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @treturn string|nil session data; a bare `nil` where there is no live session
+-- @treturn string error message
+
+---
+-- Delete a session and its metadata. That there is none is no error.
+--
+-- @function instance:delete
+-- @tparam string name cookie name
+-- @tparam string key session key
+-- @tparam[opt] number current_time seconds since 1970; may be left out
+-- @tparam[opt] table metadata not needed: all metadata of a session goes with it
+-- @treturn true|nil ok
+-- @treturn string error message
+
+---
+-- Read the live sessions of a subject.
+--
+-- @function instance:read_metadata
+-- @tparam string name cookie name
+-- @tparam string audience session audience
+-- @tparam string subject session subject
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @treturn table|nil `{ [key] = end of the session in seconds since 1970 }`
+-- @treturn string error message
+
+-- Outside of nginx, and in the threads of ngx.run_worker_thread, there is no event loop to yield to.
+local ngx = ngx -- luacheck: globals ngx
+if not (ngx and ngx.get_phase and ngx.timer) then
+  return native
+end
+
+local storage = native.bind(require "resty.session.postgres.pump")
+
+storage._VERSION = VERSION
+
+return storage

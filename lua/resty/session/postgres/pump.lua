@@ -1,0 +1,224 @@
+-- The pump: brings outcomes from the native module's threads to the coroutines that wait for them.
+--
+-- Each waiting coroutine sleeps on a semaphore of its own. One zero-delay timer for each Lua VM
+-- reads a socket on which the library writes a byte when outcomes are ready, drains them, and posts
+-- the semaphores. Only this worker's own thread touches them.
+
+local native = require("resty_session_postgres").native
+local semaphore = require "ngx.semaphore"
+
+local ngx = ngx
+local get_phase = ngx.get_phase
+local log = ngx.log
+local sleep = ngx.sleep
+local tcp = ngx.socket.tcp
+local timer_at = ngx.timer.at
+local exiting = ngx.worker.exiting
+local pairs = pairs
+local pcall = pcall
+local tostring = tostring
+
+local ERR = ngx.ERR
+
+-- Where a coroutine may yield.
+local YIELDS = {
+  server_rewrite = true,
+  rewrite = true,
+  access = true,
+  content = true,
+  timer = true,
+  preread = true,
+  ssl_cert = true,
+  ssl_client_hello = true,
+  ssl_session_fetch = true,
+}
+
+-- Seconds between two heartbeats, and milliseconds without any byte after which a read ends. The
+-- former is the shorter by far, so that no read ever times out: nginx would log that as an error.
+local HEARTBEAT = 3600
+local READ_TIMEOUT = 24 * 3600 * 1000
+
+-- A waiting coroutine's own limit comes this many seconds after the engine's: the engine's answer
+-- says what happened, this one only that nothing did.
+local GRACE = 0.2
+
+local queue = native.queue()
+
+-- Waiting coroutines by their ticket. One that was killed while it waited stays until its outcome
+-- comes, which the engine's deadline bounds.
+local waiting = {}
+local waiting_count = 0
+
+-- Waiters for reuse.
+local spare = {}
+local spare_count = 0
+
+local running = false
+local stopping = false
+local watched = false
+
+-- With lua_code_cache off each request has a VM of its own, which lives as long as a timer of it:
+-- the pump of such a VM, any but the worker's first, ends as soon as nobody waits.
+local transient
+
+local function print_log()
+  local lines = native.take_log()
+  if lines then
+    for i = 1, #lines, 2 do
+      log(ngx[lines[i]], "resty.session.postgres: ", lines[i + 1])
+    end
+  end
+end
+
+local drained = {}
+
+local function drain()
+  for i = 1, 3 * queue:drain(drained), 3 do
+    local ticket = drained[i]
+    local waiter = waiting[ticket]
+    if waiter then
+      waiting[ticket] = nil
+      waiting_count = waiting_count - 1
+      waiter.first = drained[i + 1]
+      waiter.second = drained[i + 2]
+      waiter.semaphore:post(1)
+    end
+    drained[i + 1] = nil
+    drained[i + 2] = nil
+  end
+  print_log()
+end
+
+local function may_end()
+  return waiting_count == 0 and (stopping or transient)
+end
+
+local function connect()
+  local path, err = queue:listen()
+  if not path then
+    return nil, err
+  end
+  local sock = tcp()
+  sock:settimeouts(1000, 1000, READ_TIMEOUT)
+  local ok
+  ok, err = sock:connect("unix:" .. path)
+  if not ok then
+    return nil, err
+  end
+  ok, err = queue:accept()
+  if not ok then
+    sock:close()
+    return nil, err
+  end
+  return sock
+end
+
+-- Returns when there is nothing left to do; raises what goes wrong.
+local function pump_until_done()
+  local sock = assert(connect())
+  while true do
+    drain()
+    if may_end() then
+      break
+    end
+    local data, err = sock:receiveany(4096)
+    if not data and err ~= "timeout" then
+      error(err)
+    end
+  end
+  sock:close()
+end
+
+-- Without the socket, outcomes are looked for instead of announced.
+local function poll_a_while()
+  for _ = 1, 200 do
+    sleep(0.005)
+    drain()
+    if waiting_count == 0 then
+      return
+    end
+  end
+end
+
+local function pump()
+  repeat
+    local ok, err = pcall(pump_until_done)
+    if not ok then
+      log(ERR, "resty.session.postgres: pump: ", tostring(err))
+      poll_a_while()
+    end
+  until ok or may_end()
+  queue:close()
+  running = false
+end
+
+-- A running timer is not told that its worker exits; one that is pending is run at once then.
+local function watch(premature)
+  if premature then
+    stopping = true
+    queue:wake()
+    return
+  end
+  queue:wake()
+  watched = timer_at(HEARTBEAT, watch)
+end
+
+local function start()
+  if transient == nil then
+    transient = not native.is_first_event_loop()
+  end
+  if not watched and not transient then
+    watched = timer_at(HEARTBEAT, watch)
+    if not watched then
+      return false
+    end
+  end
+  running = timer_at(0, pump)
+  return running
+end
+
+local completions = {}
+
+-- The queue to submit to, where the caller may yield and the pump runs; nil otherwise.
+function completions.queue()
+  if not YIELDS[get_phase()] or stopping or exiting() and not running then
+    return nil
+  end
+  if not running and not start() then
+    return nil
+  end
+  return queue
+end
+
+-- Waits for the outcome of a ticket.
+function completions.wait(ticket, seconds)
+  local waiter
+  if spare_count > 0 then
+    waiter = spare[spare_count]
+    spare[spare_count] = nil
+    spare_count = spare_count - 1
+  else
+    local created, err = semaphore.new(0)
+    if not created then
+      return nil, err
+    end
+    waiter = { semaphore = created }
+  end
+  waiting[ticket] = waiter
+  waiting_count = waiting_count + 1
+  local ok, err = waiter.semaphore:wait(seconds + GRACE)
+  if not ok and waiting[ticket] then
+    waiting[ticket] = nil
+    waiting_count = waiting_count - 1
+    return nil, "no outcome after " .. seconds .. " s: " .. err
+  end
+  local first, second = waiter.first, waiter.second
+  waiter.first, waiter.second = nil, nil
+  spare_count = spare_count + 1
+  spare[spare_count] = waiter
+  return first, second
+end
+
+completions.log = print_log
+
+return completions

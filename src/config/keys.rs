@@ -1,0 +1,206 @@
+//! The one table of configuration keys. The Lua module, the C interface and the README's table
+//! come from it or are tested against it.
+
+use super::value::{Rejected, Value};
+use super::{Draft, server, table_name::TableName};
+
+/// A configuration key.
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// A second accepted spelling.
+    pub alias: Option<&'static str>,
+    /// The default, as the documentation writes it.
+    pub default: &'static str,
+    /// What the key means, with units.
+    pub doc: &'static str,
+    pub(super) apply: fn(&mut Draft, &Value) -> Result<(), Rejected>,
+}
+
+/// Every key, in the order of the documentation.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "host",
+        alias: None,
+        default: "\"127.0.0.1\"",
+        doc: "Server name, address, or the folder of a Unix socket (`unix:/dir` or `/dir`). \
+              Several as an array or comma-separated, tried in turn.",
+        apply: |draft, value| {
+            draft.hosts = value
+                .items()
+                .iter()
+                .map(server::Host::parse)
+                .collect::<Result<_, _>>()?;
+            if draft.hosts.is_empty() {
+                return Err(value.reject("at least one host"));
+            }
+            Ok(())
+        },
+    },
+    Key {
+        name: "port",
+        alias: None,
+        default: "5432",
+        doc: "Server port. One for all hosts, or one a host, as an array or comma-separated.",
+        apply: |draft, value| {
+            draft.ports = value
+                .items()
+                .iter()
+                .map(|port| port.whole(1, 65_535).map(|port| port as u16))
+                .collect::<Result<_, _>>()?;
+            if draft.ports.is_empty() {
+                return Err(value.reject("at least one port"));
+            }
+            Ok(())
+        },
+    },
+    Key {
+        name: "application",
+        alias: None,
+        default: "\"pgmoon\"",
+        doc: "`application_name` of the connections in `pg_stat_activity`.",
+        apply: |draft, value| Ok(draft.application = value.text()?),
+    },
+    Key {
+        name: "username",
+        alias: None,
+        default: "\"postgres\"",
+        doc: "The database user.",
+        apply: |draft, value| Ok(draft.username = value.text()?),
+    },
+    Key {
+        name: "password",
+        alias: None,
+        default: "none",
+        doc: "The user's password. It appears in no error, log line or debug print.",
+        apply: |draft, value| Ok(draft.password = Some(value.secret()?)),
+    },
+    Key {
+        name: "database",
+        alias: None,
+        default: "the username",
+        doc: "The database.",
+        apply: |draft, value| Ok(draft.database = Some(value.text()?)),
+    },
+    Key {
+        name: "table_name",
+        alias: Some("table"),
+        default: "\"sessions\"",
+        doc: "Table of the sessions; may be `schema.table`.",
+        apply: |draft, value| Ok(draft.sessions = TableName::parse(&value.text()?)?),
+    },
+    Key {
+        name: "table_name_meta",
+        alias: Some("table_meta"),
+        default: "table_name .. \"_meta\"",
+        doc: "Table of the sessions' metadata; may be `schema.table`.",
+        apply: |draft, value| Ok(draft.metadata = Some(TableName::parse(&value.text()?)?)),
+    },
+    Key {
+        name: "connect_timeout",
+        alias: None,
+        default: "5000",
+        doc: "Milliseconds that an operation may wait for a usable connection: name look-up, TLS \
+              and authentication included.",
+        apply: |draft, value| Ok(draft.connect_timeout = value.millis(1)?),
+    },
+    Key {
+        name: "send_timeout",
+        alias: None,
+        default: "5000",
+        doc: "Milliseconds; with `read_timeout` the time an operation may take once a connection \
+              is held.",
+        apply: |draft, value| Ok(draft.send_timeout = value.millis(1)?),
+    },
+    Key {
+        name: "read_timeout",
+        alias: None,
+        default: "5000",
+        doc: "Milliseconds; see `send_timeout`.",
+        apply: |draft, value| Ok(draft.read_timeout = value.millis(1)?),
+    },
+    Key {
+        name: "keepalive_timeout",
+        alias: None,
+        default: "60000",
+        doc: "Milliseconds that a connection may idle before it is closed; 0 keeps it for ever.",
+        apply: |draft, value| {
+            let timeout = value.millis(0)?;
+            draft.keepalive_timeout = (!timeout.is_zero()).then_some(timeout);
+            Ok(())
+        },
+    },
+    Key {
+        name: "pool",
+        alias: None,
+        default: "none",
+        doc: "A name. Configurations that share it, and their server and credentials, share one \
+              pool; the first one used sets its size.",
+        apply: |draft, value| Ok(draft.pool = Some(value.text()?)),
+    },
+    Key {
+        name: "pool_size",
+        alias: None,
+        default: "4",
+        doc: "Connections of a process (an nginx worker) at most.",
+        apply: |draft, value| Ok(draft.pool_size = value.whole(1, 1_000)? as usize),
+    },
+    Key {
+        name: "backlog",
+        alias: None,
+        default: "1024",
+        doc: "Operations that may wait for a connection; one more fails at once.",
+        apply: |draft, value| Ok(draft.backlog = value.whole(0, 1_000_000)? as usize),
+    },
+    Key {
+        name: "ssl",
+        alias: None,
+        default: "false",
+        doc: "Whether to use TLS where the server offers it.",
+        apply: |draft, value| Ok(draft.ssl = value.flag()?),
+    },
+    Key {
+        name: "ssl_required",
+        alias: None,
+        default: "false",
+        doc: "With `ssl`: refuse a server that offers no TLS instead of going on in plain text.",
+        apply: |draft, value| Ok(draft.ssl_required = value.flag()?),
+    },
+    Key {
+        name: "ssl_verify",
+        alias: None,
+        default: "false",
+        doc: "With `ssl`: verify the server's certificate chain and its host name.",
+        apply: |draft, value| Ok(draft.ssl_verify = value.flag()?),
+    },
+];
+
+/// The key of that name or alias.
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter()
+        .find(|key| key.name == name || key.alias == Some(name))
+}
+
+/// The known spelling nearest to an unknown one.
+pub fn nearest(unknown: &str) -> &'static str {
+    KEYS.iter()
+        .flat_map(|key| [Some(key.name), key.alias])
+        .flatten()
+        .min_by_key(|known| distance(unknown, known))
+        .unwrap_or_default()
+}
+
+/// Levenshtein's distance in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

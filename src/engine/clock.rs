@@ -1,0 +1,67 @@
+//! The engine's clock: whatever the worker threads are stuck in, it answers those whose time is up,
+//! brings back what waited for a lock, and calls for help where the oldest waits too long.
+
+use super::{Job, Shared, answer};
+use crate::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often it looks. Deadlines are kept to about this.
+const TICK: Duration = Duration::from_millis(20);
+
+/// It goes on ticking for so long after the last operation: while there is traffic, nobody has to
+/// wake it.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Runs until the engine stops.
+pub(super) fn run(shared: &Arc<Shared>) {
+    while catch_unwind(AssertUnwindSafe(|| tick_until_stopped(shared))).is_err() {}
+}
+
+fn tick_until_stopped(shared: &Arc<Shared>) {
+    let mut queue = shared.lock();
+    while !queue.stopping {
+        let now = Instant::now();
+        let expired = queue.expired(now);
+        queue.resume(now);
+        let call = queue.call(now, shared.most_threads);
+        let recent = queue
+            .last_submit
+            .is_some_and(|last| now.saturating_duration_since(last) < LINGER);
+        let sleep = queue.is_quiet() && !recent;
+        drop(queue);
+        shared.call(call);
+        answer(expired.into_iter().map(|job| {
+            let error = why_expired(shared, &job);
+            (job, error)
+        }));
+        queue = shared.lock();
+        if sleep && queue.is_quiet() {
+            queue.clock_sleeps = true;
+            queue = shared
+                .tick
+                .wait_while(queue, |queue| queue.clock_sleeps && !queue.stopping)
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+        } else if !queue.stopping {
+            let waited = shared.tick.wait_timeout(queue, TICK);
+            queue = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+    }
+}
+
+/// The answer to an operation whose time is up.
+fn why_expired(shared: &Shared, job: &Job) -> Error {
+    if let Some(obstacle) = &job.obstacle {
+        return obstacle.clone();
+    }
+    let reason = match shared.pool.status().last_failure() {
+        Some(failure) => failure.reason,
+        None => format!("all {} connections are busy", shared.most_threads).into(),
+    };
+    Error::NoConnection {
+        server: Arc::clone(&shared.server),
+        timeout: job.target.timeouts.connect,
+        reason,
+    }
+}

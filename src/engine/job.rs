@@ -1,0 +1,111 @@
+//! An operation on its way: who asked, how long it may take, what has been tried.
+
+use crate::Error;
+use crate::batch::{Batchable, Footprint, Group, Kind};
+use crate::completion::Reply;
+use crate::config::Timeouts;
+use crate::op::{Operation, Set};
+use crate::sql::Tables;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+/// What operations go to: one for each storage, and so the identity by which they may share
+/// statements.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// An operation with all that the engine knows of it.
+pub(crate) struct Job {
+    pub(crate) operation: Operation,
+    pub(crate) target: Arc<Target>,
+    pub(crate) reply: Reply,
+    pub(crate) submitted: Instant,
+    /// Until when it may take; set when its first statement starts.
+    pub(crate) deadline: Option<Instant>,
+    /// It failed in company, or was interrupted: from now on it runs alone.
+    pub(crate) alone: bool,
+    /// How often it was interrupted by a lost connection.
+    pub(crate) losses: u32,
+    /// How long it waits before it tries a locked row again.
+    pub(crate) lock_pause: Duration,
+    /// What stood in its way last; the answer, should its time run out.
+    pub(crate) obstacle: Option<Error>,
+    footprint: Footprint,
+}
+
+impl Job {
+    pub(crate) fn new(operation: Operation, target: Arc<Target>, reply: Reply) -> Self {
+        let footprint = footprint(&operation);
+        Job {
+            operation,
+            target,
+            reply,
+            submitted: Instant::now(),
+            deadline: None,
+            alone: false,
+            losses: 0,
+            lock_pause: Duration::ZERO,
+            obstacle: None,
+            footprint,
+        }
+    }
+
+    /// Until when it may wait: for a connection first, then for its answer.
+    pub(crate) fn expires(&self) -> Instant {
+        self.deadline
+            .unwrap_or_else(|| self.submitted + self.target.timeouts.connect)
+    }
+}
+
+fn footprint(operation: &Operation) -> Footprint {
+    static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let hash = |key: &str| Some(HASHER.hash_one(key));
+    let (writes, sessions) = match operation {
+        Operation::Get(get) => (false, [hash(&get.key), None]),
+        Operation::Set(set) => {
+            let old = set.old.as_ref().and_then(|old| hash(old.key()));
+            (true, [hash(&set.key), old])
+        }
+        Operation::Delete { key } => (true, [hash(key), None]),
+        Operation::ReadMetadata(_) => (false, [None, None]),
+    };
+    Footprint { writes, sessions }
+}
+
+fn bytes_of(set: &Set) -> usize {
+    let metadata = set
+        .metadata
+        .iter()
+        .map(|(audience, subject)| audience.len() + subject.len() + set.key.len());
+    set.name.len() + set.key.len() + set.value.len() + metadata.sum::<usize>()
+}
+
+impl Batchable for Job {
+    fn group(&self) -> Option<Group> {
+        let kind = match self.operation {
+            Operation::Get(_) => Kind::Get,
+            Operation::Set(_) => Kind::Set,
+            Operation::Delete { .. } => Kind::Delete,
+            Operation::ReadMetadata(_) => Kind::ReadMetadata,
+        };
+        let target = Arc::as_ptr(&self.target) as usize;
+        (!self.alone).then_some(Group { target, kind })
+    }
+
+    fn footprint(&self) -> &Footprint {
+        &self.footprint
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.operation {
+            Operation::Set(set) => bytes_of(set),
+            Operation::Get(get) => get.key.len(),
+            Operation::Delete { key } => key.len(),
+            Operation::ReadMetadata(read) => read.audience.len() + read.subject.len(),
+        }
+    }
+}

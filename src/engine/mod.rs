@@ -1,0 +1,168 @@
+//! The engine: takes operations from any number of callers and runs them, in batches, on a few
+//! threads and connections of its own. No caller waits beyond its deadline, whatever the database
+//! does.
+
+mod clock;
+mod job;
+mod queue;
+mod worker;
+
+pub(crate) use job::{Job, Target};
+
+use crate::Error;
+use crate::completion::deliver;
+use crate::config::Config;
+use crate::host::thread;
+use crate::pool::Pool;
+use queue::{Call, Queue};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// One pool of connections and the threads that use it.
+pub(crate) struct Engine(Arc<Shared>);
+
+/// What the threads share.
+struct Shared {
+    pool: Pool,
+    queue: Mutex<Queue>,
+    /// Sleeping threads wait here to be called.
+    work: Condvar,
+    /// The clock waits here, between its ticks or for the first operation.
+    tick: Condvar,
+    /// Whoever stops the engine waits here for its threads to end.
+    ended: Condvar,
+    /// The servers, for messages.
+    server: Arc<str>,
+    most_threads: usize,
+    backlog: usize,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // The code under this lock does not panic; if it did, going on beats never answering.
+        self.queue
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Carries out what [`Queue::call`] decided.
+    fn call(self: &Arc<Self>, call: Call) {
+        match call {
+            Call::Nobody => {}
+            Call::Sleeper => self.work.notify_one(),
+            Call::NewThread => {
+                let shared = Arc::clone(self);
+                if let Err(error) = thread::spawn("rsp-worker", move || worker::run(&shared)) {
+                    self.thread_did_not_start(&error);
+                }
+            }
+        }
+    }
+
+    /// Without a single thread, nobody would answer what waits.
+    fn thread_did_not_start(&self, error: &std::io::Error) {
+        let mut queue = self.lock();
+        queue.threads -= 1;
+        let cleared = if queue.threads == 0 {
+            queue.clear(&Error::internal(format!(
+                "no thread could be started: {error}"
+            )))
+        } else {
+            Vec::new()
+        };
+        drop(queue);
+        answer(cleared);
+    }
+}
+
+/// Answers jobs that were taken out of the queue.
+fn answer(jobs: impl IntoIterator<Item = (Job, Error)>) {
+    deliver(jobs.into_iter().map(|(job, error)| (job.reply, Err(error))));
+}
+
+impl Engine {
+    /// An engine without worker threads and connections: they come with the first operations.
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            pool: Pool::new(config)?,
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            tick: Condvar::new(),
+            ended: Condvar::new(),
+            server: config.connection.describe(),
+            most_threads: config.pool.size,
+            // What would hold a connection each in a pool without batching does not count as
+            // waiting.
+            backlog: config.pool.backlog + config.pool.size,
+        });
+        let clock = Arc::clone(&shared);
+        thread::spawn("rsp-clock", move || clock::run(&clock))
+            .map_err(|error| Error::internal(format!("no thread could be started: {error}")))?;
+        Ok(Engine(shared))
+    }
+
+    /// Takes an operation; its reply gets the outcome. Returns at once.
+    pub(crate) fn submit(&self, job: Job) -> Result<(), Error> {
+        let now = job.submitted;
+        let mut queue = self.0.lock();
+        let refusal = if queue.stopping {
+            Some(Error::Stopped)
+        } else if queue.len() >= self.0.backlog {
+            Some(Error::Backlog {
+                limit: self.0.backlog,
+            })
+        } else {
+            None
+        };
+        if let Some(error) = refusal {
+            drop(queue);
+            job.reply.forget();
+            return Err(error);
+        }
+        queue.push(job);
+        queue.last_submit = Some(now);
+        let call = queue.call(now, self.0.most_threads);
+        let wake_clock = std::mem::take(&mut queue.clock_sleeps);
+        drop(queue);
+        self.0.call(call);
+        if wake_clock {
+            self.0.tick.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Ends the engine: what waits is answered, what runs gets half of the time to finish, then is
+    /// cut off. Connections are closed properly. Never takes longer than `time`.
+    pub(crate) fn stop(&self, time: Duration) {
+        let start = Instant::now();
+        let shared = &self.0;
+        shared.pool.status().close();
+        let mut queue = shared.lock();
+        queue.stopping = true;
+        let cleared = queue.clear(&Error::Stopped);
+        drop(queue);
+        answer(cleared);
+        shared.work.notify_all();
+        shared.tick.notify_all();
+        if !shared.all_ended_by(start + time / 2) {
+            shared.pool.status().cancel_all();
+            shared.all_ended_by(start + time * 3 / 4);
+        }
+        shared.pool.close_idle();
+        while shared.pool.status().is_opening() && start.elapsed() < time {
+            shared.pool.status().cancel_all();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Shared {
+    fn all_ended_by(&self, end: Instant) -> bool {
+        let left = end.saturating_duration_since(Instant::now());
+        let (queue, _) = self
+            .ended
+            .wait_timeout_while(self.lock(), left, |queue| queue.threads > 0)
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        queue.threads == 0
+    }
+}

@@ -1,0 +1,234 @@
+//! A worker thread: takes what waits, runs it as one statement, and sees to what becomes of each
+//! operation. A batch's failure is nobody else's failure: it is taken apart.
+
+use super::queue::Queue;
+use super::{Job, Shared, answer};
+use crate::Error;
+use crate::completion::deliver;
+use crate::op::{Operation, Output};
+use crate::pool::{Fault, Pooled};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// How long one wait for a connection takes before this thread looks around again.
+const CONNECT_SLICE: Duration = Duration::from_millis(50);
+
+/// How often an operation is tried again after a lost connection. More than that, and it may be
+/// what breaks the connection.
+const MOST_LOSSES: u32 = 2;
+
+/// The pauses before a locked row is tried again: the first, and the longest.
+const LOCK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// Runs until the engine stops.
+pub(super) fn run(shared: &Arc<Shared>) {
+    // Whatever panics, the thread goes on: the operations it held have been answered by then.
+    while catch_unwind(AssertUnwindSafe(|| work_until_stopped(shared))).is_err() {}
+    shared.lock().threads -= 1;
+    shared.ended.notify_all();
+}
+
+fn work_until_stopped(shared: &Arc<Shared>) {
+    let mut queue = shared.lock();
+    while !queue.stopping {
+        if queue.is_empty() {
+            queue = sleep(shared, queue);
+            continue;
+        }
+        drop(queue);
+        let Some(mut connection) = check_out(shared) else {
+            queue = shared.lock();
+            continue;
+        };
+        let batch = shared.lock().take();
+        if batch.is_empty() {
+            // What waits is for sessions that are in use: whoever uses them looks again.
+            drop(connection);
+            queue = shared.lock();
+            if !queue.stopping {
+                queue = sleep(shared, queue);
+            }
+            continue;
+        }
+        run_batch(shared, &mut connection, batch);
+        drop(connection);
+        queue = shared.lock();
+    }
+}
+
+/// Sleeps until called.
+fn sleep<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    queue.sleeping += 1;
+    queue = shared
+        .work
+        .wait_while(queue, |queue| queue.called == 0 && !queue.stopping)
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    if queue.called > 0 {
+        queue.called -= 1;
+    } else {
+        queue.sleeping -= 1;
+    }
+    queue
+}
+
+/// Gets a connection while there is something to do with it.
+fn check_out(shared: &Shared) -> Option<Pooled> {
+    if let Some(connection) = shared.pool.idle() {
+        return Some(connection);
+    }
+    shared.lock().connecting += 1;
+    let start = Instant::now();
+    let connection = loop {
+        if let Some(connection) = shared.pool.wait(CONNECT_SLICE) {
+            break Some(connection);
+        }
+        let refused = shared
+            .pool
+            .status()
+            .last_failure()
+            .filter(|failure| failure.refused && failure.at >= start);
+        let mut queue = shared.lock();
+        if let Some(failure) = refused {
+            let error = Error::Refused {
+                server: Arc::clone(&shared.server),
+                reason: failure.reason,
+            };
+            let cleared = queue.clear(&error);
+            drop(queue);
+            answer(cleared);
+            break None;
+        }
+        if queue.is_empty() || queue.stopping {
+            break None;
+        }
+    };
+    shared.lock().connecting -= 1;
+    connection
+}
+
+fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch: Vec<Job>) {
+    let now = Instant::now();
+    for job in &mut batch {
+        let timeout = job.target.timeouts.statement;
+        job.deadline.get_or_insert(now + timeout);
+    }
+    let Some(first) = batch.first() else { return };
+    // Operations that were tried before run alone, so all of a batch have the same deadline.
+    let until = first.deadline.unwrap_or(now);
+    let operations: Vec<&Operation> = batch.iter().map(|job| &job.operation).collect();
+    let run = || connection.run(&first.target.tables, &operations, until);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    match result {
+        Ok(Ok(outputs)) => succeed(shared, batch, outputs),
+        Ok(Err(fault)) => {
+            if matches!(fault, Fault::Lost(_)) {
+                shared.pool.close_idle();
+            }
+            fail(shared, batch, &fault);
+        }
+        Err(_) => {
+            connection.mark_broken();
+            end(shared, batch, &Error::internal("a statement panicked"));
+        }
+    }
+}
+
+fn succeed(shared: &Shared, batch: Vec<Job>, outputs: Vec<Output>) {
+    let mut queue = shared.lock();
+    for job in &batch {
+        queue.release(job);
+    }
+    drop(queue);
+    let outcomes = outputs.into_iter().map(Ok);
+    deliver(batch.into_iter().map(|job| job.reply).zip(outcomes));
+}
+
+/// Answers all of a batch with one error.
+fn end(shared: &Shared, batch: Vec<Job>, error: &Error) {
+    let mut queue = shared.lock();
+    for job in &batch {
+        queue.release(job);
+    }
+    drop(queue);
+    answer(batch.into_iter().map(|job| (job, error.clone())));
+}
+
+/// What becomes of an operation after its statement failed.
+enum Next {
+    Answer(Error),
+    /// At once, by itself.
+    TryAlone,
+    /// By itself, when whoever holds the lock may have let go.
+    TryLater(Duration),
+}
+
+fn fail(shared: &Arc<Shared>, batch: Vec<Job>, fault: &Fault) {
+    let company = batch.len() > 1;
+    let now = Instant::now();
+    let mut answers = Vec::new();
+    let mut again = Vec::new();
+    let mut queue = shared.lock();
+    for mut job in batch {
+        match next(shared, &mut job, fault, company) {
+            Next::Answer(error) => {
+                queue.release(&job);
+                answers.push((job, error));
+            }
+            Next::TryAlone => {
+                job.alone = true;
+                again.push(job);
+            }
+            Next::TryLater(pause) => {
+                job.alone = true;
+                queue.delay(job, now + pause);
+            }
+        }
+    }
+    queue.put_back(again);
+    let call = queue.call(now, shared.most_threads);
+    drop(queue);
+    shared.call(call);
+    answer(answers);
+}
+
+fn next(shared: &Shared, job: &mut Job, fault: &Fault, company: bool) -> Next {
+    let server = Arc::clone(&shared.server);
+    match fault {
+        Fault::Rejected { .. } | Fault::Locked(_) if company => Next::TryAlone,
+        Fault::Rejected { code, message } => Next::Answer(Error::Database {
+            code: Arc::clone(code),
+            message: Arc::clone(message),
+        }),
+        Fault::Locked(reason) => {
+            job.obstacle = Some(Error::Locked {
+                timeout: job.target.timeouts.statement,
+                reason: Arc::clone(reason),
+            });
+            job.lock_pause = (job.lock_pause * 2).clamp(LOCK_PAUSE.0, LOCK_PAUSE.1);
+            Next::TryLater(job.lock_pause)
+        }
+        Fault::Lost(reason) => {
+            let reason = Arc::clone(reason);
+            try_again(job, Error::Lost { server, reason })
+        }
+        Fault::Stale { code, message } => {
+            let (code, message) = (Arc::clone(code), Arc::clone(message));
+            try_again(job, Error::Database { code, message })
+        }
+        Fault::Expired => Next::Answer(Error::Timeout {
+            server,
+            timeout: job.target.timeouts.statement,
+        }),
+    }
+}
+
+/// An interrupted operation is tried again: each may be carried out twice and is the same as once.
+fn try_again(job: &mut Job, error: Error) -> Next {
+    if job.losses >= MOST_LOSSES {
+        return Next::Answer(error);
+    }
+    job.losses += 1;
+    job.obstacle = Some(error);
+    Next::TryAlone
+}

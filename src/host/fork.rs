@@ -1,0 +1,117 @@
+//! State that does not survive a fork. nginx loads modules in its master and forks its workers
+//! from it; threads, sockets and TLS sessions stay behind in the parent. A child must not touch
+//! the parent's copies, not even to drop them (that would say goodbye on the parent's socket), so
+//! it leaks them and builds its own.
+
+use std::ptr;
+use std::sync::Once;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+/// Counts the forks between the process that loaded this library and the current one.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+
+/// Runs in the child, between fork and whatever the host does next: nothing but an atomic is
+/// allowed here.
+extern "C" fn in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+}
+
+fn generation() -> u64 {
+    static REGISTER: Once = Once::new();
+    REGISTER.call_once(|| {
+        // SAFETY: the handler is a function of this library, which is never unloaded (-z nodelete).
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::pthread_atfork(None, None, Some(in_child));
+        }
+    });
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// A value made at its first use in each process. What a parent made is leaked in the child.
+pub(crate) struct ForkLocal<T> {
+    current: AtomicPtr<Made<T>>,
+}
+
+struct Made<T> {
+    generation: u64,
+    value: T,
+}
+
+impl<T: Send + Sync + 'static> ForkLocal<T> {
+    pub(crate) const fn new() -> Self {
+        ForkLocal {
+            current: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
+    /// This process's value, if it was made.
+    pub(crate) fn get(&self) -> Option<&'static T> {
+        let generation = generation();
+        let current = self.current.load(Ordering::Acquire);
+        // SAFETY: the pointer is null or comes from Box::into_raw in `get_or_init`, and what it
+        // points to is never freed or changed.
+        #[allow(unsafe_code)]
+        let made: Option<&'static Made<T>> = unsafe { current.as_ref() };
+        made.filter(|made| made.generation == generation)
+            .map(|made| &made.value)
+    }
+
+    /// This process's value, made by `make` if it was not.
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &'static T {
+        let mut make = Some(make);
+        loop {
+            if let Some(value) = self.get() {
+                return value;
+            }
+            let stale = self.current.load(Ordering::Acquire);
+            let Some(make) = make.take() else { continue };
+            let made = Box::into_raw(Box::new(Made {
+                generation: generation(),
+                value: make(),
+            }));
+            let swapped =
+                self.current
+                    .compare_exchange(stale, made, Ordering::AcqRel, Ordering::Acquire);
+            if swapped.is_err() {
+                // Another thread was first.
+                // SAFETY: `made` comes from Box::into_raw above and was not published.
+                #[allow(unsafe_code)]
+                drop(unsafe { Box::from_raw(made) });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_made_once_a_process() {
+        static LOCAL: ForkLocal<String> = ForkLocal::new();
+        assert!(LOCAL.get().is_none());
+        let first = LOCAL.get_or_init(|| "first".to_owned());
+        let again = LOCAL.get_or_init(|| unreachable!("it was made"));
+        assert!(ptr::eq(first, again));
+    }
+
+    #[test]
+    #[allow(unsafe_code)]
+    fn a_child_makes_its_own() {
+        static LOCAL: ForkLocal<u8> = ForkLocal::new();
+        assert_eq!(*LOCAL.get_or_init(|| 1), 1);
+        // SAFETY: the child calls nothing that may take a lock another thread held.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let forgotten = LOCAL.get().is_none();
+            // SAFETY: ends the child without running the test harness's exit handlers.
+            unsafe { libc::_exit(if forgotten { 7 } else { 1 }) };
+        }
+        let mut status = 0;
+        // SAFETY: `child` is a child of this process and `status` is writable.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        assert_eq!(libc::WEXITSTATUS(status), 7);
+        assert_eq!(LOCAL.get(), Some(&1));
+    }
+}

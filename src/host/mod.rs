@@ -1,0 +1,6 @@
+//! Living in somebody else's process: what its forks, signals, exit and log ask of a library.
+
+pub(crate) mod exit;
+pub(crate) mod fork;
+pub(crate) mod log;
+pub(crate) mod thread;

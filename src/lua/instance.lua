@@ -1,0 +1,57 @@
+-- The Lua half of the native module: instances and their methods over the native functions.
+-- Returns a function that binds them to a way of waiting: with completions (see pump.lua) where
+-- the caller may yield, blocking elsewhere and without.
+
+local native = ...
+
+local error = error
+local setmetatable = setmetatable
+
+-- Native functions answer `false, message` for what is the caller's mistake; it is raised at the
+-- caller's line. A miss is a bare nil, without a second value.
+local function method(run, completions)
+  return function(self, ...)
+    local queue = completions and completions.queue()
+    local first, second = run(self.storage, queue, ...)
+    if first == false then
+      error(second, 2)
+    end
+    if queue and first then
+      first, second = completions.wait(first, self.seconds)
+    end
+    if second == nil then
+      return first
+    end
+    return first, second
+  end
+end
+
+return function(completions)
+  local metatable = {
+    set = method(native.set, completions),
+    get = method(native.get, completions),
+    delete = method(native.delete, completions),
+    read_metadata = method(native.read_metadata, completions),
+  }
+
+  metatable.__index = metatable
+
+  function metatable.__newindex()
+    error("attempt to update a read-only table", 2)
+  end
+
+  local storage = {}
+
+  function storage.new(configuration)
+    local handle, seconds = native.storage(configuration)
+    if handle == false then
+      error(seconds, 2)
+    end
+    if completions then
+      completions.log()
+    end
+    return setmetatable({ storage = handle, seconds = seconds }, metatable)
+  end
+
+  return storage
+end

@@ -1,0 +1,78 @@
+//! The Lua module: `luaopen_resty_session_postgres`.
+//!
+//! The functions here take and return plain Lua values and never raise: mlua raises error objects,
+//! which nginx cannot print. What is the caller's mistake comes back as `false, message`, and
+//! `instance.lua`, which is part of this module, raises it at the caller's line.
+
+mod args;
+mod config;
+mod methods;
+mod queue;
+mod results;
+
+use crate::host::{fork::ForkLocal, log};
+use mlua::{Function, Lua, Result, Table};
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The Lua part of this module.
+const INSTANCE: &str = include_str!("instance.lua");
+
+/// Opens the module; Lua's `require` calls this.
+///
+/// # Safety
+///
+/// `state` must be a valid Lua state of the Lua that this was built for, with room for a value on
+/// its stack.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn luaopen_resty_session_postgres(
+    state: *mut mlua::lua_State,
+) -> c_int {
+    log::catch_panic_messages();
+    // SAFETY: the caller guarantees the state; mlua catches panics and turns them into Lua errors.
+    unsafe { Lua::entrypoint1(state, open) }
+}
+
+fn open(lua: &Lua) -> Result<Table> {
+    let native = lua.create_table()?;
+    native.set("storage", lua.create_function(config::storage)?)?;
+    methods::register(lua, &native)?;
+    queue::register(lua, &native)?;
+    native.set("take_log", lua.create_function(take_log)?)?;
+    native.set(
+        "is_first_event_loop",
+        lua.create_function(is_first_event_loop)?,
+    )?;
+    let bind: Function = lua
+        .load(INSTANCE)
+        .set_name("=resty_session_postgres")
+        .call(&native)?;
+    let module: Table = bind.call(())?;
+    module.set("_VERSION", crate::VERSION)?;
+    module.set("bind", bind)?;
+    module.set("native", native)?;
+    Ok(module)
+}
+
+/// `is_first_event_loop()`: whether this is the process's first Lua VM to ask, with an event loop
+/// that is to wait for outcomes.
+fn is_first_event_loop(_: &Lua, (): ()) -> Result<bool> {
+    static ASKED: ForkLocal<AtomicBool> = ForkLocal::new();
+    let asked = ASKED.get_or_init(AtomicBool::default);
+    Ok(!asked.swap(true, Ordering::Relaxed))
+}
+
+/// `take_log()`: the lines for the host's log as `{ level, text, level, text, … }`, the level as
+/// the name of ngx_lua's constant; nil when there is none.
+fn take_log(lua: &Lua, (): ()) -> Result<Option<Table>> {
+    if log::is_empty() {
+        return Ok(None);
+    }
+    let flat = lua.create_table()?;
+    for line in log::take() {
+        flat.push(line.level.name())?;
+        flat.push(line.text)?;
+    }
+    Ok(Some(flat))
+}

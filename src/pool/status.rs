@@ -1,0 +1,100 @@
+//! What is known of a pool's connections: how the last attempt to open one went, and how to cut all
+//! of them off.
+
+use super::deadline::Deadline;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Instant;
+
+/// Why there is no connection.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct Failure {
+    /// The step that failed, and how.
+    pub(crate) reason: Arc<str>,
+    /// The server (or its certificate) said no: waiting does not help.
+    pub(crate) refused: bool,
+    /// When.
+    pub(crate) at: Instant,
+}
+
+impl Failure {
+    pub(super) fn new(step: &str, error: impl std::fmt::Display, refused: bool) -> Self {
+        Failure {
+            reason: format!("{step}: {error}").into(),
+            refused,
+            at: Instant::now(),
+        }
+    }
+}
+
+/// What the pool's users may know of its connections.
+#[derive(Default)]
+pub(crate) struct Status(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    last_failure: Option<Failure>,
+    /// The deadlines of the connections, to cancel them by; also of those being opened.
+    deadlines: Vec<Weak<Deadline>>,
+    opening: usize,
+    closed: bool,
+}
+
+impl Status {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Why the last attempt failed, unless one has succeeded since.
+    pub(crate) fn last_failure(&self) -> Option<Failure> {
+        self.lock().last_failure.clone()
+    }
+
+    /// Whether a connection is being opened now.
+    pub(crate) fn is_opening(&self) -> bool {
+        self.lock().opening > 0
+    }
+
+    /// Lets no connection be opened any more.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Makes everything that connections do fail, now and later.
+    pub(crate) fn cancel_all(&self) {
+        for deadline in self.lock().deadlines.drain(..) {
+            if let Some(deadline) = deadline.upgrade() {
+                deadline.cancel();
+            }
+        }
+    }
+
+    /// A deadline that [`Status::cancel_all`] knows.
+    pub(super) fn deadline(&self, at: Instant) -> Arc<Deadline> {
+        let deadline = Arc::new(Deadline::default());
+        deadline.set(at);
+        let mut known = self.lock();
+        known.deadlines.retain(|known| known.strong_count() > 0);
+        known.deadlines.push(Arc::downgrade(&deadline));
+        deadline
+    }
+
+    /// Notes that an attempt begins, unless the pool is closed.
+    pub(super) fn begin(&self) -> Result<(), Failure> {
+        let mut known = self.lock();
+        if known.closed {
+            return Err(Failure::new("connect", "the pool is closed", true));
+        }
+        known.opening += 1;
+        Ok(())
+    }
+
+    /// Notes how an attempt ended; returns whether it ended a row of failures.
+    pub(super) fn end(&self, failure: Option<&Failure>) -> bool {
+        let mut known = self.lock();
+        known.opening -= 1;
+        std::mem::replace(&mut known.last_failure, failure.cloned()).is_some() && failure.is_none()
+    }
+}

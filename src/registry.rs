@@ -1,0 +1,104 @@
+//! What a process shares: equal configurations get the same storage, and storages that may share
+//! connections the same engine.
+
+use crate::config::{Config, ConnectionConfig, PoolConfig, Timeouts};
+use crate::engine::Engine;
+use crate::host::{exit, fork::ForkLocal};
+use crate::{Error, Storage};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+#[derive(Default)]
+struct Registry {
+    storages: Mutex<HashMap<Config, Storage>>,
+    engines: Mutex<HashMap<PoolKey, Arc<Engine>>>,
+}
+
+/// A child of a fork starts with an empty one: the parent's threads and connections are not its own.
+static REGISTRY: ForkLocal<Registry> = ForkLocal::new();
+
+/// What storages share a pool by.
+#[derive(PartialEq, Eq, Hash)]
+struct PoolKey {
+    connection: ConnectionConfig,
+    sharing: Sharing,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Sharing {
+    /// By the pool's name; the first configuration sets the pool's limits.
+    Name(String),
+    /// By equal limits.
+    Limits(PoolConfig, Timeouts),
+}
+
+/// How long the exit of the host may be held up. nginx gives its workers about a second.
+const EXIT_TIME: Duration = Duration::from_millis(800);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn registry() -> &'static Registry {
+    REGISTRY.get_or_init(Registry::default)
+}
+
+/// The storage of a configuration.
+pub(crate) fn storage(config: Config) -> Storage {
+    let mut storages = lock(&registry().storages);
+    if let Some(storage) = storages.get(&config) {
+        return storage.clone();
+    }
+    let storage = Storage::make(config.clone());
+    storages.insert(config, storage.clone());
+    storage
+}
+
+/// The engine of a configuration, started if this process has none.
+pub(crate) fn engine(config: &Config) -> Result<Arc<Engine>, Error> {
+    let pool = &config.pool;
+    let key = PoolKey {
+        connection: config.connection.clone(),
+        sharing: match &pool.name {
+            Some(name) => Sharing::Name(name.clone()),
+            None => Sharing::Limits(pool.clone(), config.timeouts),
+        },
+    };
+    let mut engines = lock(&registry().engines);
+    if let Some(engine) = engines.get(&key) {
+        return Ok(Arc::clone(engine));
+    }
+    let engine = Arc::new(Engine::new(config)?);
+    // After the engine, and so after OpenSSL, has set itself up: handlers run in reverse order, and
+    // no thread of ours may be inside OpenSSL when its own handler takes it down.
+    exit::stop_engines_at_exit();
+    engines.insert(key, Arc::clone(&engine));
+    Ok(engine)
+}
+
+/// Ends this process's engines, within [`EXIT_TIME`].
+pub(crate) fn stop_all() {
+    let Some(registry) = REGISTRY.get() else {
+        return;
+    };
+    let end = Instant::now() + EXIT_TIME;
+    let engines: Vec<_> = lock(&registry.engines)
+        .drain()
+        .map(|(_, engine)| engine)
+        .collect();
+    std::thread::scope(|scope| {
+        for engine in &engines {
+            let left = end.saturating_duration_since(Instant::now());
+            let stop = move || engine.stop(left);
+            // One engine, the usual case, needs no thread.
+            if engines.len() == 1 {
+                stop();
+            } else {
+                scope.spawn(stop);
+            }
+        }
+    });
+}

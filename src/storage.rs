@@ -1,0 +1,182 @@
+//! The storage: where an operation enters, from whichever language.
+
+use crate::completion::{CompletionQueue, Parked, Reply, Ticket};
+use crate::config::Config;
+use crate::engine::{Engine, Job, Target};
+use crate::host::fork::ForkLocal;
+use crate::op::{Epoch, Operation, Outcome, Output, Set};
+use crate::registry;
+use crate::sql::Tables;
+use crate::{Error, op};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How much longer than the engine's own deadline a blocking caller waits for its answer.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// A session storage. Cheap to make and to clone: equal configurations share one pool of
+/// connections, which is opened by the first operation of each process.
+///
+/// ```no_run
+/// use resty_session_postgres::{Config, Epoch, Set, Storage};
+///
+/// let storage = Storage::new(Config::default());
+/// let now = Epoch::now();
+/// storage.set(Set {
+///     name: "session".into(),
+///     key: "wVUNSyVTBB2x4uh8kUGZzkLmGp-ypxFGbR3GFLyg9XQ".into(),
+///     value: "{}".into(),
+///     expires: now.plus(3600),
+///     old: None,
+///     metadata: vec![],
+/// })?;
+/// let value = storage.get("wVUNSyVTBB2x4uh8kUGZzkLmGp-ypxFGbR3GFLyg9XQ", now)?;
+/// assert_eq!(value.as_deref(), Some("{}"));
+/// # Ok::<(), resty_session_postgres::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Storage(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    target: Arc<Target>,
+    engine: ForkLocal<Arc<Engine>>,
+}
+
+impl Storage {
+    /// A storage. No connection is opened, no thread is started.
+    pub fn new(config: Config) -> Self {
+        registry::storage(config)
+    }
+
+    /// The storage that [`registry`] keeps for a configuration.
+    pub(crate) fn make(config: Config) -> Self {
+        let tables = Tables::new(config.sessions.clone(), config.metadata.clone());
+        let target = Arc::new(Target {
+            tables: Arc::new(tables),
+            timeouts: config.timeouts,
+        });
+        Storage(Arc::new(Inner {
+            config,
+            target,
+            engine: ForkLocal::new(),
+        }))
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    fn engine(&self) -> Result<&'static Arc<Engine>, Error> {
+        if let Some(engine) = self.0.engine.get() {
+            return Ok(engine);
+        }
+        let engine = registry::engine(&self.0.config)?;
+        Ok(self.0.engine.get_or_init(|| engine))
+    }
+
+    fn submit_with(&self, operation: Operation, reply: Reply) -> Result<(), Error> {
+        let engine = match self.engine() {
+            Ok(engine) => engine,
+            Err(error) => {
+                reply.forget();
+                return Err(error);
+            }
+        };
+        let operation = operation.normalized();
+        engine.submit(Job::new(operation, Arc::clone(&self.0.target), reply))
+    }
+
+    /// Hands an operation in and returns at once. Its outcome comes to `queue` under the returned
+    /// ticket, within the configured timeouts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Backlog`], [`Error::Stopped`], [`Error::Internal`]: the operation was not accepted.
+    pub fn submit(
+        &self,
+        operation: Operation,
+        queue: &Arc<CompletionQueue>,
+    ) -> Result<Ticket, Error> {
+        let ticket = queue.ticket();
+        self.submit_with(operation, Reply::queued(queue, ticket))?;
+        Ok(ticket)
+    }
+
+    /// Carries an operation out, blocking within the configured timeouts.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`] but the configuration's.
+    pub fn call(&self, operation: Operation) -> Outcome {
+        let slot = Arc::new(Parked::default());
+        self.submit_with(operation, Reply::parked(&slot))?;
+        let timeouts = self.0.config.timeouts;
+        let outcome = slot.wait(timeouts.total() + GRACE);
+        outcome.unwrap_or_else(|| {
+            Err(Error::Timeout {
+                server: self.0.config.connection.describe(),
+                timeout: timeouts.statement,
+            })
+        })
+    }
+
+    /// Saves a session; all of it takes place, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn set(&self, set: Set) -> Result<(), Error> {
+        self.call(Operation::Set(set)).map(drop)
+    }
+
+    /// The data of the session of that key, if it is alive at `now`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn get(&self, key: &str, now: Epoch) -> Result<Option<String>, Error> {
+        let key = op::key("key", key.as_bytes())?;
+        match self.call(Operation::Get(op::Get { key, now }))? {
+            Output::Value(value) => Ok(value),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Deletes the session of that key and its metadata; that there is none is no error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn delete(&self, key: &str) -> Result<(), Error> {
+        let key = op::key("key", key.as_bytes())?;
+        self.call(Operation::Delete { key }).map(drop)
+    }
+
+    /// The keys of a subject's sessions that are alive at `now`, each with the second it ends in.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn read_metadata(
+        &self,
+        audience: &str,
+        subject: &str,
+        now: Epoch,
+    ) -> Result<Vec<(String, Epoch)>, Error> {
+        let read = op::ReadMetadata {
+            audience: op::text("audience", audience.as_bytes())?,
+            subject: op::text("subject", subject.as_bytes())?,
+            now,
+        };
+        match self.call(Operation::ReadMetadata(read))? {
+            Output::Metadata(sessions) => Ok(sessions),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+fn unexpected(output: &Output) -> Error {
+    Error::internal(format!("an answer of the wrong kind: {output:?}"))
+}

@@ -1,0 +1,131 @@
+//! Servers in other time zones, tables in other places, and a server that is not there.
+
+use std::time::{Duration, Instant};
+
+use super::door::{Door, Set};
+use super::store::{NOW, Store, set};
+use crate::support::process::free_port;
+
+const TIME_ZONES: [&str; 3] = ["Asia/Tokyo", "America/Los_Angeles", "Asia/Kolkata"];
+
+/// A new connection would be needed to see the setting: the name of the application makes one.
+fn in_time_zone<D: Door>(store: &Store<D>, zone: &str) -> Store<D> {
+    let database = &store.db.name;
+    let statement = format!("ALTER DATABASE {database} SET timezone = '{zone}'");
+    store.db.alter(&statement);
+    store.with("application", zone)
+}
+
+pub fn times_are_true_in_every_time_zone(store: &Store<impl Door>) {
+    for zone in TIME_ZONES {
+        let store = in_time_zone(store, zone);
+        store
+            .set(&Set {
+                metadata: Some(&[(b"audience", b"subject")]),
+                ..set("key", zone)
+            })
+            .unwrap();
+        assert_eq!(store.db.exp("key"), NOW + 60.0, "{zone}");
+        assert_eq!(
+            store.get_at("key", Some(NOW + 60.0)).unwrap().unwrap(),
+            zone.as_bytes()
+        );
+        assert_eq!(
+            store.get_at("key", Some(NOW + 61.0)).unwrap(),
+            None,
+            "{zone}"
+        );
+        let sessions = store.read_metadata("audience", "subject").unwrap();
+        assert_eq!(sessions["key"], NOW as i64 + 60, "{zone}");
+
+        let renewed = Set {
+            old_key: Some(b"key"),
+            stale_ttl: Some(10.0),
+            ..set("new", zone)
+        };
+        store.set(&renewed).unwrap();
+        assert_eq!(store.db.exp("key"), NOW + 10.0, "{zone}");
+        store.delete("key", None).unwrap();
+        store.delete("new", None).unwrap();
+        store.db.assert_empty();
+    }
+}
+
+/// On a server that runs in UTC, upstream's statements store the instant they mean.
+pub fn rows_written_by_upstream_are_read_as_they_are(store: &Store<impl Door>) {
+    store.db.alter("SET timezone = 'UTC'");
+    store.db.execute(&format!(
+        "INSERT INTO sessions (sid, name, data, exp)
+         VALUES ('key', 'session', 'value', TO_TIMESTAMP({0}) AT TIME ZONE 'UTC')
+         ON CONFLICT (sid) DO UPDATE SET data = EXCLUDED.data, exp = EXCLUDED.exp;
+         INSERT INTO sessions_meta (aud, sub, sid) VALUES ('audience', 'subject', 'key')",
+        NOW + 60.0
+    ));
+    for zone in ["UTC", "Asia/Tokyo", "America/Los_Angeles"] {
+        let store = in_time_zone(store, zone);
+        assert_eq!(
+            store.get_at("key", Some(NOW + 60.0)).unwrap().unwrap(),
+            b"value"
+        );
+        assert_eq!(
+            store.get_at("key", Some(NOW + 61.0)).unwrap(),
+            None,
+            "{zone}"
+        );
+        let sessions = store.read_metadata("audience", "subject").unwrap();
+        assert_eq!(sessions["key"], NOW as i64 + 60, "{zone}");
+    }
+}
+
+pub fn tables_may_have_other_names_and_another_schema(store: &Store<impl Door>) {
+    store.db.alter(
+        "CREATE SCHEMA web;
+         ALTER TABLE sessions SET SCHEMA web;
+         ALTER TABLE web.sessions RENAME TO logins;
+         ALTER TABLE sessions_meta SET SCHEMA web;
+         ALTER TABLE web.sessions_meta RENAME TO logins_meta;",
+    );
+    // The second table is named after the first, or as one likes.
+    let default = store.with("table_name", "web.logins");
+    store_and_delete(&default);
+    store
+        .db
+        .execute("ALTER TABLE web.logins_meta RENAME TO owners");
+    store_and_delete(&default.with("table_name_meta", "web.owners"));
+}
+
+fn store_and_delete(store: &Store<impl Door>) {
+    store
+        .set(&Set {
+            metadata: Some(&[(b"audience", b"subject")]),
+            ..set("key", "value")
+        })
+        .unwrap();
+    assert!(store.get("key").unwrap().is_some());
+    let sessions = store.read_metadata("audience", "subject").unwrap();
+    assert_eq!(sessions.len(), 1);
+    store.delete("key", None).unwrap();
+    assert!(store.get("key").unwrap().is_none());
+}
+
+pub fn a_server_that_is_not_there_fails_in_time_and_is_named(store: &Store<impl Door>) {
+    let port = free_port();
+    let store = store
+        .with("port", f64::from(port))
+        .with("connect_timeout", 500.0);
+    let start = Instant::now();
+    let message = store.get("key").unwrap_err().failed();
+    assert!(
+        start.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(message.contains("127.0.0.1"), "no host in: {message}");
+    assert!(message.contains(&port.to_string()), "no port in: {message}");
+    store.set(&set("key", "value")).unwrap_err().failed();
+    store.delete("key", None).unwrap_err().failed();
+    store
+        .read_metadata("audience", "subject")
+        .unwrap_err()
+        .failed();
+}

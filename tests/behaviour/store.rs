@@ -1,0 +1,197 @@
+//! `Store`: a door, a database behind it, and the configuration that leads there. What the
+//! behaviours call, and where they look at what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use postgres::Client;
+
+use super::door::{Conf, Door, Failure, Pairs, Set};
+use super::value::Value;
+use crate::support::{self, process::lock};
+
+/// The time of most calls, far enough ahead that no clean-up takes these sessions for dead.
+pub const NOW: f64 = 2_000_000_000.0;
+pub const NAME: &[u8] = b"session";
+
+/// A set of a new session that lives for a minute; the rest is changed by `Set { … ..set() }`.
+pub fn set<'a>(
+    key: &'a (impl AsRef<[u8]> + ?Sized),
+    value: &'a (impl AsRef<[u8]> + ?Sized),
+) -> Set<'a> {
+    Set {
+        name: NAME,
+        key: key.as_ref(),
+        value: value.as_ref(),
+        ttl: 60.0,
+        now: NOW,
+        old_key: None,
+        stale_ttl: None,
+        metadata: None,
+        remember: None,
+    }
+}
+
+pub struct Store<D> {
+    pub door: Arc<D>,
+    pub db: Arc<Database>,
+    pub conf: Conf,
+}
+
+/// Runs one behaviour on tables that are empty.
+pub fn run<D: Door>(door: Arc<D>, behaviour: fn(&Store<D>)) {
+    let db = Arc::new(Database::take());
+    let conf = [
+        ("port", Value::from(f64::from(support::shared().port()))),
+        ("database", Value::from(&*db.name)),
+    ];
+    let store = Store {
+        door,
+        db: Arc::clone(&db),
+        conf: conf.map(|(key, value)| (key.to_owned(), value)).into(),
+    };
+    behaviour(&store);
+    drop(store);
+    // A failed test does not come here: it leaves its database as it is.
+    Arc::into_inner(db).expect("the only user").give_back();
+}
+
+impl<D: Door> Store<D> {
+    /// The same tables, with a configuration that differs in one key.
+    pub fn with(&self, key: &str, value: impl Into<Value>) -> Self {
+        let mut conf = self.conf.clone();
+        conf.insert(key.to_owned(), value.into());
+        Store {
+            door: Arc::clone(&self.door),
+            db: Arc::clone(&self.db),
+            conf,
+        }
+    }
+
+    pub fn set(&self, set: &Set) -> Result<(), Failure> {
+        self.door.set(&self.conf, set)
+    }
+
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Failure> {
+        self.get_at(key, Some(NOW))
+    }
+
+    pub fn get_at(
+        &self,
+        key: impl AsRef<[u8]>,
+        now: Option<f64>,
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        self.door.get(&self.conf, NAME, key.as_ref(), now)
+    }
+
+    pub fn delete(&self, key: impl AsRef<[u8]>, metadata: Option<Pairs>) -> Result<(), Failure> {
+        let key = key.as_ref();
+        self.door.delete(&self.conf, NAME, key, Some(NOW), metadata)
+    }
+
+    pub fn read_metadata(
+        &self,
+        audience: impl AsRef<[u8]>,
+        subject: impl AsRef<[u8]>,
+    ) -> Result<BTreeMap<String, i64>, Failure> {
+        let (audience, subject) = (audience.as_ref(), subject.as_ref());
+        self.door
+            .read_metadata(&self.conf, NAME, audience, subject, NOW)
+    }
+}
+
+/// A database of the shared cluster, with a superuser's eyes on it.
+pub struct Database {
+    pub name: String,
+    client: Mutex<Client>,
+    spoilt: AtomicBool,
+}
+
+/// What the table `sessions` holds under one key.
+#[derive(Debug, PartialEq)]
+pub struct Row {
+    pub name: String,
+    pub data: String,
+    pub exp: f64,
+}
+
+/// Emptied databases, ready for the next test: a new one costs more than most tests do.
+static EMPTY: Mutex<Vec<Database>> = Mutex::new(Vec::new());
+
+impl Database {
+    fn take() -> Database {
+        let emptied = lock(&EMPTY).pop();
+        emptied.unwrap_or_else(|| {
+            let name = support::shared().create_database();
+            Database {
+                client: Mutex::new(support::shared().client(&name)),
+                name,
+                spoilt: AtomicBool::new(false),
+            }
+        })
+    }
+
+    fn give_back(self) {
+        if self.spoilt.load(Ordering::Relaxed) {
+            drop(self.client);
+            support::shared().drop_database(&self.name);
+        } else {
+            self.execute("DELETE FROM sessions; DELETE FROM sessions_meta");
+            lock(&EMPTY).push(self);
+        }
+    }
+
+    pub fn execute(&self, sql: &str) {
+        lock(&self.client)
+            .batch_execute(sql)
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// Changes more than rows.
+    pub fn alter(&self, sql: &str) {
+        self.spoil();
+        self.execute(sql);
+    }
+
+    /// Keeps this database from being used by other tests.
+    pub fn spoil(&self) {
+        self.spoilt.store(true, Ordering::Relaxed);
+    }
+
+    /// The first column of the first row, as text.
+    pub fn text(&self, sql: &str) -> String {
+        let row = lock(&self.client).query_one(sql, &[]);
+        row.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+            .get(0)
+    }
+
+    pub fn row(&self, key: &str) -> Option<Row> {
+        let sql = "SELECT name, data, extract(epoch FROM exp)::float8 FROM sessions WHERE sid = $1";
+        let row = lock(&self.client).query_opt(sql, &[&key]).expect("a row");
+        row.map(|row| Row {
+            name: row.get(0),
+            data: row.get(1),
+            exp: row.get(2),
+        })
+    }
+
+    /// The expiry of a session that has to be there.
+    pub fn exp(&self, key: &str) -> f64 {
+        self.row(key).unwrap_or_else(|| panic!("no row {key}")).exp
+    }
+
+    /// The audiences and subjects of one key.
+    pub fn metadata(&self, key: &str) -> Vec<(String, String)> {
+        let sql = "SELECT aud, sub FROM sessions_meta WHERE sid = $1 ORDER BY aud, sub";
+        let rows = lock(&self.client).query(sql, &[&key]).expect("rows");
+        rows.iter().map(|row| (row.get(0), row.get(1))).collect()
+    }
+
+    pub fn assert_empty(&self) {
+        let sessions = "SELECT count(*)::text FROM sessions";
+        let metadata = "SELECT count(*)::text FROM sessions_meta";
+        assert_eq!(self.text(sessions), "0", "sessions");
+        assert_eq!(self.text(metadata), "0", "metadata");
+    }
+}

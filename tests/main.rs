@@ -1,0 +1,8 @@
+//! The integration suite: one binary, so that its tests share one PostgreSQL cluster and one nginx
+//! a phase. `support` starts and stops those servers, every other module holds tests.
+//!
+//! The tests load the installed files, not the crate's objects: run `make build` first.
+
+mod behaviour;
+mod header;
+mod support;

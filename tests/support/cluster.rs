@@ -1,0 +1,266 @@
+//! `Cluster`: a throw-away PostgreSQL server that a test may pause, stop and start again.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use postgres::{Client, NoTls};
+use tempfile::TempDir;
+
+use super::{initdb, process};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Cluster {
+    folder: TempDir,
+    port: u16,
+    server: Mutex<Option<Child>>,
+    databases: AtomicU32,
+}
+
+/// How a server is asked to stop.
+#[derive(Clone, Copy)]
+pub enum Stop {
+    /// New connections are refused, old ones may go on.
+    Smart,
+    /// Every connection is told, and closed.
+    Fast,
+    /// As in a crash: connections end without a word.
+    Immediate,
+}
+
+#[derive(Default)]
+pub struct Builder {
+    settings: String,
+    hba: String,
+    files: Vec<(String, Vec<u8>)>,
+}
+
+impl Builder {
+    /// A line of `postgresql.conf`.
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings += &format!("{name} = '{}'\n", value.replace('\'', "''"));
+        self
+    }
+
+    /// A line of `pg_hba.conf`. Without any, everybody is trusted. The unix socket always trusts
+    /// the user `postgres`: that is how the tests themselves get in.
+    pub fn hba(mut self, line: &str) -> Self {
+        self.hba += &format!("{line}\n");
+        self
+    }
+
+    /// A file in the data folder that only the server may read, such as a TLS key.
+    pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.push((name.to_owned(), content.into()));
+        self
+    }
+
+    pub fn start(self) -> Cluster {
+        let folder = process::folder();
+        initdb::give_to_server(folder.path());
+        let data = folder.path().join("data");
+        initdb::copy_to(&data);
+
+        let hba = match self.hba.as_str() {
+            "" => "local all all trust\nhost all all 127.0.0.1/32 trust\n",
+            lines => lines,
+        };
+        let rules = format!("local all postgres trust\n{hba}");
+        fs::write(data.join("pg_hba.conf"), rules).expect("pg_hba.conf");
+        let settings = format!(
+            "listen_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
+             max_connections = 200\nfsync = off\ntimezone = 'UTC'\n{}",
+            folder.path().display(),
+            self.settings
+        );
+        fs::write(data.join("postgresql.conf"), settings).expect("postgresql.conf");
+        for (name, content) in &self.files {
+            write_private(&data.join(name), content);
+        }
+
+        let mut cluster = Cluster {
+            folder,
+            port: 0,
+            server: Mutex::new(None),
+            databases: AtomicU32::new(0),
+        };
+        // Somebody else may take the port between our look and the server's.
+        for _ in 0..3 {
+            cluster.port = process::free_port();
+            if cluster.try_start() {
+                return cluster;
+            }
+            let port_lost = cluster.log().contains("Address already in use");
+            assert!(port_lost, "PostgreSQL does not start");
+        }
+        panic!("PostgreSQL finds no free port");
+    }
+}
+
+fn write_private(path: &Path, content: &[u8]) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, content).expect("the data folder");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("our own file");
+    initdb::give_to_server(path);
+}
+
+impl Cluster {
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder of the unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The server's log so far.
+    pub fn log(&self) -> String {
+        fs::read(self.socket_dir().join("log"))
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// A fresh database that has the documented tables.
+    pub fn create_database(&self) -> String {
+        let name = format!("db{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.client("postgres")
+            .execute(&format!("CREATE DATABASE {name}"), &[])
+            .expect("a new database");
+        name
+    }
+
+    /// Closes whoever is connected to the database, and drops it.
+    pub fn drop_database(&self, name: &str) {
+        self.client("postgres")
+            .execute(&format!("DROP DATABASE {name} WITH (FORCE)"), &[])
+            .expect("a database to drop");
+    }
+
+    /// A superuser's connection, for preparations and assertions.
+    pub fn client(&self, database: &str) -> Client {
+        self.connect(database)
+            .unwrap_or_else(|error| panic!("no connection to {database}: {error}"))
+    }
+
+    fn connect(&self, database: &str) -> Result<Client, postgres::Error> {
+        postgres::Config::new()
+            .host_path(self.socket_dir())
+            .port(self.port)
+            .user("postgres")
+            .dbname(database)
+            .application_name("tests")
+            .connect(NoTls)
+    }
+
+    fn try_start(&self) -> bool {
+        let log = fs::File::options()
+            .append(true)
+            .create(true)
+            .open(self.socket_dir().join("log"))
+            .expect("a log file");
+        let mut command = initdb::command("postgres");
+        command
+            .arg("-D")
+            .arg(self.socket_dir().join("data"))
+            .args(["-p", &self.port.to_string()])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log file"))
+            .stderr(log);
+        let child = process::spawn(command, Signal::SIGQUIT).expect("postgres");
+        *process::lock(&self.server) = Some(child);
+        // Either it answers or it gives up: whichever comes first ends the waiting.
+        process::eventually(PATIENCE, || {
+            !self.is_running() || self.connect("postgres").is_ok()
+        }) && self.is_running()
+    }
+
+    pub fn is_running(&self) -> bool {
+        let mut server = process::lock(&self.server);
+        server
+            .as_mut()
+            .is_some_and(|child| child.try_wait().expect("our own child").is_none())
+    }
+
+    /// Starts a stopped server on the port and the data it had.
+    pub fn start_again(&self) {
+        assert!(!self.is_running(), "it has not been stopped");
+        assert!(self.try_start(), "it does not start again");
+    }
+
+    /// Stops the server and waits for its end.
+    pub fn stop(&self, how: Stop) {
+        self.ask_to_stop(how);
+        assert!(
+            process::eventually(PATIENCE, || !self.is_running()),
+            "the server does not stop"
+        );
+    }
+
+    /// Asks the server to stop, and does not wait: a smart stop lasts as long as its clients.
+    pub fn ask_to_stop(&self, how: Stop) {
+        self.signal_server(match how {
+            Stop::Smart => Signal::SIGTERM,
+            Stop::Fast => Signal::SIGINT,
+            Stop::Immediate => Signal::SIGQUIT,
+        });
+    }
+
+    /// Holds the server's processes where they are: connections stay, and nobody answers.
+    pub fn pause(&self) {
+        // The server first, so that it starts no process that we would miss.
+        self.signal_server(Signal::SIGSTOP);
+        thread::sleep(Duration::from_millis(5));
+        self.signal_backends(Signal::SIGSTOP);
+    }
+
+    pub fn resume(&self) {
+        self.signal_backends(Signal::SIGCONT);
+        self.signal_server(Signal::SIGCONT);
+    }
+
+    fn signal_server(&self, signal: Signal) {
+        if let Some(child) = &*process::lock(&self.server) {
+            process::signal(child.id(), signal);
+        }
+    }
+
+    fn signal_backends(&self, signal: Signal) {
+        if let Some(child) = &*process::lock(&self.server) {
+            for backend in process::children(child.id()) {
+                process::signal(backend, signal);
+            }
+        }
+    }
+
+    /// Ends the server at once and removes its folder.
+    pub(super) fn destroy(&self) {
+        if self.is_running() {
+            self.resume();
+            self.ask_to_stop(Stop::Immediate);
+            if !process::eventually(PATIENCE, || !self.is_running()) {
+                self.signal_server(Signal::SIGKILL);
+            }
+        }
+        process::remove(&self.folder);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            process::show_tail("PostgreSQL's log", &self.log());
+        }
+        self.destroy();
+    }
+}

@@ -1,0 +1,24 @@
+//! Real servers for the tests: started in a moment, stopped and swept away whatever happens.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a tool box: not every tool is in use at all times"
+)]
+
+mod cluster;
+mod initdb;
+mod nginx;
+pub mod process;
+pub mod stage;
+
+use std::sync::OnceLock;
+
+pub use cluster::{Cluster, Stop};
+pub use nginx::{Nginx, Response};
+
+/// The cluster that all tests share which do no harm to it. Each takes a database of its own.
+pub fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<&Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| process::keep_until_exit(Cluster::builder().start(), Cluster::destroy))
+}

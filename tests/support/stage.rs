@@ -1,0 +1,44 @@
+//! Where the library under test is installed, and the paths Lua finds it on.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The staged install tree: `$RSP_STAGE`, or `target/stage/usr/local`.
+pub fn root() -> PathBuf {
+    let root = env::var_os("RSP_STAGE").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/stage/usr/local"),
+        PathBuf::from,
+    );
+    for file in [
+        "share/lua/5.1/resty/session/postgres.lua",
+        "lib/lua/5.1/resty_session_postgres.so",
+    ] {
+        let path = root.join(file);
+        assert!(
+            path.exists(),
+            "{} is missing: run `make build` first",
+            path.display()
+        );
+    }
+    root
+}
+
+/// `package.path`: the staged tree, then `more` folders, then Debian's, then Lua's own.
+pub fn lua_path(more: &[PathBuf]) -> String {
+    let mut path = String::new();
+    let staged = root().join("share/lua/5.1");
+    let system = PathBuf::from("/usr/share/lua/5.1");
+    for folder in [&staged].into_iter().chain(more).chain([&system]) {
+        path += &format!("{0}/?.lua;{0}/?/init.lua;", folder.display());
+    }
+    path + ";"
+}
+
+/// `package.cpath`: the staged tree, then Debian's, then Lua's own.
+pub fn lua_cpath() -> String {
+    format!(
+        "{}/lib/lua/5.1/?.so;/usr/lib/{}-linux-gnu/lua/5.1/?.so;;",
+        root().display(),
+        env::consts::ARCH
+    )
+}

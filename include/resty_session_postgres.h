@@ -1,7 +1,7 @@
 /*
  * resty-session-postgres: a PostgreSQL session storage.
  *
- * Generated from the Rust sources; `make header` writes it anew.
+ * Generated from the Rust sources; `make generate` writes it anew.
  */
 
 #ifndef RESTY_SESSION_POSTGRES_H

@@ -38,10 +38,6 @@ impl Reply {
     pub(crate) fn forget(mut self) {
         self.0 = None;
     }
-
-    pub(crate) fn send(mut self, outcome: Outcome) {
-        deliver_to(self.0.take(), outcome);
-    }
 }
 
 impl Drop for Reply {
@@ -292,7 +288,8 @@ mod tests {
     fn outcomes_from_before_the_connection_wake_it() {
         let queue = Arc::new(CompletionQueue::new());
         let path = queue.listen().expect("a socket");
-        Reply::queued(&queue, queue.ticket()).send(Ok(Output::Deleted));
+        let reply = Reply::queued(&queue, queue.ticket());
+        deliver([(reply, Ok(Output::Deleted))]);
         let mut stream = UnixStream::connect(path).expect("a connection");
         queue.accept().expect("the connection");
         assert_eq!(stream.read(&mut [0; 8]).expect("a byte"), 1);
@@ -311,7 +308,8 @@ mod tests {
         let (queue, stream) = connected();
         drop(stream);
         for _ in 0..3 {
-            Reply::queued(&queue, queue.ticket()).send(Ok(Output::Stored));
+            let reply = Reply::queued(&queue, queue.ticket());
+            deliver([(reply, Ok(Output::Stored))]);
             queue.wake();
         }
         let mut taken = Vec::new();

@@ -33,6 +33,7 @@ mod tls;
 pub use completion::{CompletionQueue, Ticket};
 pub use config::Config;
 pub use error::Error;
+pub use host::log;
 pub use op::{
     Epoch, Get, MAX_TEXT_BYTES, Old, Operation, Outcome, Output, ReadMetadata, Set, key, text,
 };

@@ -48,6 +48,14 @@ pub(crate) struct SetShape {
     pub(crate) metadata: bool,
 }
 
+/// Whether there is a metadata table, and whether it loses its rows with the session's. Parameters:
+/// the names of the sessions table and of the metadata table.
+const TRAITS: &str = "SELECT meta.oid IS NOT NULL, EXISTS ( \
+       SELECT FROM pg_catalog.pg_constraint \
+       WHERE contype = 'f' AND confdeltype = 'c' \
+       AND conrelid = meta.oid AND confrelid = to_regclass($1::text)) \
+     FROM (SELECT to_regclass($2::text)::oid AS oid) AS meta";
+
 impl Tables {
     pub(crate) fn new(sessions: TableName, metadata: TableName) -> Self {
         Tables { sessions, metadata }
@@ -79,13 +87,7 @@ impl Tables {
                  JOIN {sessions} s ON s.sid = m.sid \
                  WHERE s.exp >= $3::timestamptz"
             ),
-            Shape::Traits => format!(
-                "SELECT meta.oid IS NOT NULL AS has_metadata, EXISTS ( \
-                   SELECT FROM pg_catalog.pg_constraint \
-                   WHERE contype = 'f' AND confdeltype = 'c' AND conrelid = meta.oid \
-                   AND confrelid = to_regclass($1::text)) AS cascades \
-                 FROM (SELECT to_regclass($2::text)::oid AS oid) AS meta"
-            ),
+            Shape::Traits => TRAITS.to_owned(),
         }
     }
 

@@ -4,5 +4,5 @@
 //! The tests load the installed files, not the crate's objects: run `make build` first.
 
 mod behaviour;
-mod header;
+mod generated;
 mod support;

@@ -59,42 +59,42 @@ pub static KEYS: &[Key] = &[
         alias: None,
         default: "\"pgmoon\"",
         doc: "`application_name` of the connections in `pg_stat_activity`.",
-        apply: |draft, value| Ok(draft.application = value.text()?),
+        apply: |draft, value| put(&mut draft.application, value.text()),
     },
     Key {
         name: "username",
         alias: None,
         default: "\"postgres\"",
         doc: "The database user.",
-        apply: |draft, value| Ok(draft.username = value.text()?),
+        apply: |draft, value| put(&mut draft.username, value.text()),
     },
     Key {
         name: "password",
         alias: None,
         default: "none",
         doc: "The user's password. It appears in no error, log line or debug print.",
-        apply: |draft, value| Ok(draft.password = Some(value.secret()?)),
+        apply: |draft, value| put(&mut draft.password, value.secret().map(Some)),
     },
     Key {
         name: "database",
         alias: None,
         default: "the username",
         doc: "The database.",
-        apply: |draft, value| Ok(draft.database = Some(value.text()?)),
+        apply: |draft, value| put(&mut draft.database, value.text().map(Some)),
     },
     Key {
         name: "table_name",
         alias: Some("table"),
         default: "\"sessions\"",
         doc: "Table of the sessions; may be `schema.table`.",
-        apply: |draft, value| Ok(draft.sessions = TableName::parse(&value.text()?)?),
+        apply: |draft, value| put(&mut draft.sessions, table(value)),
     },
     Key {
         name: "table_name_meta",
         alias: Some("table_meta"),
         default: "table_name .. \"_meta\"",
         doc: "Table of the sessions' metadata; may be `schema.table`.",
-        apply: |draft, value| Ok(draft.metadata = Some(TableName::parse(&value.text()?)?)),
+        apply: |draft, value| put(&mut draft.metadata, table(value).map(Some)),
     },
     Key {
         name: "connect_timeout",
@@ -102,7 +102,7 @@ pub static KEYS: &[Key] = &[
         default: "5000",
         doc: "Milliseconds that an operation may wait for a usable connection: name look-up, TLS \
               and authentication included.",
-        apply: |draft, value| Ok(draft.connect_timeout = value.millis(1)?),
+        apply: |draft, value| put(&mut draft.connect_timeout, value.millis(1)),
     },
     Key {
         name: "send_timeout",
@@ -110,14 +110,14 @@ pub static KEYS: &[Key] = &[
         default: "5000",
         doc: "Milliseconds; with `read_timeout` the time an operation may take once a connection \
               is held.",
-        apply: |draft, value| Ok(draft.send_timeout = value.millis(1)?),
+        apply: |draft, value| put(&mut draft.send_timeout, value.millis(1)),
     },
     Key {
         name: "read_timeout",
         alias: None,
         default: "5000",
         doc: "Milliseconds; see `send_timeout`.",
-        apply: |draft, value| Ok(draft.read_timeout = value.millis(1)?),
+        apply: |draft, value| put(&mut draft.read_timeout, value.millis(1)),
     },
     Key {
         name: "keepalive_timeout",
@@ -136,44 +136,62 @@ pub static KEYS: &[Key] = &[
         default: "none",
         doc: "A name. Configurations that share it, and their server and credentials, share one \
               pool; the first one used sets its size.",
-        apply: |draft, value| Ok(draft.pool = Some(value.text()?)),
+        apply: |draft, value| put(&mut draft.pool, value.text().map(Some)),
     },
     Key {
         name: "pool_size",
         alias: None,
         default: "4",
         doc: "Connections of a process (an nginx worker) at most.",
-        apply: |draft, value| Ok(draft.pool_size = value.whole(1, 1_000)? as usize),
+        apply: |draft, value| {
+            put(
+                &mut draft.pool_size,
+                value.whole(1, 1_000).map(|n| n as usize),
+            )
+        },
     },
     Key {
         name: "backlog",
         alias: None,
         default: "1024",
         doc: "Operations that may wait for a connection; one more fails at once.",
-        apply: |draft, value| Ok(draft.backlog = value.whole(0, 1_000_000)? as usize),
+        apply: |draft, value| {
+            put(
+                &mut draft.backlog,
+                value.whole(0, 1_000_000).map(|n| n as usize),
+            )
+        },
     },
     Key {
         name: "ssl",
         alias: None,
         default: "false",
         doc: "Whether to use TLS where the server offers it.",
-        apply: |draft, value| Ok(draft.ssl = value.flag()?),
+        apply: |draft, value| put(&mut draft.ssl, value.flag()),
     },
     Key {
         name: "ssl_required",
         alias: None,
         default: "false",
         doc: "With `ssl`: refuse a server that offers no TLS instead of going on in plain text.",
-        apply: |draft, value| Ok(draft.ssl_required = value.flag()?),
+        apply: |draft, value| put(&mut draft.ssl_required, value.flag()),
     },
     Key {
         name: "ssl_verify",
         alias: None,
         default: "false",
         doc: "With `ssl`: verify the server's certificate chain and its host name.",
-        apply: |draft, value| Ok(draft.ssl_verify = value.flag()?),
+        apply: |draft, value| put(&mut draft.ssl_verify, value.flag()),
     },
 ];
+
+fn put<T>(slot: &mut T, checked: Result<T, Rejected>) -> Result<(), Rejected> {
+    checked.map(|value| *slot = value)
+}
+
+fn table(value: &Value) -> Result<TableName, Rejected> {
+    TableName::parse(&value.text()?)
+}
 
 /// The key of that name or alias.
 pub fn find(name: &str) -> Option<&'static Key> {

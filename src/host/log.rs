@@ -2,15 +2,15 @@
 //! cannot call nginx; so lines wait here until the host takes them.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once};
 
 /// What is kept until the host comes; an outage must not fill its memory.
 const CAPACITY: usize = 64;
 
 /// How urgent a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
+pub enum Level {
     /// Worth knowing.
     Notice,
     /// Somebody should look at it.
@@ -21,7 +21,7 @@ pub(crate) enum Level {
 
 impl Level {
     /// The name of nginx's level, in capitals as in ngx_lua's constants.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Level::Notice => "NOTICE",
             Level::Warn => "WARN",
@@ -32,9 +32,11 @@ impl Level {
 
 /// A line for the host's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Line {
-    pub(crate) level: Level,
-    pub(crate) text: String,
+pub struct Line {
+    /// How urgent it is.
+    pub level: Level,
+    /// The text, without a line feed at its end, and without secrets.
+    pub text: String,
 }
 
 struct Lines {
@@ -70,15 +72,16 @@ pub(crate) fn log(level: Level, text: String) {
 }
 
 /// Whether nothing waits; takes no lock.
-pub(crate) fn is_empty() -> bool {
+pub fn is_empty() -> bool {
     !ANY.load(Ordering::Relaxed)
 }
 
 /// Has the messages of this library's panics, which are caught, logged instead of printed to
 /// stderr. For a library that has its own copy of Rust's runtime, as the Lua module does; a Rust
 /// program's hook is its own affair.
+#[cfg(feature = "lua-module")]
 pub(crate) fn catch_panic_messages() {
-    static ONCE: Once = Once::new();
+    static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
             log(Level::Error, format!("internal error: {panic}"));
@@ -87,7 +90,7 @@ pub(crate) fn catch_panic_messages() {
 }
 
 /// Takes what waits.
-pub(crate) fn take() -> Vec<Line> {
+pub fn take() -> Vec<Line> {
     let mut lines = lines();
     ANY.store(false, Ordering::Relaxed);
     let mut taken: Vec<Line> = lines.waiting.drain(..).collect();

@@ -2,5 +2,5 @@
 
 pub(crate) mod exit;
 pub(crate) mod fork;
-pub(crate) mod log;
+pub mod log;
 pub(crate) mod thread;

@@ -102,7 +102,7 @@ end
 -- @treturn table|nil `{ [key] = end of the session in seconds since 1970 }`
 -- @treturn string error message
 
--- Outside of nginx, and in the threads of ngx.run_worker_thread, there is no event loop to yield to.
+-- Outside of nginx and in the threads of ngx.run_worker_thread there is no event loop to yield to.
 local ngx = ngx -- luacheck: globals ngx
 if not (ngx and ngx.get_phase and ngx.timer) then
   return native

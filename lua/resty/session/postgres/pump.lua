@@ -14,7 +14,6 @@ local sleep = ngx.sleep
 local tcp = ngx.socket.tcp
 local timer_at = ngx.timer.at
 local exiting = ngx.worker.exiting
-local pairs = pairs
 local pcall = pcall
 local tostring = tostring
 

@@ -1,0 +1,116 @@
+# Building, trying, testing and installing resty-session-postgres. `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# rustup writes its folder into login shells only.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+CARGO ?= cargo
+DESTDIR ?=
+PREFIX ?= /usr/local
+LIB_DIR ?= $(PREFIX)/lib
+INCLUDE_DIR ?= $(PREFIX)/include
+SHARE_DIR ?= $(PREFIX)/share/resty-session-postgres
+LUA_LIB_DIR ?= $(PREFIX)/share/lua/5.1
+LUA_CLIB_DIR ?= $(PREFIX)/lib/lua/5.1
+
+# One crate, two artifacts under one file name: each has its own target folder.
+LIBRARY := libresty_session_postgres.so
+C_LIBRARY := target/release/$(LIBRARY)
+LUA_MODULE := target/module/release/$(LIBRARY)
+
+# lua-resty-session brings a file of the same name, which is not ours to overwrite or remove.
+FRONT_DOOR := resty/session/postgres.lua
+FRONT_DOOR_IS_FOREIGN = [ -e '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)' ] && \
+	! grep -q resty_session_postgres '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
+LUA_PARTS = $(notdir $(wildcard lua/resty/session/postgres/*.lua))
+HEADERS = $(notdir $(wildcard include/*.h))
+
+# Where `build` installs to, so that the tests and the demo run what a user would install.
+STAGE := DESTDIR=target/stage PREFIX=/usr/local LIB_DIR=/usr/local/lib \
+	INCLUDE_DIR=/usr/local/include SHARE_DIR=/usr/local/share/resty-session-postgres \
+	LUA_LIB_DIR=/usr/local/share/lua/5.1 LUA_CLIB_DIR=/usr/local/lib/lua/5.1
+
+STYLUA_VERSION := 2.6.0
+STYLUA := target/tools/stylua-$(STYLUA_VERSION)/bin/stylua
+LUA_SOURCES = $(wildcard lua src tests examples)
+
+# The Lua features exclude each other; each goes with the C interface and without it.
+FEATURE_SETS := none capi lua capi,lua lua51 lua54
+
+.PHONY: demo test help deps build install uninstall lint fmt generate clean
+
+demo: deps build ## Run the demo until Ctrl-C; with CHECK=1, walk through it and stop
+	@CHECK='$(CHECK)' scripts/demo.sh
+
+test: deps build lint ## Run everything a change has to pass
+	@scripts/in-own-tmpdir.sh $(CARGO) test --locked
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: ## Install the system packages that are missing, and check that Rust is there
+	@scripts/deps.sh
+
+build: ## Build the C library and the Lua module, and stage them in target/stage
+	$(CARGO) build --release --locked --target-dir target
+	$(CARGO) build --release --locked --target-dir target/module --features lua
+	@$(MAKE) --silent install $(STAGE)
+
+# Only for an install without a build before it: `sudo make install` must not compile as root.
+$(C_LIBRARY):
+	$(CARGO) build --release --locked --target-dir target
+
+$(LUA_MODULE):
+	$(CARGO) build --release --locked --target-dir target/module --features lua
+
+install: $(C_LIBRARY) $(LUA_MODULE) ## Install what was built (DESTDIR, PREFIX, LUA_LIB_DIR, LUA_CLIB_DIR)
+	@if $(FRONT_DOOR_IS_FOREIGN); then \
+		echo "install: $(LUA_LIB_DIR)/$(FRONT_DOOR) is lua-resty-session's own. Install to a folder that" >&2; \
+		echo "comes before it on lua_package_path: make install LUA_LIB_DIR=/opt/lua/5.1, for example." >&2; \
+		exit 1; \
+	fi
+	install -D -m 755 $(LUA_MODULE) '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
+	install -D -m 644 lua/$(FRONT_DOOR) '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
+	install -D -m 644 -t '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' lua/resty/session/postgres/*.lua
+	install -D -m 755 $(C_LIBRARY) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)'
+	install -D -m 644 -t '$(DESTDIR)$(INCLUDE_DIR)' include/*.h
+	install -D -m 644 sql/schema.sql '$(DESTDIR)$(SHARE_DIR)/schema.sql'
+
+uninstall: ## Remove what `install` put there (same variables)
+	rm -f '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
+	{ $(FRONT_DOOR_IS_FOREIGN); } || rm -f '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
+	rm -f $(foreach file,$(LUA_PARTS),'$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres/$(file)')
+	rm -f '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)'
+	rm -f $(foreach file,$(HEADERS),'$(DESTDIR)$(INCLUDE_DIR)/$(file)')
+	rm -f '$(DESTDIR)$(SHARE_DIR)/schema.sql'
+	rmdir '$(DESTDIR)$(SHARE_DIR)' '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' 2>/dev/null || true
+
+lint: $(STYLUA) ## Check formatting, Clippy on every feature set, the docs, and the Lua files
+	$(CARGO) fmt --check
+	@for set in $(FEATURE_SETS); do \
+		echo "clippy, features: $$set"; \
+		$(CARGO) clippy --quiet --locked --all-targets --no-default-features \
+			--features "$${set#none}" -- -D warnings; \
+	done
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --quiet --locked --no-deps --features lua
+	luacheck --quiet --no-color $(LUA_SOURCES)
+	$(STYLUA) --check $(LUA_SOURCES)
+
+fmt: $(STYLUA) ## Format the Rust and the Lua files
+	$(CARGO) fmt
+	$(STYLUA) $(LUA_SOURCES)
+
+generate: ## Write the C header and the README's table of configuration keys anew
+	RSP_GENERATE=1 $(CARGO) test --locked --test tests generated::
+
+$(STYLUA):
+	$(CARGO) install stylua --version '=$(STYLUA_VERSION)' --locked --quiet --force \
+		--no-default-features --features luajit --root target/tools/stylua-$(STYLUA_VERSION)
+
+clean: ## Remove everything that was built
+	rm -rf target

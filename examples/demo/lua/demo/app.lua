@@ -1,0 +1,133 @@
+--- What the demo answers to which request.
+--
+-- How sessions come about is left to an object with these methods (see resty_sessions.lua and
+-- plain_sessions.lua). A session is a table with the fields `id`, `name` and `visits`.
+--
+--   current()          the browser's session, nil when it has none, or nil and an error
+--   sign_in(name)      starts a session, under a new id even where there was one before
+--   count_visit(s)     adds one to s.visits and saves it
+--   active(s)          the sessions of s.name, as a table { [id] = expiry in epoch seconds }
+--   sign_out(s)        ends the session
+--   made_by            who makes the cookies, in words
+--
+-- sign_in, count_visit and sign_out return true, or nil and an error.
+
+local page = require("demo.page")
+local same_origin = require("demo.same_origin")
+
+local ngx = ngx
+
+-- lua-resty-session keeps an id that was replaced alive for this long by default, for the requests
+-- that are on their way with it.
+local STALE_TTL = 10
+
+local sessions
+
+local function respond(status, html)
+  ngx.status = status
+  local header = ngx.header
+  header["Cache-Control"] = "no-store"
+  header["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; form-action 'self'; "
+    .. "base-uri 'none'; frame-ancestors 'none'"
+  -- Not "no-referrer": browsers then send forms with "Origin: null".
+  header["Referrer-Policy"] = "same-origin"
+  header["X-Content-Type-Options"] = "nosniff"
+  ngx.print(html)
+end
+
+local function respond_failure(err)
+  ngx.log(ngx.ERR, "demo: ", err)
+  respond(503, page.message("The sessions are out of reach", err))
+end
+
+-- The one used last comes first. An id that was replaced a moment ago is no session of its own.
+local function list_active(session, expiries)
+  local now = ngx.time()
+  local list = {}
+  for id, expiry in pairs(expiries) do
+    if expiry > now + STALE_TTL then
+      list[#list + 1] = { id = id, expiry = expiry, is_current = id == session.id }
+    end
+  end
+  table.sort(list, function(a, b)
+    return a.expiry > b.expiry or (a.expiry == b.expiry and a.id < b.id)
+  end)
+  return list
+end
+
+local function show()
+  local session, err = sessions.current()
+  if err then
+    return respond_failure(err)
+  end
+  if not session then
+    return respond(200, page.sign_in(sessions.made_by))
+  end
+
+  local ok, expiries
+  ok, err = sessions.count_visit(session)
+  if not ok then
+    return respond_failure(err)
+  end
+  expiries, err = sessions.active(session)
+  if not expiries then
+    return respond_failure(err)
+  end
+  respond(200, page.signed_in(session, list_active(session, expiries), sessions.made_by))
+end
+
+local function sign_in()
+  ngx.req.read_body()
+  local name = ngx.req.get_post_args().name
+  -- The "u" makes invalid UTF-8 no match, which PostgreSQL would refuse.
+  if type(name) ~= "string" or not ngx.re.find(name, [[\A(?=.*\S)[^\p{Cc}]{1,80}\z]], "ju") then
+    return respond(400, page.message("That is no name", "1 to 80 characters, please."))
+  end
+
+  local ok, err = sessions.sign_in(name)
+  if not ok then
+    return respond_failure(err)
+  end
+  ngx.redirect("/", 303)
+end
+
+local function sign_out()
+  local session, err = sessions.current()
+  if err then
+    return respond_failure(err)
+  end
+  if session then
+    local ok
+    ok, err = sessions.sign_out(session)
+    if not ok then
+      return respond_failure(err)
+    end
+  end
+  ngx.redirect("/", 303)
+end
+
+local routes = {
+  ["GET /"] = show,
+  ["POST /sign-in"] = sign_in,
+  ["POST /sign-out"] = sign_out,
+}
+
+local app = {}
+
+function app.init(session_source)
+  sessions = session_source
+end
+
+function app.run()
+  local method = ngx.req.get_method()
+  local route = routes[method .. " " .. ngx.var.uri]
+  if not route then
+    return respond(404, page.message("There is no such page", "Nothing is here."))
+  end
+  if method == "POST" and not same_origin() then
+    return respond(403, page.message("Not from here", "This form came from another site."))
+  end
+  route()
+end
+
+return app

@@ -1,0 +1,67 @@
+--- Sessions by lua-resty-session, which keeps them in resty.session.postgres.
+--
+-- Its configuration is in resty-session.conf.in. The name is the session's subject, so that the
+-- storage can list a subject's sessions. The visits go into the session's info, because saving that
+-- leaves the id alone: session:save() makes a new one each time.
+
+local base64 = require("ngx.base64")
+local resty_session = require("resty.session")
+
+local ngx = ngx
+
+local AUDIENCE = "demo"
+
+local sessions = {
+  made_by = "lua-resty-session " .. resty_session._VERSION,
+}
+
+function sessions.current()
+  local session, err, exists = resty_session.start()
+  if not exists then
+    -- Most errors speak of the cookie, which may be missing, old, or anybody's invention: there is
+    -- no session then. Only the reason behind this one tells of a storage that failed.
+    if err and err:find("unable to load session (", 1, true) then
+      return nil, err
+    end
+    return nil
+  end
+  return {
+    handle = session,
+    id = session:get_property("id"),
+    name = session:get_subject(),
+    visits = session.info:get("visits") or 0,
+  }
+end
+
+function sessions.sign_in(name)
+  local session = resty_session.open()
+  session:set_subject(name)
+  session.info:set("visits", 0)
+  return session:save()
+end
+
+function sessions.count_visit(session)
+  local info = session.handle.info
+  session.visits = session.visits + 1
+  info:set("visits", session.visits)
+  -- In 4.1 info:save() returns nothing on success, so only an error tells.
+  local _, err = info:save()
+  if err then
+    return nil, err
+  end
+  return true
+end
+
+function sessions.active(session)
+  -- By default lua-resty-session stores audience and subject as base64url.
+  local handle = session.handle
+  local audience = base64.encode_base64url(AUDIENCE)
+  local subject = base64.encode_base64url(session.name)
+  return handle.storage:read_metadata(handle.cookie_name, audience, subject, ngx.time())
+end
+
+function sessions.sign_out(session)
+  return session.handle:logout()
+end
+
+return sessions

@@ -1,0 +1,246 @@
+#!/usr/bin/env bash
+# Runs examples/demo on a PostgreSQL and an nginx of its own until Ctrl-C, then removes both.
+# With CHECK set, scripts/demo-check.sh walks through the demo instead, and its result is this one's.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly stage=target/stage/usr/local
+readonly demo=examples/demo
+readonly db_name=sessions
+umask 077
+
+fail() {
+  echo "demo: $*" >&2
+  exit 1
+}
+
+# --- What is there -----------------------------------------------------------------------------
+
+find_tools() {
+  PATH=$PATH:/usr/sbin:/usr/local/openresty/bin
+  local newest
+  newest=$(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1) || :
+  [ -z "$newest" ] || PATH=$PATH:${newest%/initdb}
+
+  local tool
+  for tool in initdb postgres psql curl setpriv; do
+    command -v "$tool" >/dev/null || fail "$tool is missing; make deps installs it"
+  done
+  nginx=$(command -v openresty || command -v nginx) || fail "nginx is missing; make deps installs it"
+
+  # In OpenResty ngx_lua is built in, in Debian's nginx it is a module.
+  local modules
+  modules=$("$nginx" -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
+  load_modules=
+  if [ -e "$modules/ngx_http_lua_module.so" ]; then
+    load_modules="load_module $modules/ndk_http_module.so;"
+    load_modules+=$'\n'"load_module $modules/ngx_http_lua_module.so;"
+  fi
+}
+
+# PostgreSQL refuses to run as root, so then both servers run as its user. They end with this
+# script, however it ends.
+choose_user() {
+  as_server=(setpriv --pdeathsig INT)
+  if [ "$(id -u)" -eq 0 ]; then
+    id postgres >/dev/null 2>&1 || fail "there is no user postgres to run PostgreSQL as"
+    as_server+=(--reuid postgres --regid postgres --init-groups)
+  fi
+}
+
+# lua-resty-session makes the sessions where it is on nginx's Lua path, by LUA_PATH for example.
+choose_sessions() {
+  local find_it='
+    local function find(name) return package.searchpath(name, package.path) end
+    local file = find("resty.session") and find("resty.openssl") and io.open(find("resty.session"))
+    os.exit(file and file:read("*a"):find("_VERSION = \"4.", 1, true) and 0 or 1)'
+  if "${as_server[@]}" luajit -e "$find_it" 2>/dev/null; then
+    session_conf=resty-session.conf
+  else
+    session_conf=storage-only.conf
+  fi
+}
+
+# --- Starting and stopping ---------------------------------------------------------------------
+
+free_port() {
+  local port
+  while port=$((20000 + RANDOM % 12000)); (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
+  echo "$port"
+}
+
+random_word() {
+  od -An -N 24 -tx1 /dev/urandom | tr -d ' \n'
+}
+
+is_alive() {
+  kill -0 "$1" 2>/dev/null
+}
+
+# Waits until a command succeeds, while a server lives: wait_for PID COMMAND…
+wait_for() {
+  local pid=$1 i
+  shift
+  for ((i = 0; i < 150; i++)); do
+    is_alive "$pid" || return 1
+    ! "$@" >/dev/null 2>&1 || return 0
+    sleep 0.1
+  done
+  return 1
+}
+
+stop() {
+  local pid=$1 i
+  [ -n "$pid" ] || return 0
+  kill -INT "$pid" 2>/dev/null || return 0
+  for ((i = 0; i < 100; i++)); do
+    is_alive "$pid" || return 0
+    sleep 0.1
+  done
+  kill -KILL "$pid" 2>/dev/null || :
+}
+
+postgres_pid=
+nginx_pid=
+
+clean_up() {
+  trap '' INT TERM HUP
+  stop "$nginx_pid"
+  stop "$postgres_pid"
+  exec {folder_users}>&-
+  wait "$sweeper_pid" || :
+}
+
+# The folder is for all that the demo writes. The sweeper reads a pipe that this script and its
+# servers hold open; it ends when the last of them is gone, even by SIGKILL, and so the folder goes.
+make_folder() {
+  work=$(mktemp -d "${TMPDIR:-/tmp}/rsp-demo.XXXXXX")
+  exec {folder_users}> >(trap '' INT TERM HUP && cat >/dev/null && rm -rf "$work")
+  sweeper_pid=$!
+  trap clean_up EXIT
+}
+
+fill_in() {
+  local text
+  text=$(<"$1")
+  text=${text//@LOAD_MODULES@/"$load_modules"}
+  text=${text//@PREFIX@/"$prefix"}
+  text=${text//@SECRET@/"$secret"}
+  text=${text//@HTTP_PORT@/"$http_port"}
+  text=${text//@DB_PORT@/"$db_port"}
+  text=${text//@DB_NAME@/"$db_name"}
+  text=${text//@DB_PASSWORD@/"$db_password"}
+  printf '%s\n' "$text"
+}
+
+own() {
+  [ "$(id -u)" -ne 0 ] || chown -R postgres:postgres "$work"
+}
+
+make_database() {
+  local admin_password
+  admin_password=$(random_word)
+  db_password=$(random_word)
+  printf '%s\n' "$admin_password" >"$work/password"
+  own
+  "${as_server[@]}" initdb --pgdata "$work/data" --username postgres --pwfile "$work/password" \
+    --auth scram-sha-256 --encoding UTF8 --locale C --no-sync >"$work/initdb.log" ||
+    { cat "$work/initdb.log" >&2; fail "initdb failed"; }
+
+  # Only a port can be taken by somebody else in the meantime, so another one is tried then.
+  local attempt
+  for attempt in 1 2 3; do
+    db_port=$(free_port)
+    "${as_server[@]}" postgres -D "$work/data" -c listen_addresses=127.0.0.1 -c port="$db_port" \
+      -c unix_socket_directories= -c fsync=off -c max_connections=30 >"$work/postgres.log" 2>&1 &
+    postgres_pid=$!
+    admin=(psql --no-psqlrc --quiet --no-password --set ON_ERROR_STOP=1
+      "host=127.0.0.1 port=$db_port dbname=postgres user=postgres password=$admin_password")
+    if wait_for "$postgres_pid" "${admin[@]}" --command 'SELECT 1'; then
+      break
+    fi
+    [ "$attempt" -lt 3 ] || { cat "$work/postgres.log" >&2; fail "PostgreSQL does not start"; }
+    stop "$postgres_pid"
+  done
+
+  "${admin[@]}" --command "CREATE ROLE $db_name LOGIN PASSWORD '$db_password'" \
+    --command "CREATE DATABASE $db_name OWNER $db_name"
+  database_url="postgresql://$db_name:$db_password@127.0.0.1:$db_port/$db_name"
+  psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 \
+    --file "$stage/share/resty-session-postgres/schema.sql" "$database_url"
+}
+
+start_nginx() {
+  prefix=$work/prefix
+  secret=$(random_word)
+  mkdir -p "$prefix" "$work/tmp"
+  cp -R "$stage/lib" "$stage/share" "$prefix"
+  cp -R "$demo/lua/demo" "$prefix/share/lua/5.1/demo"
+  cp "$demo/style.css" "$work"
+
+  local attempt
+  for attempt in 1 2 3; do
+    http_port=$(free_port)
+    url=http://127.0.0.1:$http_port
+    fill_in "$demo/nginx.conf.in" >"$work/nginx.conf"
+    fill_in "$demo/$session_conf.in" >"$work/session.conf"
+    : >"$work/error.log"
+    own
+    "${as_server[@]}" "$nginx" -p "$work/" -c nginx.conf -e error.log &
+    nginx_pid=$!
+    ! wait_for "$nginx_pid" curl --silent --fail "$url/style.css" || return 0
+    stop "$nginx_pid"
+    grep -q 'Address already in use' "$work/error.log" || break
+  done
+  cat "$work/error.log" >&2
+  fail "nginx does not start"
+}
+
+# --- What the person in front of it sees -------------------------------------------------------
+
+introduce() {
+  local yours
+  yours=$(
+    prefix=/usr/local db_port=5432 db_password="the role's password" secret="a random text of your own"
+    fill_in "$demo/$session_conf.in" | grep -v 'demo\.app'
+  )
+  cat <<TEXT
+
+  The demo of resty-session-postgres runs at
+
+      $url/
+
+  What it keeps is in a PostgreSQL of its own:
+
+      psql $database_url -c 'TABLE sessions_meta'
+
+  After make install, your nginx.conf needs the lines that the demo's has:
+
+$(sed 's/^./      &/' <<<"$yours")
+
+  Ctrl-C stops it and removes everything.
+
+TEXT
+}
+
+trap 'exit 0' INT
+trap 'exit 143' TERM HUP
+
+[ -e "$stage/lib/lua/5.1/resty_session_postgres.so" ] || fail "nothing is built yet; make build"
+# A developer's own settings for psql are not meant for this server.
+unset "${!PG@}"
+find_tools
+choose_user
+choose_sessions
+make_folder
+make_database
+start_nginx
+
+if [ -n "${CHECK:-}" ]; then
+  scripts/demo-check.sh "$url" "$work/error.log"
+else
+  introduce
+  wait -n "$postgres_pid" "$nginx_pid" || :
+  tail -n 20 "$work/postgres.log" "$work/error.log" >&2
+  fail "a server has ended by itself"
+fi

@@ -175,6 +175,24 @@ pub(crate) fn take<T: Batchable>(
     batch
 }
 
+/// The first operation that [`take`] would take now.
+pub(crate) fn first<'a, T: Batchable>(
+    waiting: &'a VecDeque<T>,
+    busy: &Busy,
+    limits: Limits,
+) -> Option<&'a T> {
+    let mut passed = Busy::default();
+    let look_at = limits.operations.saturating_mul(LOOK_AHEAD);
+    waiting.iter().take(look_at).find(|operation| {
+        let footprint = operation.footprint();
+        let free = !busy.conflicts(footprint) && !passed.conflicts(footprint);
+        if !free {
+            passed.insert(footprint);
+        }
+        free
+    })
+}
+
 /// Passes a hash on as it is.
 #[derive(Debug, Default)]
 pub(crate) struct AlreadyHashed(u64);

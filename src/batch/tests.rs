@@ -188,7 +188,9 @@ proptest! {
         let mut started: Vec<Op> = Vec::new();
         let mut ends = ends.into_iter();
         while !waiting.is_empty() || !in_flight.is_empty() {
+            let announced = first(&waiting, &busy, LIMITS).map(|op| op.id);
             let batch = take(&mut waiting, &mut busy, LIMITS);
+            prop_assert_eq!(announced, batch.first().map(|op| op.id));
             if batch.is_empty() || in_flight.len() == 3 {
                 prop_assert!(!batch.is_empty() || !in_flight.is_empty(), "stuck");
                 if !batch.is_empty() {

@@ -52,8 +52,9 @@ pub(crate) enum Call {
 }
 
 impl Queue {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// The oldest job that can run now: nothing that runs, or waits for a lock, uses its sessions.
+    pub(crate) fn runnable(&self) -> Option<&Job> {
+        batch::first(&self.waiting, &self.busy, BATCH)
     }
 
     /// Whether the clock has nothing to watch.
@@ -94,7 +95,7 @@ impl Queue {
 
     /// Decides who is to run what waits, and counts on it.
     pub(crate) fn call(&mut self, now: Instant, most_threads: usize) -> Call {
-        let Some(oldest) = self.waiting.front() else {
+        let Some(oldest) = self.runnable() else {
             return Call::Nobody;
         };
         let active = self.threads - self.sleeping;

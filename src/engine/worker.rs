@@ -32,7 +32,8 @@ pub(super) fn run(shared: &Arc<Shared>) {
 fn work_until_stopped(shared: &Arc<Shared>) {
     let mut queue = shared.lock();
     while !queue.stopping {
-        if queue.is_empty() {
+        if queue.runnable().is_none() {
+            // What waits may be for sessions in use: whoever uses them looks again.
             queue = sleep(shared, queue);
             continue;
         }
@@ -42,15 +43,6 @@ fn work_until_stopped(shared: &Arc<Shared>) {
             continue;
         };
         let batch = shared.lock().take();
-        if batch.is_empty() {
-            // What waits is for sessions that are in use: whoever uses them looks again.
-            drop(connection);
-            queue = shared.lock();
-            if !queue.stopping {
-                queue = sleep(shared, queue);
-            }
-            continue;
-        }
         run_batch(shared, &mut connection, batch);
         drop(connection);
         queue = shared.lock();
@@ -89,7 +81,9 @@ fn check_out(shared: &Shared) -> Option<Pooled> {
             .last_failure()
             .filter(|failure| failure.refused && failure.at >= start);
         let mut queue = shared.lock();
-        if let Some(failure) = refused {
+        if let Some(failure) = refused
+            && shared.pool.open() == 0
+        {
             let error = Error::Refused {
                 server: Arc::clone(&shared.server),
                 reason: failure.reason,
@@ -99,7 +93,7 @@ fn check_out(shared: &Shared) -> Option<Pooled> {
             answer(cleared);
             break None;
         }
-        if queue.is_empty() || queue.stopping {
+        if queue.runnable().is_none() || queue.stopping {
             break None;
         }
     };

@@ -4,7 +4,6 @@ use super::connection::Connection;
 use super::resolve;
 use super::status::{Failure, Status};
 use crate::config::{ConnectionConfig, Host, Server, Timeouts};
-use crate::host::log::{self, Level};
 use crate::tls::{Tls, TlsFailure};
 use postgres::NoTls;
 use postgres::config::{SslMode, SslNegotiation};
@@ -179,20 +178,8 @@ impl r2d2::ManageConnection for Manager {
             let reason = "the client could not start (is the limit of open files reached?)";
             Err(Failure::new("connect", reason, false))
         });
-        let recovered = self.status.end(opened.as_ref().err());
-        let servers = self.config.describe();
-        match &opened {
-            Ok(_) if recovered => {
-                log::log(Level::Notice, format!("connected to {servers} again"));
-            }
-            Ok(_) => {}
-            Err(failure) => {
-                log::log(
-                    Level::Warn,
-                    format!("no connection to {servers}: {failure}"),
-                );
-            }
-        }
+        self.status
+            .end(&self.config.describe(), opened.as_ref().err());
         opened
     }
 

@@ -78,6 +78,11 @@ impl Pool {
         self.connections.get_timeout(timeout).ok()
     }
 
+    /// How many connections are open, idle or in use.
+    pub(crate) fn open(&self) -> u32 {
+        self.connections.state().connections
+    }
+
     /// Closes the idle connections. After one connection was lost, the others of the same time are
     /// suspects: what is tried again should meet a fresh one.
     pub(crate) fn close_idle(&self) {

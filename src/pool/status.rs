@@ -2,8 +2,9 @@
 //! of them off.
 
 use super::deadline::Deadline;
+use crate::host::log::{self, Level};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -38,7 +39,12 @@ struct Known {
     deadlines: Vec<Weak<Deadline>>,
     opening: usize,
     closed: bool,
+    /// Since when a failure was last logged.
+    logged: Option<Instant>,
 }
+
+/// How often a server that stays away is mentioned in the log.
+const REMINDER: Duration = Duration::from_secs(10);
 
 impl Status {
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -91,10 +97,25 @@ impl Status {
         Ok(())
     }
 
-    /// Notes how an attempt ended; returns whether it ended a row of failures.
-    pub(super) fn end(&self, failure: Option<&Failure>) -> bool {
+    /// Notes, and logs, how an attempt to connect to `servers` ended.
+    pub(super) fn end(&self, servers: &str, failure: Option<&Failure>) {
         let mut known = self.lock();
         known.opening -= 1;
-        std::mem::replace(&mut known.last_failure, failure.cloned()).is_some() && failure.is_none()
+        let failed_before = known.last_failure.is_some();
+        known.last_failure = failure.cloned();
+        let Some(failure) = failure else {
+            if failed_before {
+                known.logged = None;
+                log::log(Level::Notice, format!("connected to {servers} again"));
+            }
+            return;
+        };
+        if known.logged.is_none_or(|at| at.elapsed() >= REMINDER) {
+            known.logged = Some(Instant::now());
+            log::log(
+                Level::Warn,
+                format!("no connection to {servers}: {failure}"),
+            );
+        }
     }
 }

@@ -63,6 +63,11 @@ enum Use {
 }
 
 impl Busy {
+    /// Whether no session is in use.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `footprint` must wait for what uses its sessions.
     fn conflicts(&self, footprint: &Footprint) -> bool {
         !self.0.is_empty()

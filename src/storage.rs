@@ -76,16 +76,8 @@ impl Storage {
         Ok(self.0.engine.get_or_init(|| engine))
     }
 
-    fn submit_with(&self, operation: Operation, reply: Reply) -> Result<(), Error> {
-        let engine = match self.engine() {
-            Ok(engine) => engine,
-            Err(error) => {
-                reply.forget();
-                return Err(error);
-            }
-        };
-        let operation = operation.normalized();
-        engine.submit(Job::new(operation, Arc::clone(&self.0.target), reply))
+    fn job(&self, operation: Operation, reply: Reply) -> Job {
+        Job::new(operation.normalized(), Arc::clone(&self.0.target), reply)
     }
 
     /// Hands an operation in and returns at once. Its outcome comes to `queue` under the returned
@@ -99,8 +91,9 @@ impl Storage {
         operation: Operation,
         queue: &Arc<CompletionQueue>,
     ) -> Result<Ticket, Error> {
+        let engine = self.engine()?;
         let ticket = queue.ticket();
-        self.submit_with(operation, Reply::queued(queue, ticket))?;
+        engine.submit(self.job(operation, Reply::queued(queue, ticket)))?;
         Ok(ticket)
     }
 
@@ -111,7 +104,8 @@ impl Storage {
     /// Any [`Error`] but the configuration's.
     pub fn call(&self, operation: Operation) -> Outcome {
         let slot = Arc::new(Parked::default());
-        self.submit_with(operation, Reply::parked(&slot))?;
+        let job = self.job(operation, Reply::parked(&slot));
+        self.engine()?.submit_and_help(job)?;
         let timeouts = self.0.config.timeouts;
         let outcome = slot.wait(timeouts.total() + GRACE);
         outcome.unwrap_or_else(|| {

@@ -45,6 +45,35 @@ impl Shared {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// Puts a job into the queue, if that takes one more, and hands the queue over locked.
+    fn accept(&self, job: Job) -> Result<MutexGuard<'_, Queue>, Error> {
+        let mut queue = self.lock();
+        let refusal = if queue.stopping {
+            Error::Stopped
+        } else if queue.len() >= self.backlog {
+            let limit = self.backlog;
+            Error::Backlog { limit }
+        } else {
+            queue.last_submit = Some(job.submitted);
+            queue.push(job);
+            return Ok(queue);
+        };
+        drop(queue);
+        job.reply.forget();
+        Err(refusal)
+    }
+
+    /// Lets the queue go, having seen to it that somebody looks after what is in it.
+    fn dispatch(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, now: Instant) {
+        let call = queue.call(now, self.most_threads);
+        let wake_clock = !queue.is_quiet() && std::mem::take(&mut queue.clock_sleeps);
+        drop(queue);
+        self.call(call);
+        if wake_clock {
+            self.tick.notify_one();
+        }
+    }
+
     /// Carries out what [`Queue::call`] decided.
     fn call(self: &Arc<Self>, call: Call) {
         match call {
@@ -104,30 +133,28 @@ impl Engine {
     /// Takes an operation; its reply gets the outcome. Returns at once.
     pub(crate) fn submit(&self, job: Job) -> Result<(), Error> {
         let now = job.submitted;
-        let mut queue = self.0.lock();
-        let refusal = if queue.stopping {
-            Some(Error::Stopped)
-        } else if queue.len() >= self.0.backlog {
-            Some(Error::Backlog {
-                limit: self.0.backlog,
-            })
-        } else {
-            None
-        };
-        if let Some(error) = refusal {
+        self.0.dispatch(self.0.accept(job)?, now);
+        Ok(())
+    }
+
+    /// Takes an operation of a caller that will wait for its reply anyway. Where nobody else is
+    /// served at the moment and a connection is there, the caller's own thread runs the statement:
+    /// the way to another thread and back costs a lone caller as much as the statement. The
+    /// connection's socket keeps the deadline, on whichever thread.
+    pub(crate) fn submit_and_help(&self, job: Job) -> Result<(), Error> {
+        let now = job.submitted;
+        let mut queue = self.0.accept(job)?;
+        if queue.is_first()
+            && let Some(mut connection) = self.0.pool.idle()
+            && connection.is_bounded()
+        {
+            let batch = queue.take();
             drop(queue);
-            job.reply.forget();
-            return Err(error);
+            worker::run_batch(&self.0, &mut connection, batch);
+            drop(connection);
+            queue = self.0.lock();
         }
-        queue.push(job);
-        queue.last_submit = Some(now);
-        let call = queue.call(now, self.0.most_threads);
-        let wake_clock = std::mem::take(&mut queue.clock_sleeps);
-        drop(queue);
-        self.0.call(call);
-        if wake_clock {
-            self.0.tick.notify_one();
-        }
+        self.0.dispatch(queue, now);
         Ok(())
     }
 

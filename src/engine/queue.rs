@@ -62,6 +62,14 @@ impl Queue {
         self.waiting.is_empty() && self.delayed.is_empty()
     }
 
+    /// Whether the one job that waits is the only one there is.
+    pub(crate) fn is_first(&self) -> bool {
+        self.waiting.len() == 1
+            && self.delayed.is_empty()
+            && self.busy.is_empty()
+            && self.threads == self.sleeping
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.waiting.len() + self.delayed.len()
     }

@@ -101,7 +101,8 @@ fn check_out(shared: &Shared) -> Option<Pooled> {
     connection
 }
 
-fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch: Vec<Job>) {
+/// Runs a batch on the given connection, and answers it or puts it back.
+pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch: Vec<Job>) {
     let now = Instant::now();
     for job in &mut batch {
         let timeout = job.target.timeouts.statement;
@@ -180,9 +181,7 @@ fn fail(shared: &Arc<Shared>, batch: Vec<Job>, fault: &Fault) {
         }
     }
     queue.put_back(again);
-    let call = queue.call(now, shared.most_threads);
-    drop(queue);
-    shared.call(call);
+    shared.dispatch(queue, now);
     answer(answers);
 }
 

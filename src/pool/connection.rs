@@ -40,6 +40,7 @@ pub(crate) enum Fault {
 pub(crate) struct Connection {
     client: Client,
     deadline: Arc<Deadline>,
+    bounded: bool,
     /// By the tables' address; tables are interned and live as long as the process.
     tables: HashMap<usize, PreparedTables>,
     broken: bool,
@@ -69,10 +70,11 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(client: Client, deadline: Arc<Deadline>) -> Self {
+    pub(crate) fn new(client: Client, deadline: Arc<Deadline>, bounded: bool) -> Self {
         Connection {
             client,
             deadline,
+            bounded,
             tables: HashMap::new(),
             broken: false,
         }
@@ -80,6 +82,11 @@ impl Connection {
 
     pub(super) fn is_broken(&self) -> bool {
         self.broken || self.client.is_closed()
+    }
+
+    /// Whether its socket keeps the deadline (see [`super::deadline`]).
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.bounded
     }
 
     /// Sees to it that nobody uses this connection again.

@@ -61,7 +61,7 @@ impl Manager {
                 options.host_path(folder).ssl_mode(SslMode::Disable);
                 options.connect_timeout(remaining(end));
                 let client = options.connect(NoTls).map_err(|error| explain(&error))?;
-                Ok(Connection::new(client, deadline))
+                Ok(Connection::new(client, deadline, false))
             }
             Host::Tcp(host) => {
                 let addresses = resolve::addresses(host, end)
@@ -97,7 +97,7 @@ impl Manager {
                 explain(&error)
             }
         })?;
-        Ok(Connection::new(client, deadline))
+        Ok(Connection::new(client, deadline, true))
     }
 
     fn options(&self, port: u16) -> postgres::Config {

@@ -6,3 +6,4 @@
 mod behaviour;
 mod generated;
 mod support;
+mod tls;

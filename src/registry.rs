@@ -74,13 +74,19 @@ pub(crate) fn engine(config: &Config) -> Result<Arc<Engine>, Error> {
     let engine = Arc::new(Engine::new(config)?);
     // After the engine, and so after OpenSSL, has set itself up: handlers run in reverse order, and
     // no thread of ours may be inside OpenSSL when its own handler takes it down.
-    exit::stop_engines_at_exit();
+    exit::at_exit(stop_all_at_exit);
     engines.insert(key, Arc::clone(&engine));
     Ok(engine)
 }
 
+/// Registered with each engine; all but the first call find nothing to do.
+extern "C" fn stop_all_at_exit() {
+    // A panic must not leave this function, and at exit there is nobody to tell.
+    let _ = std::panic::catch_unwind(stop_all);
+}
+
 /// Ends this process's engines, within [`EXIT_TIME`].
-pub(crate) fn stop_all() {
+fn stop_all() {
     let Some(registry) = REGISTRY.get() else {
         return;
     };

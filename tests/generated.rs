@@ -45,7 +45,10 @@ fn the_readme_lists_every_configuration_key() {
             .alias
             .map(|alias| format!(" (`{alias}`)"))
             .unwrap_or_default();
-        table += &format!("| `{}`{alias} | {} | {} |\n", key.name, key.default, key.doc);
+        table += &format!(
+            "| `{}`{alias} | {} | {} |\n",
+            key.name, key.default, key.doc
+        );
     }
     compare("README.md", &format!("{before}{begin}{table}{end}{after}"));
 }

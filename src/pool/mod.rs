@@ -3,11 +3,13 @@
 
 mod connection;
 pub(crate) mod deadline;
+mod fault;
 mod manager;
 mod resolve;
+mod statements;
 mod status;
 
-pub(crate) use connection::Fault;
+pub(crate) use fault::Fault;
 
 use crate::Error;
 use crate::config::Config;

@@ -52,7 +52,7 @@ impl Footprint {
 
 /// Sessions in use, with how many reads use each.
 #[derive(Debug, Default)]
-pub(crate) struct Busy(HashMap<u64, Use, BuildHasherDefault<AlreadyHashed>>);
+struct Busy(HashMap<u64, Use, BuildHasherDefault<AlreadyHashed>>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
@@ -64,7 +64,7 @@ enum Use {
 
 impl Busy {
     /// Whether no session is in use.
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -92,8 +92,16 @@ impl Busy {
         }
     }
 
+    /// Whether any of `footprint`'s sessions is in use.
+    fn touches(&self, footprint: &Footprint) -> bool {
+        !self.0.is_empty()
+            && footprint
+                .sessions()
+                .any(|session| self.0.contains_key(&session))
+    }
+
     /// Ends the use of `footprint`'s sessions.
-    pub(crate) fn remove(&mut self, footprint: &Footprint) {
+    fn remove(&mut self, footprint: &Footprint) {
         for session in footprint.sessions() {
             match self.0.get_mut(&session) {
                 Some(Use::Read(readers)) if *readers > 1 && !footprint.writes => *readers -= 1,
@@ -122,80 +130,161 @@ const LOOK_AHEAD: usize = 4;
 /// one and leaves the rest, which is at most a third, for the next batch.
 pub(crate) const SET_SIZES: [usize; 14] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128];
 
-/// Takes the next batch out of `waiting` and notes its sessions in `busy`. Empty where nothing can
-/// run now.
-pub(crate) fn take<T: Batchable>(
-    waiting: &mut VecDeque<T>,
-    busy: &mut Busy,
-    limits: Limits,
-) -> Vec<T> {
-    let mut batch: Vec<T> = Vec::new();
-    // What must come after an operation that is passed over, and what the batch itself uses.
-    let mut passed = Busy::default();
-    let mut left: Vec<T> = Vec::new();
-    let mut bytes = 0;
-    let look_at = limits.operations.saturating_mul(LOOK_AHEAD);
-    let mut group = None;
-    while batch.len() < limits.operations && batch.len() + left.len() < look_at {
-        let Some(next) = waiting.pop_front() else {
-            break;
+/// The operations that wait.
+#[derive(Debug)]
+pub(crate) struct Planner<T> {
+    /// In the order in which they came.
+    waiting: VecDeque<T>,
+    /// Operations whose sessions are in use, and those that must not overtake them; older than any
+    /// in `waiting` on a common session. They are out of the way until a session is released, so
+    /// that a crowd behind one session costs the others nothing.
+    blocked: Vec<T>,
+    /// The sessions of the blocked ones.
+    claimed: Busy,
+    /// The sessions of operations that were taken and not yet released.
+    busy: Busy,
+    /// A session was released that blocked ones may have waited for.
+    recheck: bool,
+}
+
+impl<T> Default for Planner<T> {
+    fn default() -> Self {
+        Planner {
+            waiting: VecDeque::new(),
+            blocked: Vec::new(),
+            claimed: Busy::default(),
+            busy: Busy::default(),
+            recheck: false,
+        }
+    }
+}
+
+impl<T: Batchable> Planner<T> {
+    /// How many operations wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len() + self.blocked.len()
+    }
+
+    /// Whether nothing is taken.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.busy.is_empty()
+    }
+
+    /// Adds an operation behind all others.
+    pub(crate) fn push(&mut self, operation: T) {
+        self.waiting.push_back(operation);
+    }
+
+    /// Ends the use of a taken operation's sessions.
+    pub(crate) fn release(&mut self, footprint: &Footprint) {
+        self.busy.remove(footprint);
+        self.recheck |= self.claimed.touches(footprint);
+    }
+
+    /// Puts operations that were taken back before all others, in their order.
+    pub(crate) fn put_back(&mut self, operations: Vec<T>) {
+        // What waits for their sessions is younger than they are.
+        self.unblock();
+        for operation in operations.into_iter().rev() {
+            self.busy.remove(operation.footprint());
+            self.waiting.push_front(operation);
+        }
+    }
+
+    /// Takes out the waiting operations that `which` picks.
+    pub(crate) fn remove_if(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
+        if !self.blocked.iter().chain(&self.waiting).any(&mut which) {
+            return Vec::new();
+        }
+        self.unblock();
+        let all = std::mem::take(&mut self.waiting).into_iter();
+        let (removed, kept): (Vec<T>, Vec<T>) = all.partition(which);
+        self.waiting = kept.into();
+        removed
+    }
+
+    fn unblock(&mut self) {
+        self.recheck = false;
+        self.claimed = Busy::default();
+        for operation in std::mem::take(&mut self.blocked).into_iter().rev() {
+            self.waiting.push_front(operation);
+        }
+    }
+
+    fn is_blocked(&self, footprint: &Footprint) -> bool {
+        self.busy.conflicts(footprint) || self.claimed.conflicts(footprint)
+    }
+
+    fn block(&mut self, operation: T) {
+        self.claimed.insert(operation.footprint());
+        self.blocked.push(operation);
+    }
+
+    /// The oldest operation that could be taken now.
+    pub(crate) fn first(&mut self) -> Option<&T> {
+        if self.recheck {
+            self.unblock();
+        }
+        while let Some(next) = self.waiting.front()
+            && self.is_blocked(next.footprint())
+            && let Some(next) = self.waiting.pop_front()
+        {
+            self.block(next);
+        }
+        self.waiting.front()
+    }
+
+    /// Takes the next batch; its sessions are in use until they are released. Empty where nothing
+    /// can run now.
+    pub(crate) fn take(&mut self, limits: Limits) -> Vec<T> {
+        let Some(first) = self.first() else {
+            return Vec::new();
         };
-        let fits = match batch.first() {
-            None => true,
-            Some(_) => {
-                group.is_some() && next.group() == group && bytes + next.bytes() <= limits.bytes
+        let group = first.group();
+        // With each its place among those that were looked at.
+        let mut batch: Vec<(usize, T)> = Vec::new();
+        let mut left: Vec<(usize, T)> = Vec::new();
+        let mut seen = Busy::default();
+        let mut bytes = 0;
+        let look_at = limits.operations.saturating_mul(LOOK_AHEAD);
+        while batch.len() < limits.operations
+            && batch.len() + left.len() < look_at
+            && let Some(next) = self.waiting.pop_front()
+        {
+            let place = batch.len() + left.len();
+            let footprint = next.footprint();
+            let follows = seen.conflicts(footprint);
+            if !follows && self.is_blocked(footprint) {
+                self.block(next);
+                continue;
             }
-        };
-        let footprint = next.footprint();
-        if fits && !busy.conflicts(footprint) && !passed.conflicts(footprint) {
-            if batch.is_empty() {
-                group = next.group();
+            seen.insert(footprint);
+            let joins = batch.is_empty()
+                || group.is_some() && next.group() == group && bytes + next.bytes() <= limits.bytes;
+            if joins && !follows {
+                bytes += next.bytes();
+                batch.push((place, next));
+            } else {
+                left.push((place, next));
             }
-            bytes += next.bytes();
-            busy.insert(footprint);
-            batch.push(next);
             if group.is_none() {
                 break;
             }
-        } else {
-            passed.insert(footprint);
-            left.push(next);
         }
-    }
-    if group.is_some_and(|group| group.kind == Kind::Set) {
-        let size = SET_SIZES.iter().rev().find(|&&size| size <= batch.len());
-        for extra in batch
-            .split_off(size.copied().unwrap_or(0))
-            .into_iter()
-            .rev()
-        {
-            busy.remove(extra.footprint());
-            // Nothing that was passed over touches its sessions, or it would have been, too.
-            left.insert(0, extra);
+        if group.is_some_and(|group| group.kind == Kind::Set) {
+            let size = SET_SIZES.iter().rev().find(|&&size| size <= batch.len());
+            left.extend(batch.split_off(size.copied().unwrap_or(0)));
+            left.sort_unstable_by_key(|(place, _)| *place);
         }
-    }
-    for operation in left.into_iter().rev() {
-        waiting.push_front(operation);
-    }
-    batch
-}
-
-/// The first operation that [`take`] would take now.
-pub(crate) fn first<'a, T: Batchable>(
-    waiting: &'a VecDeque<T>,
-    busy: &Busy,
-    limits: Limits,
-) -> Option<&'a T> {
-    let mut passed = Busy::default();
-    let look_at = limits.operations.saturating_mul(LOOK_AHEAD);
-    waiting.iter().take(look_at).find(|operation| {
-        let footprint = operation.footprint();
-        let free = !busy.conflicts(footprint) && !passed.conflicts(footprint);
-        if !free {
-            passed.insert(footprint);
+        for (_, operation) in left.into_iter().rev() {
+            self.waiting.push_front(operation);
         }
-        free
-    })
+        let take = |(_, operation): (usize, T)| {
+            self.busy.insert(operation.footprint());
+            operation
+        };
+        batch.into_iter().map(take).collect()
+    }
 }
 
 /// Passes a hash on as it is.

@@ -9,7 +9,7 @@ use crate::registry;
 use crate::sql::Tables;
 use crate::{Error, op};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much longer than the engine's own deadline a blocking caller waits for its answer.
 const GRACE: Duration = Duration::from_millis(100);
@@ -97,18 +97,35 @@ impl Storage {
         Ok(ticket)
     }
 
-    /// Carries an operation out, blocking within the configured timeouts.
+    /// Carries an operation out, blocking within the configured timeouts. A caller that is alone
+    /// runs its statement on its own thread.
     ///
     /// # Errors
     ///
     /// Any [`Error`] but the configuration's.
     pub fn call(&self, operation: Operation) -> Outcome {
+        self.wait_for(operation, Engine::submit_and_help)
+    }
+
+    /// The same, where the caller's thread is not ours to use: nginx's own threads run nginx, with
+    /// its signals and its exit, and the engine's the statements.
+    #[cfg(feature = "lua-module")]
+    pub(crate) fn call_engine(&self, operation: Operation) -> Outcome {
+        self.wait_for(operation, Engine::submit)
+    }
+
+    fn wait_for(
+        &self,
+        operation: Operation,
+        submit: fn(&Engine, Job) -> Result<(), Error>,
+    ) -> Outcome {
+        let timeouts = self.0.config.timeouts;
+        let latest = Instant::now() + timeouts.total() + GRACE;
         let slot = Arc::new(Parked::default());
         let job = self.job(operation, Reply::parked(&slot));
-        self.engine()?.submit_and_help(job)?;
-        let timeouts = self.0.config.timeouts;
-        let outcome = slot.wait(timeouts.total() + GRACE);
-        outcome.unwrap_or_else(|| {
+        submit(self.engine()?, job)?;
+        let left = latest.saturating_duration_since(Instant::now());
+        slot.wait(left).unwrap_or_else(|| {
             Err(Error::Timeout {
                 server: self.0.config.connection.describe(),
                 timeout: timeouts.statement,

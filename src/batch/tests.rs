@@ -50,17 +50,29 @@ fn ids(batch: &[Op]) -> Vec<usize> {
     batch.iter().map(|op| op.id).collect()
 }
 
-fn plan(waiting: Vec<Op>) -> (Vec<usize>, Vec<usize>, Busy) {
-    let mut waiting: VecDeque<Op> = waiting.into();
-    let mut busy = Busy::default();
-    let batch = take(&mut waiting, &mut busy, LIMITS);
-    let left: Vec<Op> = waiting.into();
-    (ids(&batch), ids(&left), busy)
+fn planner(waiting: Vec<Op>) -> Planner<Op> {
+    let mut planner = Planner::default();
+    waiting.into_iter().for_each(|op| planner.push(op));
+    planner
+}
+
+fn all_left(planner: &mut Planner<Op>) -> Vec<usize> {
+    ids(&planner.remove_if(|_| true))
+}
+
+fn plan(waiting: Vec<Op>) -> (Vec<usize>, Vec<usize>) {
+    let mut planner = planner(waiting);
+    let batch = planner.take(LIMITS);
+    (ids(&batch), all_left(&mut planner))
+}
+
+fn release(planner: &mut Planner<Op>, batch: &[Op]) {
+    batch.iter().for_each(|op| planner.release(&op.footprint));
 }
 
 #[test]
 fn operations_of_the_first_ones_kind_share_its_statement() {
-    let (batch, left, _) = plan(vec![
+    let (batch, left) = plan(vec![
         op(0, Kind::Get, &[1]),
         op(1, Kind::Set, &[2]),
         op(2, Kind::Get, &[3]),
@@ -71,7 +83,7 @@ fn operations_of_the_first_ones_kind_share_its_statement() {
 
 #[test]
 fn a_read_does_not_overtake_a_write_of_its_session() {
-    let (batch, left, _) = plan(vec![
+    let (batch, left) = plan(vec![
         op(0, Kind::Get, &[1]),
         op(1, Kind::Set, &[2, 3]),
         op(2, Kind::Get, &[3]),
@@ -82,39 +94,62 @@ fn a_read_does_not_overtake_a_write_of_its_session() {
 
 #[test]
 fn writes_of_one_session_go_one_by_one() {
-    let mut waiting: VecDeque<Op> = vec![
+    let mut planner = planner(vec![
         op(0, Kind::Set, &[1]),
         op(1, Kind::Set, &[1]),
         op(2, Kind::Set, &[2, 1]),
         op(3, Kind::Set, &[3]),
-    ]
-    .into();
-    let mut busy = Busy::default();
-    let first = take(&mut waiting, &mut busy, LIMITS);
+    ]);
+    let first = planner.take(LIMITS);
     assert_eq!(ids(&first), [0, 3]);
-    assert!(
-        take(&mut waiting, &mut busy, LIMITS).is_empty(),
-        "session 1 is in use"
-    );
-    first.iter().for_each(|op| busy.remove(&op.footprint));
-    let second = take(&mut waiting, &mut busy, LIMITS);
+    assert!(planner.take(LIMITS).is_empty(), "session 1 is in use");
+    release(&mut planner, &first);
+    let second = planner.take(LIMITS);
     assert_eq!(ids(&second), [1]);
-    second.iter().for_each(|op| busy.remove(&op.footprint));
-    assert_eq!(ids(&take(&mut waiting, &mut busy, LIMITS)), [2]);
+    release(&mut planner, &second);
+    assert_eq!(ids(&planner.take(LIMITS)), [2]);
+}
+
+#[test]
+fn what_is_put_back_stays_before_what_waited_for_it() {
+    let mut planner = planner(vec![op(0, Kind::Set, &[1]), op(1, Kind::Set, &[1])]);
+    let batch = planner.take(LIMITS);
+    assert!(planner.first().is_none());
+    planner.put_back(batch);
+    assert_eq!(all_left(&mut planner), [0, 1]);
+}
+
+#[test]
+fn a_crowd_behind_one_session_hides_nobody() {
+    let mut planner = planner(vec![op(0, Kind::Set, &[1])]);
+    let locked = planner.take(LIMITS);
+    for id in 1..1000 {
+        planner.push(op(id, Kind::Get, &[1]));
+    }
+    planner.push(op(1000, Kind::Get, &[2]));
+    assert_eq!(ids(&planner.take(LIMITS)), [1000]);
+    assert!(planner.first().is_none());
+    release(&mut planner, &locked);
+    assert_eq!(planner.first().map(|op| op.id), Some(1));
+    assert_eq!(planner.len(), 999);
 }
 
 #[test]
 fn sets_leave_what_no_prepared_size_holds() {
-    let (batch, left, mut busy) = plan((0..5).map(|n| op(n, Kind::Set, &[n as u64])).collect());
-    assert_eq!((batch, left), (vec![0, 1, 2, 3], vec![4]));
-    assert!(
-        !busy.conflicts(&op(4, Kind::Set, &[4]).footprint),
-        "what is left is not in use"
-    );
-    for n in 0..4 {
-        busy.remove(&op(n, Kind::Set, &[n as u64]).footprint);
-    }
-    assert!(busy.0.is_empty());
+    let mut planner = planner((0..5).map(|n| op(n, Kind::Set, &[n as u64])).collect());
+    let batch = planner.take(LIMITS);
+    assert_eq!(ids(&batch), [0, 1, 2, 3]);
+    assert_eq!(planner.first().map(|op| op.id), Some(4), "it is not in use");
+    release(&mut planner, &batch);
+    assert!(planner.is_at_rest());
+}
+
+#[test]
+fn sets_that_were_left_do_not_go_before_older_operations() {
+    let mut waiting: Vec<Op> = (0..5).map(|n| op(n, Kind::Set, &[n as u64])).collect();
+    waiting.insert(2, op(9, Kind::Get, &[9]));
+    let (batch, left) = plan(waiting);
+    assert_eq!((batch, left), (vec![0, 1, 2, 3], vec![9, 4]));
 }
 
 #[test]
@@ -123,7 +158,7 @@ fn a_batch_is_bounded_in_bytes_but_takes_one_large_operation() {
         bytes: 5000,
         ..op(id, Kind::Set, &[id as u64])
     };
-    let (batch, left, _) = plan(vec![large(0), large(1), op(2, Kind::Set, &[2])]);
+    let (batch, left) = plan(vec![large(0), large(1), op(2, Kind::Set, &[2])]);
     assert_eq!((batch, left), (vec![0], vec![1, 2]));
 }
 
@@ -133,9 +168,9 @@ fn an_operation_that_runs_alone_gets_no_company() {
         alone: true,
         ..op(id, Kind::Get, &[id as u64])
     };
-    let (batch, left, _) = plan(vec![alone(0), op(1, Kind::Get, &[1]), alone(2)]);
+    let (batch, left) = plan(vec![alone(0), op(1, Kind::Get, &[1]), alone(2)]);
     assert_eq!((batch, left), (vec![0], vec![1, 2]));
-    let (batch, left, _) = plan(vec![
+    let (batch, left) = plan(vec![
         op(0, Kind::Get, &[0]),
         alone(1),
         op(2, Kind::Get, &[2]),
@@ -145,80 +180,109 @@ fn an_operation_that_runs_alone_gets_no_company() {
 
 fn any_op() -> impl Strategy<Value = Op> {
     let kind = prop_oneof![Just(Kind::Get), Just(Kind::Set), Just(Kind::Delete)];
-    (
-        kind,
-        0..6u64,
-        prop::option::of(6..9u64),
-        prop::bool::weighted(0.1),
-    )
-        .prop_map(|(kind, session, old, alone)| {
-            let old = old.filter(|_| kind == Kind::Set);
-            let sessions: Vec<u64> = [Some(session), old].into_iter().flatten().collect();
-            Op {
-                alone,
-                ..op(0, kind, &sessions)
-            }
-        })
+    let old = prop::option::of(0..9u64);
+    (kind, 0..9u64, old, prop::bool::weighted(0.1)).prop_map(|(kind, session, old, alone)| {
+        let old = old.filter(|old| kind == Kind::Set && *old != session);
+        let sessions: Vec<u64> = [Some(session), old].into_iter().flatten().collect();
+        Op {
+            alone,
+            ..op(0, kind, &sessions)
+        }
+    })
 }
 
 fn touch_each_other(a: &Op, b: &Op) -> bool {
-    let common = a
-        .footprint
-        .sessions()
-        .any(|s| b.footprint.sessions().any(|t| s == t));
+    let mut common = a.footprint.sessions();
+    let common = common.any(|s| b.footprint.sessions().any(|t| s == t));
     common && (a.footprint.writes || b.footprint.writes)
 }
 
+/// What happens between two batches.
+#[derive(Debug, Clone)]
+enum Event {
+    /// More operations come.
+    Push(Vec<Op>),
+    /// A batch in flight ends well.
+    End(prop::sample::Index),
+    /// The oldest batch in flight ends well.
+    EndOldest,
+    /// A batch in flight is interrupted and has to run again.
+    PutBack(prop::sample::Index),
+    /// A waiting operation's time is up.
+    Expire(prop::sample::Index),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        2 => prop::collection::vec(any_op(), 1..12).prop_map(Event::Push),
+        4 => any::<prop::sample::Index>().prop_map(Event::End),
+        1 => any::<prop::sample::Index>().prop_map(Event::PutBack),
+        1 => any::<prop::sample::Index>().prop_map(Event::Expire),
+    ]
+}
+
 proptest! {
-    /// With several batches in flight at once and ended in any order: nothing is lost, a batch
-    /// holds one kind, and operations on a common session neither run together nor change order.
+    /// With several batches in flight at once, ended, interrupted and overtaken by events of all
+    /// sorts: nothing is lost or stuck, a batch holds one kind, and operations on a common session
+    /// neither run together nor end in another order than they came.
     #[test]
-    fn order_holds_for_each_session(
-        ops in prop::collection::vec(any_op(), 1..60),
-        ends in prop::collection::vec(any::<prop::sample::Index>(), 200),
-    ) {
-        let mut waiting: VecDeque<Op> = ops
-            .into_iter()
-            .enumerate()
-            .map(|(id, op)| Op { id, ..op })
-            .collect();
-        let all: Vec<Op> = waiting.iter().cloned().collect();
-        let mut busy = Busy::default();
+    fn order_holds_for_each_session(events in prop::collection::vec(any_event(), 1..80)) {
+        let mut planner = Planner::default();
         let mut in_flight: Vec<Vec<Op>> = Vec::new();
-        let mut started: Vec<Op> = Vec::new();
-        let mut ends = ends.into_iter();
-        while !waiting.is_empty() || !in_flight.is_empty() {
-            let announced = first(&waiting, &busy, LIMITS).map(|op| op.id);
-            let batch = take(&mut waiting, &mut busy, LIMITS);
-            prop_assert_eq!(announced, batch.first().map(|op| op.id));
-            if batch.is_empty() || in_flight.len() == 3 {
-                prop_assert!(!batch.is_empty() || !in_flight.is_empty(), "stuck");
+        let (mut came, mut expired, mut ended) = (0, 0, Vec::<Op>::new());
+        let operations = events.iter().map(|event| match event {
+            Event::Push(ops) => ops.len(),
+            _ => 0,
+        });
+        // At the end, whatever is in flight ends, and whatever waits gets its turn.
+        let rest = vec![Event::EndOldest; 2 * operations.sum::<usize>() + 8];
+        for event in events.into_iter().chain(rest) {
+            match event {
+                Event::Push(ops) => {
+                    for op in ops {
+                        planner.push(Op { id: came, ..op });
+                        came += 1;
+                    }
+                }
+                Event::End(index) if !in_flight.is_empty() => {
+                    let batch = in_flight.remove(index.index(in_flight.len()));
+                    release(&mut planner, &batch);
+                    ended.extend(batch);
+                }
+                Event::EndOldest if !in_flight.is_empty() => {
+                    let batch = in_flight.remove(0);
+                    release(&mut planner, &batch);
+                    ended.extend(batch);
+                }
+                Event::PutBack(index) if !in_flight.is_empty() => {
+                    let batch = in_flight.remove(index.index(in_flight.len()));
+                    planner.put_back(batch);
+                }
+                Event::Expire(index) if planner.len() > 0 => {
+                    let chosen = index.index(came);
+                    expired += planner.remove_if(|op| op.id == chosen).len();
+                }
+                _ => {}
+            }
+            if in_flight.len() < 3 {
+                let announced = planner.first().map(|op| op.id);
+                let batch = planner.take(LIMITS);
+                prop_assert_eq!(announced, batch.first().map(|op| op.id));
+                for (n, op) in batch.iter().enumerate() {
+                    prop_assert_eq!(op.group(), batch[0].group());
+                    let others = in_flight.iter().flatten().chain(&batch[..n]);
+                    prop_assert!(!others.into_iter().any(|other| touch_each_other(op, other)));
+                }
                 if !batch.is_empty() {
-                    in_flight.push(batch.clone());
-                    started.extend(batch.clone());
-                }
-                let end = ends.next().map_or(0, |index| index.index(in_flight.len()));
-                for op in in_flight.swap_remove(end) {
-                    busy.remove(&op.footprint);
-                }
-                continue;
-            }
-            for op in &batch {
-                prop_assert_eq!(op.group(), batch[0].group());
-                for other in in_flight.iter().flatten() {
-                    prop_assert!(!touch_each_other(op, other));
+                    in_flight.push(batch);
                 }
             }
-            for (n, op) in batch.iter().enumerate() {
-                prop_assert!(!batch[..n].iter().any(|other| touch_each_other(op, other)));
-            }
-            started.extend(batch.clone());
-            in_flight.push(batch);
         }
-        prop_assert!(busy.0.is_empty());
-        prop_assert_eq!(started.len(), all.len());
-        for (n, later) in started.iter().enumerate() {
-            for earlier in &started[..n] {
+        prop_assert!(planner.is_at_rest());
+        prop_assert_eq!(planner.len(), 0);
+        prop_assert_eq!(ended.len() + expired, came);
+        for (n, later) in ended.iter().enumerate() {
+            for earlier in &ended[..n] {
                 prop_assert!(!(touch_each_other(earlier, later) && earlier.id > later.id));
             }
         }

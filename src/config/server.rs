@@ -30,7 +30,12 @@ impl Host {
             .unwrap_or(&text);
         let plausible = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
         if text.starts_with("unix:") || bare.is_empty() || !bare.chars().all(plausible) {
-            return Err(value.reject(accepted));
+            // A whole connection string, pasted here, has the password in it.
+            return Err(if text.contains(['@', '=']) || text.contains("://") {
+                format!("expected {accepted}, got a connection string")
+            } else {
+                value.reject(accepted)
+            });
         }
         Ok(Host::Tcp(bare.to_owned()))
     }

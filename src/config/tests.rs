@@ -146,6 +146,12 @@ fn the_password_is_never_shown() {
 }
 
 #[test]
+fn a_connection_string_in_place_of_a_host_is_not_shown() {
+    let reason = reason(&[("host", text("postgres://me:hunter2@db/sessions"))]);
+    assert!(reason.ends_with("got a connection string"), "{reason}");
+}
+
+#[test]
 fn both_spellings_of_the_tables_work() {
     for (sessions, metadata) in [("table", "table_meta"), ("table_name", "table_name_meta")] {
         let config = build(&[(sessions, text("a.b")), (metadata, text("c"))]).expect("valid");

@@ -1,5 +1,5 @@
 //! The engine's clock: whatever the worker threads are stuck in, it answers those whose time is up,
-//! brings back what waited for a lock, and calls for help where the oldest waits too long.
+//! and calls for help where what waits for a lock is due, or the oldest waits too long.
 
 use super::{Job, Shared, answer};
 use crate::Error;
@@ -24,7 +24,6 @@ fn tick_until_stopped(shared: &Arc<Shared>) {
     while !queue.stopping {
         let now = Instant::now();
         let expired = queue.expired(now);
-        queue.resume(now);
         let call = queue.call(now, shared.most_threads);
         let recent = queue
             .last_submit
@@ -57,7 +56,8 @@ fn why_expired(shared: &Shared, job: &Job) -> Error {
     }
     let reason = match shared.pool.status().last_failure() {
         Some(failure) => failure.reason,
-        None => format!("all {} connections are busy", shared.most_threads).into(),
+        None if shared.pool.status().is_opening() => "still connecting".into(),
+        None => "all connections are busy".into(),
     };
     Error::NoConnection {
         server: Arc::clone(&shared.server),

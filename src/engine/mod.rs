@@ -34,6 +34,8 @@ struct Shared {
     /// The servers, for messages.
     server: Arc<str>,
     most_threads: usize,
+    /// As configured; what would hold a connection each in a pool without batching does not count
+    /// as waiting.
     backlog: usize,
 }
 
@@ -50,7 +52,7 @@ impl Shared {
         let mut queue = self.lock();
         let refusal = if queue.stopping {
             Error::Stopped
-        } else if queue.len() >= self.backlog {
+        } else if queue.len() >= self.backlog + self.most_threads {
             let limit = self.backlog;
             Error::Backlog { limit }
         } else {
@@ -120,9 +122,7 @@ impl Engine {
             ended: Condvar::new(),
             server: config.connection.describe(),
             most_threads: config.pool.size,
-            // What would hold a connection each in a pool without batching does not count as
-            // waiting.
-            backlog: config.pool.backlog + config.pool.size,
+            backlog: config.pool.backlog,
         });
         let clock = Arc::clone(&shared);
         thread::spawn("rsp-clock", move || clock::run(&clock))
@@ -143,18 +143,25 @@ impl Engine {
     /// connection's socket keeps the deadline, on whichever thread.
     pub(crate) fn submit_and_help(&self, job: Job) -> Result<(), Error> {
         let now = job.submitted;
-        let mut queue = self.0.accept(job)?;
+        let shared = &self.0;
+        let mut queue = shared.accept(job)?;
         if queue.is_first()
-            && let Some(mut connection) = self.0.pool.idle()
+            // The blocking client cannot run inside another runtime.
+            && tokio::runtime::Handle::try_current().is_err()
+            && let Some(mut connection) = shared.pool.idle()
             && connection.is_bounded()
+            && let Some(batch) = queue.take(now)
         {
-            let batch = queue.take();
+            // For as long as it helps, it is one of the engine's threads.
+            queue.threads += 1;
             drop(queue);
-            worker::run_batch(&self.0, &mut connection, batch);
+            worker::run_batch(shared, &mut connection, batch);
             drop(connection);
-            queue = self.0.lock();
+            queue = shared.lock();
+            queue.threads -= 1;
+            shared.ended.notify_all();
         }
-        self.0.dispatch(queue, now);
+        shared.dispatch(queue, now);
         Ok(())
     }
 
@@ -175,7 +182,7 @@ impl Engine {
             shared.pool.status().cancel_all();
             shared.all_ended_by(start + time * 3 / 4);
         }
-        shared.pool.close_idle();
+        drop(shared.pool.take_idle());
         while shared.pool.status().is_opening() && start.elapsed() < time {
             shared.pool.status().cancel_all();
             std::thread::sleep(Duration::from_millis(5));

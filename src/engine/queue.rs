@@ -3,8 +3,7 @@
 
 use super::job::Job;
 use crate::Error;
-use crate::batch::{self, Batchable, Busy, Limits};
-use std::collections::VecDeque;
+use crate::batch::{Batchable, Limits, Planner};
 use std::time::{Duration, Instant};
 
 /// What one statement may hold. 64 operations: measured as fast as 256 at 64 concurrent requests
@@ -23,12 +22,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
 /// The engine's state.
 #[derive(Default)]
 pub(crate) struct Queue {
-    waiting: VecDeque<Job>,
-    /// Operations that met a lock, and when to try again. Their sessions stay in `busy`: what comes
-    /// later for them must not overtake.
-    delayed: Vec<(Instant, Job)>,
-    busy: Busy,
-    /// Threads that exist, that sleep, and that were told to wake up but have not yet.
+    jobs: Planner<Job>,
+    /// Jobs that met a lock, and when to try again. Their sessions stay in use: what comes later
+    /// for them must not overtake.
+    locked: Vec<(Instant, Job)>,
+    /// A locked job is being tried; or was tried last, so that the others are next.
+    trying: bool,
+    tried_last: bool,
+    /// Threads that exist, that sleep, and that were told to wake up but have not yet. A caller
+    /// that runs its own statement counts as a thread meanwhile.
     pub(crate) threads: usize,
     pub(crate) sleeping: usize,
     pub(crate) called: usize,
@@ -38,6 +40,13 @@ pub(crate) struct Queue {
     /// The clock sleeps until it is told that there is something to watch.
     pub(crate) clock_sleeps: bool,
     pub(crate) last_submit: Option<Instant>,
+}
+
+/// What a thread takes to run as one statement.
+pub(crate) struct Batch {
+    pub(crate) jobs: Vec<Job>,
+    /// It is a locked job's next try.
+    pub(crate) retry: bool,
 }
 
 /// Who is to run what waits.
@@ -52,62 +61,90 @@ pub(crate) enum Call {
 }
 
 impl Queue {
-    /// The oldest job that can run now: nothing that runs, or waits for a lock, uses its sessions.
-    pub(crate) fn runnable(&self) -> Option<&Job> {
-        batch::first(&self.waiting, &self.busy, BATCH)
-    }
-
     /// Whether the clock has nothing to watch.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.waiting.is_empty() && self.delayed.is_empty()
+        self.len() == 0
+    }
+
+    /// How many jobs wait.
+    pub(crate) fn len(&self) -> usize {
+        self.jobs.len() + self.locked.len()
     }
 
     /// Whether the one job that waits is the only one there is.
     pub(crate) fn is_first(&self) -> bool {
-        self.waiting.len() == 1
-            && self.delayed.is_empty()
-            && self.busy.is_empty()
-            && self.threads == self.sleeping
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len() + self.delayed.len()
+        self.len() == 1 && self.jobs.is_at_rest() && self.threads == self.sleeping
     }
 
     pub(crate) fn push(&mut self, job: Job) {
-        self.waiting.push_back(job);
+        self.jobs.push(job);
     }
 
     /// Puts jobs that were taken back to where they were, in their order.
     pub(crate) fn put_back(&mut self, jobs: Vec<Job>) {
-        for job in jobs.into_iter().rev() {
-            self.busy.remove(job.footprint());
-            self.waiting.push_front(job);
+        self.jobs.put_back(jobs);
+    }
+
+    /// Keeps a job that met a lock until `at`; its sessions stay in use.
+    pub(crate) fn keep_locked(&mut self, job: Job, at: Instant) {
+        self.locked.push((at, job));
+    }
+
+    /// Ends a locked job's try.
+    pub(crate) fn end_retry(&mut self) {
+        self.trying = false;
+    }
+
+    /// A lock was let go: whoever waits for one may try now.
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        for (at, _) in &mut self.locked {
+            *at = now.min(*at);
         }
     }
 
-    /// Keeps a job that was taken until `at`; its sessions stay in use.
-    pub(crate) fn delay(&mut self, job: Job, at: Instant) {
-        self.delayed.push((at, job));
+    /// Where in `locked` the job is that is to be tried next. One at a time: each may hold its
+    /// connection for the whole lock_timeout, and a pool must not do nothing else.
+    fn due(&self, now: Instant) -> Option<usize> {
+        let places = 0..self.locked.len();
+        let due = places.filter(|&place| !self.trying && self.locked[place].0 <= now);
+        due.min_by_key(|&place| self.locked[place].0)
     }
 
-    /// Takes the next batch; empty where nothing can run now.
-    pub(crate) fn take(&mut self) -> Vec<Job> {
-        batch::take(&mut self.waiting, &mut self.busy, BATCH)
+    /// Whether there is something to do now.
+    pub(crate) fn has_work(&mut self, now: Instant) -> bool {
+        self.jobs.first().is_some() || self.due(now).is_some()
+    }
+
+    /// Takes what to do next; nothing where nothing can run now.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<Batch> {
+        let fresh_first = self.tried_last && self.jobs.first().is_some();
+        self.tried_last = false;
+        if !fresh_first && let Some(place) = self.due(now) {
+            self.trying = true;
+            self.tried_last = true;
+            let (_, job) = self.locked.remove(place);
+            let jobs = vec![job];
+            return Some(Batch { jobs, retry: true });
+        }
+        let jobs = self.jobs.take(BATCH);
+        let retry = false;
+        (!jobs.is_empty()).then_some(Batch { jobs, retry })
     }
 
     /// Ends the use of a taken job's sessions.
     pub(crate) fn release(&mut self, job: &Job) {
-        self.busy.remove(job.footprint());
+        self.jobs.release(job.footprint());
     }
 
     /// Decides who is to run what waits, and counts on it.
     pub(crate) fn call(&mut self, now: Instant, most_threads: usize) -> Call {
-        let Some(oldest) = self.runnable() else {
-            return Call::Nobody;
+        let retry = self.due(now).is_some();
+        let late = match self.jobs.first() {
+            Some(oldest) => now.saturating_duration_since(oldest.submitted) > PATIENCE,
+            None if retry => true,
+            None => return Call::Nobody,
         };
         let active = self.threads - self.sleeping;
-        let late = now.saturating_duration_since(oldest.submitted) > PATIENCE;
         // One thread at a time waits for a connection; the others would only open more of them.
         if active > 0 && (!late || self.connecting > 0) {
             Call::Nobody
@@ -123,57 +160,24 @@ impl Queue {
         }
     }
 
-    /// Moves the delayed jobs whose time has come to the front of the queue.
-    pub(crate) fn resume(&mut self, now: Instant) {
-        let mut due = Vec::new();
-        let mut n = 0;
-        while n < self.delayed.len() {
-            if self.delayed[n].0 <= now {
-                due.push(self.delayed.swap_remove(n).1);
-            } else {
-                n += 1;
-            }
-        }
-        due.sort_by_key(|job| job.submitted);
-        self.put_back(due);
-    }
-
     /// Takes out the jobs whose time is up.
     pub(crate) fn expired(&mut self, now: Instant) -> Vec<Job> {
-        let mut expired = Vec::new();
-        if self.waiting.iter().any(|job| job.expires() <= now) {
-            let waiting = std::mem::take(&mut self.waiting);
-            for job in waiting {
-                if job.expires() <= now {
-                    expired.push(job);
-                } else {
-                    self.waiting.push_back(job);
-                }
-            }
-        }
-        let mut n = 0;
-        while n < self.delayed.len() {
-            if self.delayed[n].1.expires() <= now {
-                let (_, job) = self.delayed.swap_remove(n);
-                self.busy.remove(job.footprint());
-                expired.push(job);
-            } else {
-                n += 1;
-            }
-        }
-        expired
+        self.remove_if(|job| job.expires() <= now)
     }
 
     /// Takes out all jobs, to answer them with `error`.
     pub(crate) fn clear(&mut self, error: &Error) -> Vec<(Job, Error)> {
-        let mut cleared: Vec<(Job, Error)> = Vec::new();
-        for job in self.waiting.drain(..) {
-            cleared.push((job, error.clone()));
+        let all = self.remove_if(|_| true).into_iter();
+        all.map(|job| (job, error.clone())).collect()
+    }
+
+    fn remove_if(&mut self, which: impl Fn(&Job) -> bool) -> Vec<Job> {
+        let mut removed = self.jobs.remove_if(&which);
+        let locked = self.locked.extract_if(.., |(_, job)| which(job));
+        for (_, job) in locked {
+            self.jobs.release(job.footprint());
+            removed.push(job);
         }
-        for (_, job) in self.delayed.drain(..) {
-            self.busy.remove(job.footprint());
-            cleared.push((job, error.clone()));
-        }
-        cleared
+        removed
     }
 }

@@ -1,7 +1,7 @@
 //! A worker thread: takes what waits, runs it as one statement, and sees to what becomes of each
 //! operation. A batch's failure is nobody else's failure: it is taken apart.
 
-use super::queue::Queue;
+use super::queue::{Batch, Queue};
 use super::{Job, Shared, answer};
 use crate::Error;
 use crate::completion::deliver;
@@ -12,7 +12,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How long one wait for a connection takes before this thread looks around again.
-const CONNECT_SLICE: Duration = Duration::from_millis(50);
+const CONNECT_SLICE: Duration = Duration::from_millis(100);
 
 /// How often an operation is tried again after a lost connection. More than that, and it may be
 /// what breaks the connection.
@@ -32,19 +32,18 @@ pub(super) fn run(shared: &Arc<Shared>) {
 fn work_until_stopped(shared: &Arc<Shared>) {
     let mut queue = shared.lock();
     while !queue.stopping {
-        if queue.runnable().is_none() {
+        if !queue.has_work(Instant::now()) {
             // What waits may be for sessions in use: whoever uses them looks again.
             queue = sleep(shared, queue);
             continue;
         }
         drop(queue);
-        let Some(mut connection) = check_out(shared) else {
-            queue = shared.lock();
-            continue;
-        };
-        let batch = shared.lock().take();
-        run_batch(shared, &mut connection, batch);
-        drop(connection);
+        if let Some(mut connection) = check_out(shared) {
+            let batch = shared.lock().take(Instant::now());
+            if let Some(batch) = batch {
+                run_batch(shared, &mut connection, batch);
+            }
+        }
         queue = shared.lock();
     }
 }
@@ -70,6 +69,7 @@ fn check_out(shared: &Shared) -> Option<Pooled> {
         return Some(connection);
     }
     shared.lock().connecting += 1;
+    let _wanted = shared.pool.status().want();
     let start = Instant::now();
     let connection = loop {
         if let Some(connection) = shared.pool.wait(CONNECT_SLICE) {
@@ -93,7 +93,7 @@ fn check_out(shared: &Shared) -> Option<Pooled> {
             answer(cleared);
             break None;
         }
-        if queue.runnable().is_none() || queue.stopping {
+        if queue.stopping || !queue.has_work(Instant::now()) {
             break None;
         }
     };
@@ -101,26 +101,32 @@ fn check_out(shared: &Shared) -> Option<Pooled> {
     connection
 }
 
-/// Runs a batch on the given connection, and answers it or puts it back.
-pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch: Vec<Job>) {
+/// Runs a batch on the given connection, and answers it or keeps it for another try.
+pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch: Batch) {
     let now = Instant::now();
-    for job in &mut batch {
+    for job in &mut batch.jobs {
         let timeout = job.target.timeouts.statement;
         job.deadline.get_or_insert(now + timeout);
     }
-    let Some(first) = batch.first() else { return };
+    let Some(first) = batch.jobs.first() else {
+        return;
+    };
     // Operations that were tried before run alone, so all of a batch have the same deadline.
     let until = first.deadline.unwrap_or(now);
-    let operations: Vec<&Operation> = batch.iter().map(|job| &job.operation).collect();
+    let operations: Vec<&Operation> = batch.jobs.iter().map(|job| &job.operation).collect();
     let run = || connection.run(&first.target.tables, &operations, until);
     let result = catch_unwind(AssertUnwindSafe(run));
     match result {
         Ok(Ok(outputs)) => succeed(shared, batch, outputs),
         Ok(Err(fault)) => {
-            if matches!(fault, Fault::Lost(_)) {
-                shared.pool.close_idle();
-            }
+            // The others of the same time are suspects: what is tried again should meet a fresh
+            // one. They take their leave when nobody waits for that any more.
+            let suspects = match fault {
+                Fault::Lost(_) => shared.pool.take_idle(),
+                _ => Vec::new(),
+            };
             fail(shared, batch, &fault);
+            drop(suspects);
         }
         Err(_) => {
             connection.mark_broken();
@@ -129,24 +135,31 @@ pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch
     }
 }
 
-fn succeed(shared: &Shared, batch: Vec<Job>, outputs: Vec<Output>) {
+fn succeed(shared: &Shared, batch: Batch, outputs: Vec<Output>) {
     let mut queue = shared.lock();
-    for job in &batch {
+    for job in &batch.jobs {
         queue.release(job);
+    }
+    if batch.retry {
+        queue.end_retry();
+        queue.hurry(Instant::now());
     }
     drop(queue);
     let outcomes = outputs.into_iter().map(Ok);
-    deliver(batch.into_iter().map(|job| job.reply).zip(outcomes));
+    deliver(batch.jobs.into_iter().map(|job| job.reply).zip(outcomes));
 }
 
 /// Answers all of a batch with one error.
-fn end(shared: &Shared, batch: Vec<Job>, error: &Error) {
+fn end(shared: &Shared, batch: Batch, error: &Error) {
     let mut queue = shared.lock();
-    for job in &batch {
+    for job in &batch.jobs {
         queue.release(job);
     }
+    if batch.retry {
+        queue.end_retry();
+    }
     drop(queue);
-    answer(batch.into_iter().map(|job| (job, error.clone())));
+    answer(batch.jobs.into_iter().map(|job| (job, error.clone())));
 }
 
 /// What becomes of an operation after its statement failed.
@@ -158,13 +171,13 @@ enum Next {
     TryLater(Duration),
 }
 
-fn fail(shared: &Arc<Shared>, batch: Vec<Job>, fault: &Fault) {
-    let company = batch.len() > 1;
+fn fail(shared: &Arc<Shared>, batch: Batch, fault: &Fault) {
+    let company = batch.jobs.len() > 1;
     let now = Instant::now();
     let mut answers = Vec::new();
     let mut again = Vec::new();
     let mut queue = shared.lock();
-    for mut job in batch {
+    for mut job in batch.jobs {
         match next(shared, &mut job, fault, company) {
             Next::Answer(error) => {
                 queue.release(&job);
@@ -176,11 +189,14 @@ fn fail(shared: &Arc<Shared>, batch: Vec<Job>, fault: &Fault) {
             }
             Next::TryLater(pause) => {
                 job.alone = true;
-                queue.delay(job, now + pause);
+                queue.keep_locked(job, now + pause);
             }
         }
     }
     queue.put_back(again);
+    if batch.retry {
+        queue.end_retry();
+    }
     shared.dispatch(queue, now);
     answer(answers);
 }
@@ -188,7 +204,9 @@ fn fail(shared: &Arc<Shared>, batch: Vec<Job>, fault: &Fault) {
 fn next(shared: &Shared, job: &mut Job, fault: &Fault, company: bool) -> Next {
     let server = Arc::clone(&shared.server);
     match fault {
-        Fault::Rejected { .. } | Fault::Locked(_) if company => Next::TryAlone,
+        Fault::Rejected { .. } if company => Next::TryAlone,
+        // Not at once: as long as nobody knows which of them the lock is for, each may have to wait.
+        Fault::Locked(_) if company => Next::TryLater(Duration::ZERO),
         Fault::Rejected { code, message } => Next::Answer(Error::Database {
             code: Arc::clone(code),
             message: Arc::clone(message),

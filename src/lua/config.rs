@@ -56,9 +56,11 @@ fn read(table: &Table) -> std::result::Result<Storage, Error> {
 }
 
 fn setting(table: &Table, key: &str) -> std::result::Result<Option<Setting>, Error> {
-    let value: Value = table
-        .get(key)
-        .map_err(|error| Error::config(key, error.to_string()))?;
+    let value: Value = table.get(key).map_err(|error| {
+        let message = error.to_string();
+        // Without the traceback.
+        Error::config(key, message.lines().next().unwrap_or_default())
+    })?;
     Ok(match value {
         Value::Nil => None,
         value => Some(convert(&value, 0)),

@@ -6,11 +6,15 @@ local native = ...
 
 local error = error
 local setmetatable = setmetatable
+local type = type
 
 -- Native functions answer `false, message` for what is the caller's mistake; it is raised at the
 -- caller's line. A miss is a bare nil, without a second value.
 local function method(run, completions)
   return function(self, ...)
+    if type(self) ~= "table" then
+      error("a storage expected as the first argument: call the method with a colon", 2)
+    end
     local queue = completions and completions.queue()
     local first, second = run(self.storage, queue, ...)
     if first == false then

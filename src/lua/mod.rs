@@ -11,7 +11,7 @@ mod queue;
 mod results;
 
 use crate::host::{fork::ForkLocal, log};
-use mlua::{Function, Lua, Result, Table};
+use mlua::{Function, Lua, Result, Table, ffi};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,8 +30,27 @@ pub unsafe extern "C-unwind" fn luaopen_resty_session_postgres(
     state: *mut mlua::lua_State,
 ) -> c_int {
     log::catch_panic_messages();
+    // SAFETY: the caller guarantees the state.
+    unsafe { give_lasting_state(state) };
     // SAFETY: the caller guarantees the state; mlua catches panics and turns them into Lua errors.
     unsafe { Lua::entrypoint1(state, open) }
+}
+
+/// Has mlua, when it first meets this Lua VM, settle on a coroutine that lives as long as the VM.
+/// By itself it takes the main one, which LuaJIT and Lua 5.1 do not tell, or else the one that runs:
+/// in nginx that is a request's, and mlua would go on using it after its end.
+///
+/// # Safety
+///
+/// As [`luaopen_resty_session_postgres`].
+#[allow(unsafe_code)]
+unsafe fn give_lasting_state(state: *mut mlua::lua_State) {
+    // SAFETY: the caller guarantees the state and room for a value, here the new coroutine.
+    let lasting = unsafe { ffi::lua_newthread(state) };
+    // SAFETY: takes the coroutine from the stack and keeps it in the registry.
+    unsafe { ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX) };
+    // SAFETY: a coroutine of the same VM, which the registry keeps alive.
+    let _ = unsafe { Lua::get_or_init_from_ptr(lasting) };
 }
 
 fn open(lua: &Lua) -> Result<Table> {

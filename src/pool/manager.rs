@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::resolve;
 use super::status::{Failure, Status};
 use crate::config::{ConnectionConfig, Host, Server, Timeouts};
+use crate::host::thread;
 use crate::tls::{Tls, TlsFailure};
 use postgres::NoTls;
 use postgres::config::{SslMode, SslNegotiation};
@@ -11,7 +12,7 @@ use postgres::error::SqlState;
 use std::error::Error as StdError;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// r2d2's manager of our connections.
@@ -20,6 +21,8 @@ pub(crate) struct Manager {
     timeouts: Timeouts,
     tls: Tls,
     status: Arc<Status>,
+    /// Shared with an attempt at a Unix socket for as long as that takes.
+    unix_attempt: Arc<()>,
 }
 
 impl Manager {
@@ -29,6 +32,7 @@ impl Manager {
             timeouts,
             tls,
             status: Arc::default(),
+            unix_attempt: Arc::default(),
         }
     }
 
@@ -41,9 +45,8 @@ impl Manager {
         let end = Instant::now() + self.timeouts.connect;
         let mut failure = Failure::new("connect", "no server is configured", true);
         for (n, server) in self.config.servers.iter().enumerate() {
-            let left = end.saturating_duration_since(Instant::now());
-            let share = left / (self.config.servers.len() - n) as u32;
-            match self.open_server(server, Instant::now() + share) {
+            let end = share(end, self.config.servers.len() - n);
+            match self.open_server(server, end) {
                 Ok(connection) => return Ok(connection),
                 Err(failed) => failure = failed,
             }
@@ -55,13 +58,9 @@ impl Manager {
         let mut options = self.options(server.port);
         match &server.host {
             Host::Unix(folder) => {
-                // The client takes a Unix socket's stream from nobody; its reads have no limit but
-                // the server's own.
-                let deadline = self.status.deadline(end);
                 options.host_path(folder).ssl_mode(SslMode::Disable);
                 options.connect_timeout(remaining(end));
-                let client = options.connect(NoTls).map_err(|error| explain(&error))?;
-                Ok(Connection::new(client, deadline, false))
+                self.open_unix(options, end)
             }
             Host::Tcp(host) => {
                 let addresses = resolve::addresses(host, end)
@@ -70,7 +69,8 @@ impl Manager {
                 // See `crate::tls`: this hands the raw socket to our connector.
                 options.ssl_negotiation(SslNegotiation::Direct);
                 let mut failure = Failure::new("connect", "no time left", false);
-                for address in addresses {
+                for (n, &address) in addresses.iter().enumerate() {
+                    let end = share(end, addresses.len() - n);
                     match self.open_address(options.clone(), address, end) {
                         Ok(connection) => return Ok(connection),
                         Err(failed) => failure = failed,
@@ -98,6 +98,31 @@ impl Manager {
             }
         })?;
         Ok(Connection::new(client, deadline, true))
+    }
+
+    /// The client takes a Unix socket's stream from nobody, so that its reads have no limit but the
+    /// server's own. A server that accepts and then says nothing must not hold this thread: the
+    /// attempt has one of its own, which is left behind, and no further one is made until it ends.
+    fn open_unix(&self, options: postgres::Config, end: Instant) -> Result<Connection, Failure> {
+        let hanging = Arc::strong_count(&self.unix_attempt) > 1;
+        if hanging {
+            let reason = "an earlier attempt still waits for the server";
+            return Err(Failure::new("start-up", reason, false));
+        }
+        let attempt = Arc::clone(&self.unix_attempt);
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let connect = move || {
+            let client = options.connect(NoTls);
+            drop(attempt);
+            let _ = sender.send(client);
+        };
+        thread::spawn("rsp-unix", connect)
+            .map_err(|error| Failure::new("connect", error, false))?;
+        let client = receiver
+            .recv_timeout(remaining(end))
+            .map_err(|_| Failure::new("start-up", "no answer from the server", false))?
+            .map_err(|error| explain(&error))?;
+        Ok(Connection::new(client, self.status.deadline(end), false))
     }
 
     fn options(&self, port: u16) -> postgres::Config {
@@ -139,6 +164,13 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// for this long at most; a healthy save holds its rows for about the time of one flush to disk.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_millis(20);
 
+/// The end of the first of so many equal parts of the time that is left: one server, or one
+/// address, that does not answer must not use up the others' time.
+fn share(end: Instant, parts: usize) -> Instant {
+    let now = Instant::now();
+    now + end.saturating_duration_since(now) / parts as u32
+}
+
 fn remaining(end: Instant) -> Duration {
     // Zero would mean "no limit".
     end.saturating_duration_since(Instant::now())
@@ -153,7 +185,6 @@ fn explain(error: &postgres::Error) -> Failure {
             || [
                 SqlState::INVALID_CATALOG_NAME,
                 SqlState::INSUFFICIENT_PRIVILEGE,
-                SqlState::PROTOCOL_VIOLATION,
             ]
             .contains(code);
         let message = format!("{} (SQLSTATE {})", answer.message(), code.code());

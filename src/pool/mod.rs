@@ -85,12 +85,12 @@ impl Pool {
         self.connections.state().connections
     }
 
-    /// Closes the idle connections. After one connection was lost, the others of the same time are
-    /// suspects: what is tried again should meet a fresh one.
-    pub(crate) fn close_idle(&self) {
-        while let Some(mut connection) = self.idle() {
-            connection.mark_broken();
-        }
+    /// Takes the idle connections out; they are closed when they are dropped.
+    pub(crate) fn take_idle(&self) -> Vec<Pooled> {
+        let mut idle: Vec<Pooled> = std::iter::from_fn(|| self.idle()).collect();
+        idle.iter_mut()
+            .for_each(|connection| connection.mark_broken());
+        idle
     }
 
     /// What the connections are about.

@@ -38,6 +38,8 @@ struct Known {
     /// The deadlines of the connections, to cancel them by; also of those being opened.
     deadlines: Vec<Weak<Deadline>>,
     opening: usize,
+    /// How many threads wait for a connection.
+    wanted: usize,
     closed: bool,
     /// Since when a failure was last logged.
     logged: Option<Instant>,
@@ -56,6 +58,12 @@ impl Status {
     /// Why the last attempt failed, unless one has succeeded since.
     pub(crate) fn last_failure(&self) -> Option<Failure> {
         self.lock().last_failure.clone()
+    }
+
+    /// Notes that a thread waits for a connection, until the returned guard is dropped.
+    pub(crate) fn want(&self) -> Wanted<'_> {
+        self.lock().wanted += 1;
+        Wanted(self)
     }
 
     /// Whether a connection is being opened now.
@@ -87,11 +95,16 @@ impl Status {
         deadline
     }
 
-    /// Notes that an attempt begins, unless the pool is closed.
+    /// Notes that an attempt begins, unless the pool is closed or nobody waits. r2d2 goes on trying
+    /// for ever, and for each who ever waited: the server must not see that.
     pub(super) fn begin(&self) -> Result<(), Failure> {
         let mut known = self.lock();
-        if known.closed {
-            return Err(Failure::new("connect", "the pool is closed", true));
+        if known.closed || known.wanted == 0 {
+            return Err(Failure::new(
+                "connect",
+                "nobody waits for a connection",
+                false,
+            ));
         }
         known.opening += 1;
         Ok(())
@@ -117,5 +130,14 @@ impl Status {
                 format!("no connection to {servers}: {failure}"),
             );
         }
+    }
+}
+
+/// A thread's wish for a connection.
+pub(crate) struct Wanted<'a>(&'a Status);
+
+impl Drop for Wanted<'_> {
+    fn drop(&mut self) {
+        self.0.lock().wanted -= 1;
     }
 }

@@ -48,7 +48,7 @@ local queue = native.queue()
 local waiting = {}
 local waiting_count = 0
 
--- Waiters for reuse.
+-- Waiters for reuse: only those whose semaphore is known to be at zero.
 local spare = {}
 local spare_count = 0
 
@@ -89,43 +89,37 @@ local function drain()
 end
 
 local function may_end()
-  return waiting_count == 0 and (stopping or transient)
+  return waiting_count == 0 and (stopping or transient or exiting())
 end
 
+local watch
+
+local sock
+
 local function connect()
-  local path, err = queue:listen()
-  if not path then
-    return nil, err
-  end
-  local sock = tcp()
+  local path = assert(queue:listen())
+  sock = assert(tcp())
   sock:settimeouts(1000, 1000, READ_TIMEOUT)
-  local ok
-  ok, err = sock:connect("unix:" .. path)
-  if not ok then
-    return nil, err
-  end
-  ok, err = queue:accept()
-  if not ok then
-    sock:close()
-    return nil, err
-  end
-  return sock
+  assert(sock:connect("unix:" .. path))
+  assert(queue:accept())
 end
 
 -- Returns when there is nothing left to do; raises what goes wrong.
 local function pump_until_done()
-  local sock = assert(connect())
+  connect()
   while true do
     drain()
     if may_end() then
       break
+    end
+    if not watched and not transient then
+      watched = timer_at(HEARTBEAT, watch)
     end
     local data, err = sock:receiveany(4096)
     if not data and err ~= "timeout" then
       error(err)
     end
   end
-  sock:close()
 end
 
 -- Without the socket, outcomes are looked for instead of announced.
@@ -142,6 +136,10 @@ end
 local function pump()
   repeat
     local ok, err = pcall(pump_until_done)
+    if sock then
+      sock:close()
+      sock = nil
+    end
     if not ok then
       log(ERR, "resty.session.postgres: pump: ", tostring(err))
       poll_a_while()
@@ -152,25 +150,15 @@ local function pump()
 end
 
 -- A running timer is not told that its worker exits; one that is pending is run at once then.
-local function watch(premature)
-  if premature then
-    stopping = true
-    queue:wake()
-    return
-  end
+function watch(premature)
+  stopping = premature
+  watched = false
   queue:wake()
-  watched = timer_at(HEARTBEAT, watch)
 end
 
 local function start()
   if transient == nil then
     transient = not native.is_first_event_loop()
-  end
-  if not watched and not transient then
-    watched = timer_at(HEARTBEAT, watch)
-    if not watched then
-      return false
-    end
   end
   running = timer_at(0, pump)
   return running
@@ -206,15 +194,19 @@ function completions.wait(ticket, seconds)
   waiting[ticket] = waiter
   waiting_count = waiting_count + 1
   local ok, err = waiter.semaphore:wait(seconds + GRACE)
-  if not ok and waiting[ticket] then
+  if waiting[ticket] then
     waiting[ticket] = nil
     waiting_count = waiting_count - 1
-    return nil, "no outcome after " .. seconds .. " s: " .. err
+    return nil, "no outcome after " .. seconds .. " s: " .. (err or "woken without one")
   end
   local first, second = waiter.first, waiter.second
-  waiter.first, waiter.second = nil, nil
-  spare_count = spare_count + 1
-  spare[spare_count] = waiter
+  if ok then
+    waiter.first, waiter.second = nil, nil
+    spare_count = spare_count + 1
+    spare[spare_count] = waiter
+  end
+  -- Otherwise the outcome came after the time was up, before this coroutine ran again: the
+  -- semaphore was posted all the same, and would wake its next user at once.
   return first, second
 end
 

@@ -37,12 +37,12 @@ STAGE := DESTDIR=target/stage PREFIX=/usr/local LIB_DIR=/usr/local/lib \
 
 STYLUA_VERSION := 2.6.0
 STYLUA := target/tools/stylua-$(STYLUA_VERSION)/bin/stylua
-LUA_SOURCES = $(wildcard lua src tests examples)
+LUA_SOURCES = $(wildcard lua src tests examples bench)
 
 # The Lua features exclude each other; each goes with the C interface and without it.
 FEATURE_SETS := none capi lua capi,lua lua51 lua54
 
-.PHONY: demo test help deps build install uninstall lint fmt generate clean
+.PHONY: demo test help deps build install uninstall lint fmt generate bench bench-deps clean
 
 demo: deps build ## Run the demo until Ctrl-C; with CHECK=1, walk through it and stop
 	@CHECK='$(CHECK)' scripts/demo.sh
@@ -89,6 +89,12 @@ uninstall: ## Remove what `install` put there (same variables)
 	rm -f $(foreach file,$(HEADERS),'$(DESTDIR)$(INCLUDE_DIR)/$(file)')
 	rm -f '$(DESTDIR)$(SHARE_DIR)/schema.sql'
 	rmdir '$(DESTDIR)$(SHARE_DIR)' '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' 2>/dev/null || true
+
+bench: build ## Measure, beside pgbench and, with BASELINE_LUA_PATH, another storage (bench/README.md)
+	@bench/run.sh
+
+bench-deps: ## Install what the benchmarks need besides
+	@scripts/deps.sh bench
 
 lint: $(STYLUA) ## Check formatting, Clippy on every feature set, the docs, and the Lua files
 	$(CARGO) fmt --check

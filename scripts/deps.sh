@@ -10,6 +10,9 @@ packages=(
   luajit2 lua5.1 lua5.4 lua-cjson lua-check curl           # Lua hosts, the Lua linter, the demo's walk
 )
 
+# The benchmarks' load.
+[ "${1:-}" != bench ] || packages+=(wrk)
+
 readonly policy=/usr/sbin/policy-rc.d
 
 missing_packages() {

@@ -1,0 +1,125 @@
+# An nginx with ngx_lua and one worker for each storage, and wrk to call it. To be sourced after
+# common.sh.
+
+declare -A nginx_pid nginx_port worker_pid
+
+# In OpenResty ngx_lua is built in, in Debian's nginx it is a module.
+find_nginx() {
+  nginx=$(PATH=$PATH:/usr/sbin:/usr/local/openresty/bin; command -v openresty || command -v nginx) ||
+    fail "nginx is missing; make bench-deps installs it"
+  local modules
+  modules=$("$nginx" -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
+  main_directives=
+  if [ -e "$modules/ngx_http_lua_module.so" ]; then
+    main_directives="load_module $modules/ndk_http_module.so;"
+    main_directives+=$'\n'"load_module $modules/ngx_http_lua_module.so;"
+  fi
+  # Without a word, its workers would run as nobody, who may not read our folders.
+  [ "$(id -u)" -ne 0 ] || main_directives+=$'\n'"user root;"
+  [ -e "$stage/lib/lua/5.1/resty_session_postgres.so" ] || fail "nothing is built yet; make build"
+}
+
+# The Lua paths of a storage: "ours" comes from the stage, "baseline" from BASELINE_LUA_PATH, and
+# resty.session itself, for both, from there or from where nginx finds it.
+lua_path_of() {
+  local path="$PWD/bench/lua/?.lua;"
+  [ "$1" != ours ] || path+="$(realpath "$stage")/share/lua/5.1/?.lua;"
+  echo "$path${BASELINE_LUA_PATH:+$BASELINE_LUA_PATH;}/usr/share/lua/5.1/?.lua;;"
+}
+
+lua_cpath_of() {
+  local path=
+  [ "$1" != ours ] || path="$(realpath "$stage")/lib/lua/5.1/?.so;"
+  echo "$path${BASELINE_LUA_CPATH:+$BASELINE_LUA_CPATH;}/usr/lib/$(uname -m)-linux-gnu/lua/5.1/?.so;;"
+}
+
+# start_nginx STORAGE ROWS [SAMPLES]
+start_nginx() {
+  local storage=$1 folder=$work/$1 attempt text
+  mkdir -p "$folder"
+  for attempt in 1 2 3; do
+    nginx_port[$storage]=$(free_port)
+    text=$(<bench/nginx.conf.in)
+    text=${text//@MAIN@/"$main_directives"}
+    text=${text//@LUA_PATH@/"$(lua_path_of "$storage")"}
+    text=${text//@LUA_CPATH@/"$(lua_cpath_of "$storage")"}
+    text=${text//@HTTP_PORT@/"${nginx_port[$storage]}"}
+    text=${text//@DB_PORT@/"$PGPORT"}
+    text=${text//@DB_NAME@/"$PGDATABASE"}
+    text=${text//@DB_PASSWORD@/"$PGPASSWORD"}
+    text=${text//@APPLICATION@/"bench-$storage"}
+    text=${text//@POOL_SIZE@/"$POOL_SIZE"}
+    text=${text//@VALUE_FILE@/"$value_file"}
+    text=${text//@ROWS@/"$2"}
+    text=${text//@SAMPLES@/"${3:-false}"}
+    printf '%s\n' "$text" >"$folder/nginx.conf"
+    : >"$folder/error.log"
+    "${as_child[@]}" "$nginx" -p "$folder/" -c nginx.conf -e error.log 2>"$folder/stderr" &
+    nginx_pid[$storage]=$!
+    started "${nginx_pid[$storage]}" TERM
+    if wait_for "${nginx_pid[$storage]}" curl --silent --fail "$(url_of "$storage" about)"; then
+      worker_pid[$storage]=$(children_of "${nginx_pid[$storage]}" | tr -d ' ')
+      return
+    fi
+    stop "${nginx_pid[$storage]}"
+    grep -q 'Address already in use' "$folder/error.log" || break
+  done
+  fail_with_log "$storage" "nginx does not start"
+}
+
+stop_nginx() {
+  stop "${nginx_pid[$1]}"
+  # A worker that crashed is no result.
+  ! grep -qE '\[(alert|emerg|crit)\]' "$work/$1/error.log" || fail_with_log "$1" "nginx met trouble"
+}
+
+# Fails with the end of the storage's error log: fail_with_log STORAGE MESSAGE
+fail_with_log() {
+  tail -n 20 "$work/$1/stderr" "$work/$1/error.log" >&2
+  fail "$1: $2"
+}
+
+# url_of STORAGE PATH
+url_of() {
+  echo "http://127.0.0.1:${nginx_port[$1]}/$2"
+}
+
+# Makes one request, which has to succeed, and prints its answer: ask STORAGE PATH
+ask() {
+  curl --silent --show-error --max-time 60 --fail "$(url_of "$1" "$2")" ||
+    fail_with_log "$1" "no good answer of /$2"
+}
+
+# The cookies of some sessions, a line each: sign_in STORAGE NUMBER
+sign_in() {
+  local i
+  for ((i = 0; i < $2; i++)); do
+    curl --silent --show-error --fail --dump-header - --output "$work/page" "$(url_of "$1" login)" |
+      tr -d '\r' | sed -n 's/^Set-Cookie: \([^;]*\);.*/\1/p'
+  done >"$work/$1/cookies"
+  [ "$(wc -l <"$work/$1/cookies")" -eq "$2" ] || fail_with_log "$1" "/login sets no cookie"
+}
+
+# wrk in one thread: run_wrk STORAGE PATH CONNECTIONS SECONDS. Sets rate, p50 and p99
+# (milliseconds) and operations. Anything but a good answer to every request is a failure.
+run_wrk() {
+  local output=$work/$1/wrk.out cookies=() errors
+  [ "$2" != visit ] || cookies=(-- "$work/$1/cookies")
+  "${as_child[@]}" wrk --threads 1 --connections "$3" --duration "$4s" --timeout 10s --latency \
+    --script bench/wrk/report.lua "$(url_of "$1" "$2")" "${cookies[@]}" >"$output" 2>&1 ||
+    { cat "$output" >&2; fail_with_log "$1" "wrk failed"; }
+  read -r _ rate p50 p99 operations errors < <(grep '^report ' "$output") ||
+    { cat "$output" >&2; fail_with_log "$1" "wrk reports nothing"; }
+  [ "$errors" = "0 0 0 0 0" ] || { cat "$output" >&2; fail_with_log "$1" "/$2 did not always succeed"; }
+  [ "$operations" -gt 0 ] || fail_with_log "$1" "/$2 was never answered"
+}
+
+describe_servers() {
+  postgres --version | sed 's/^/database: /'
+  echo "nginx:    $("$nginx" -v 2>&1 | sed 's/^nginx version: //'), $(ask ours about), one worker"
+  if [ -n "${BASELINE_LUA_PATH:-}" ]; then
+    echo "baseline: $(ask baseline about)"
+  fi
+  # It prints its version and fails.
+  echo "load:     $(wrk --version 2>&1 | sed -n '1s/ Copyright.*//p' || :), one thread"
+}

@@ -5,5 +5,7 @@
 
 mod behaviour;
 mod generated;
+mod nginx;
 mod support;
+mod symbols;
 mod tls;

@@ -149,7 +149,7 @@ impl Engine {
             // The blocking client cannot run inside another runtime.
             && tokio::runtime::Handle::try_current().is_err()
             && let Some(mut connection) = shared.pool.idle()
-            && connection.is_bounded()
+            && connection.get().is_bounded()
             && let Some(batch) = queue.take(now)
         {
             // For as long as it helps, it is one of the engine's threads.

@@ -6,13 +6,13 @@ use super::{Job, Shared, answer};
 use crate::Error;
 use crate::completion::deliver;
 use crate::op::{Operation, Output};
-use crate::pool::{Fault, Pooled};
+use crate::pool::{Failure, Fault, LOCK_TIMEOUT, Pooled};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long one wait for a connection takes before this thread looks around again.
-const CONNECT_SLICE: Duration = Duration::from_millis(100);
+/// How long a thread waits for a connection before it looks whether anybody still needs it.
+const LOOK_AROUND: Duration = Duration::from_millis(250);
 
 /// How often an operation is tried again after a lost connection. More than that, and it may be
 /// what breaks the connection.
@@ -69,36 +69,43 @@ fn check_out(shared: &Shared) -> Option<Pooled> {
         return Some(connection);
     }
     shared.lock().connecting += 1;
-    let _wanted = shared.pool.status().want();
-    let start = Instant::now();
-    let connection = loop {
-        if let Some(connection) = shared.pool.wait(CONNECT_SLICE) {
-            break Some(connection);
-        }
-        let refused = shared
-            .pool
-            .status()
-            .last_failure()
-            .filter(|failure| failure.refused && failure.at >= start);
-        let mut queue = shared.lock();
-        if let Some(failure) = refused
-            && shared.pool.open() == 0
-        {
-            let error = Error::Refused {
-                server: Arc::clone(&shared.server),
-                reason: failure.reason,
-            };
-            let cleared = queue.clear(&error);
-            drop(queue);
-            answer(cleared);
-            break None;
-        }
-        if queue.stopping || !queue.has_work(Instant::now()) {
-            break None;
-        }
-    };
+    let connection = wait_for_connection(shared);
     shared.lock().connecting -= 1;
     connection
+}
+
+fn wait_for_connection(shared: &Shared) -> Option<Pooled> {
+    loop {
+        let pause = shared.pool.status().next_attempt();
+        let pause = pause.map(|at| at.saturating_duration_since(Instant::now()));
+        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
+            std::thread::sleep(pause.min(LOOK_AROUND));
+        } else {
+            match shared.pool.wait(LOOK_AROUND) {
+                Ok(Some(connection)) => return Some(connection),
+                // Others may still be served by the connections that there are.
+                Err(failure) if failure.refused && shared.pool.open() == 0 => {
+                    refuse_all(shared, failure);
+                    return None;
+                }
+                Ok(None) | Err(_) => {}
+            }
+        }
+        let mut queue = shared.lock();
+        if queue.stopping || !queue.has_work(Instant::now()) {
+            return None;
+        }
+    }
+}
+
+/// The server said no, and there is no connection: nobody has anything to wait for.
+fn refuse_all(shared: &Shared, failure: Failure) {
+    let error = Error::Refused {
+        server: Arc::clone(&shared.server),
+        reason: failure.reason,
+    };
+    let cleared = shared.lock().clear(&error);
+    answer(cleared);
 }
 
 /// Runs a batch on the given connection, and answers it or keeps it for another try.
@@ -114,7 +121,11 @@ pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch
     // Operations that were tried before run alone, so all of a batch have the same deadline.
     let until = first.deadline.unwrap_or(now);
     let operations: Vec<&Operation> = batch.jobs.iter().map(|job| &job.operation).collect();
-    let run = || connection.run(&first.target.tables, &operations, until);
+    let run = || {
+        connection
+            .get()
+            .run(&first.target.tables, &operations, until)
+    };
     let result = catch_unwind(AssertUnwindSafe(run));
     match result {
         Ok(Ok(outputs)) => succeed(shared, batch, outputs),
@@ -129,7 +140,7 @@ pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch
             drop(suspects);
         }
         Err(_) => {
-            connection.mark_broken();
+            connection.get().mark_broken();
             end(shared, batch, &Error::internal("a statement panicked"));
         }
     }
@@ -189,7 +200,10 @@ fn fail(shared: &Arc<Shared>, batch: Batch, fault: &Fault) {
             }
             Next::TryLater(pause) => {
                 job.alone = true;
-                queue.keep_locked(job, now + pause);
+                // A try that its own deadline would interrupt costs a connection: rather none.
+                let end = job.expires();
+                let at = Some(now + pause).filter(|at| *at + 2 * LOCK_TIMEOUT < end);
+                queue.keep_locked(job, at.unwrap_or(end));
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::tls::{Tls, TlsFailure};
 use postgres::NoTls;
 use postgres::config::{SslMode, SslNegotiation};
 use postgres::error::SqlState;
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -197,31 +198,49 @@ fn explain(error: &postgres::Error) -> Failure {
     }
 }
 
+/// What r2d2 pools. It tries a failed attempt again and again, whether anybody still waits or not,
+/// and tells nobody of the failure; so a failure is handed out like a connection, once, to whoever
+/// waits.
+pub(crate) enum Attempt {
+    /// A connection.
+    Open(Box<Connection>),
+    /// Why there is none.
+    Failed(Failure),
+}
+
 impl r2d2::ManageConnection for Manager {
-    type Connection = Connection;
-    type Error = Failure;
+    type Connection = Attempt;
+    type Error = Infallible;
 
     /// Runs on r2d2's thread. A panic there would lose a place in the pool for ever; the blocking
     /// client panics where it cannot make its runtime (no file descriptor left).
-    fn connect(&self) -> Result<Connection, Failure> {
-        self.status.begin()?;
+    fn connect(&self) -> Result<Attempt, Infallible> {
+        if let Err(closed) = self.status.begin() {
+            return Ok(Attempt::Failed(closed));
+        }
         let opened = catch_unwind(AssertUnwindSafe(|| self.open())).unwrap_or_else(|_| {
             let reason = "the client could not start (is the limit of open files reached?)";
             Err(Failure::new("connect", reason, false))
         });
         self.status
             .end(&self.config.describe(), opened.as_ref().err());
-        opened
+        Ok(match opened {
+            Ok(connection) => Attempt::Open(Box::new(connection)),
+            Err(failure) => Attempt::Failed(failure),
+        })
     }
 
     /// Never called: the pool is built without a test on check-out, because a round trip for each
     /// operation would double its cost. A stale connection shows at its first statement, which is
     /// then run on a fresh one.
-    fn is_valid(&self, _: &mut Connection) -> Result<(), Failure> {
+    fn is_valid(&self, _: &mut Attempt) -> Result<(), Infallible> {
         Ok(())
     }
 
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.is_broken()
+    fn has_broken(&self, attempt: &mut Attempt) -> bool {
+        match attempt {
+            Attempt::Open(connection) => connection.is_broken(),
+            Attempt::Failed(_) => true,
+        }
     }
 }

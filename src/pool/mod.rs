@@ -10,13 +10,15 @@ mod statements;
 mod status;
 
 pub(crate) use fault::Fault;
+pub(crate) use manager::LOCK_TIMEOUT;
+pub(crate) use status::Failure;
 
 use crate::Error;
 use crate::config::Config;
 use crate::host::thread;
 use crate::tls::Tls;
-use manager::Manager;
-use r2d2::NopErrorHandler;
+use connection::Connection;
+use manager::{Attempt, Manager};
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use status::Status;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,17 +26,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A checked-out connection; dropped, it goes back to the pool, or is closed if it is broken.
-pub(crate) type Pooled = r2d2::PooledConnection<Manager>;
+pub(crate) struct Pooled(r2d2::PooledConnection<Manager>);
+
+impl Pooled {
+    fn new(attempt: r2d2::PooledConnection<Manager>) -> Result<Self, Failure> {
+        match &*attempt {
+            Attempt::Open(_) => Ok(Pooled(attempt)),
+            Attempt::Failed(failure) => Err(failure.clone()),
+        }
+    }
+
+    /// The connection.
+    pub(crate) fn get(&mut self) -> &mut Connection {
+        match &mut *self.0 {
+            Attempt::Open(connection) => connection,
+            Attempt::Failed(_) => unreachable!("looked at when it was checked out"),
+        }
+    }
+}
 
 /// Connections to one database.
 pub(crate) struct Pool {
     connections: r2d2::Pool<Manager>,
     status: Arc<Status>,
 }
-
-/// r2d2 doubles the pause between attempts from 200 ms up to half of its connection timeout, which
-/// serves for nothing else here: a server that is back is found within half a second.
-const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 impl Pool {
     /// A pool without connections, and one thread, which opens and closes them.
@@ -56,8 +71,6 @@ impl Pool {
                 .max_lifetime(None)
                 // r2d2 looks every 30 s which connections have idled for so long.
                 .idle_timeout(config.pool.keepalive)
-                .connection_timeout(RETRY_PAUSE * 2)
-                .error_handler(Box::new(NopErrorHandler))
                 .thread_pool(Arc::new(opener))
                 .build_unchecked(manager)
         };
@@ -72,12 +85,21 @@ impl Pool {
 
     /// An idle connection, if there is one.
     pub(crate) fn idle(&self) -> Option<Pooled> {
-        self.connections.try_get()
+        loop {
+            // A failure that nobody waited for any more is dropped.
+            if let Ok(connection) = Pooled::new(self.connections.try_get()?) {
+                return Some(connection);
+            }
+        }
     }
 
-    /// Waits for a connection, and has one more opened if the pool's size allows.
-    pub(crate) fn wait(&self, timeout: Duration) -> Option<Pooled> {
-        self.connections.get_timeout(timeout).ok()
+    /// Waits for a connection, having one more opened if the pool's size allows. `None` where the
+    /// time is up.
+    pub(crate) fn wait(&self, timeout: Duration) -> Result<Option<Pooled>, Failure> {
+        match self.connections.get_timeout(timeout) {
+            Ok(attempt) => Pooled::new(attempt).map(Some),
+            Err(_) => Ok(None),
+        }
     }
 
     /// How many connections are open, idle or in use.
@@ -89,7 +111,7 @@ impl Pool {
     pub(crate) fn take_idle(&self) -> Vec<Pooled> {
         let mut idle: Vec<Pooled> = std::iter::from_fn(|| self.idle()).collect();
         idle.iter_mut()
-            .for_each(|connection| connection.mark_broken());
+            .for_each(|connection| connection.get().mark_broken());
         idle
     }
 

@@ -3,6 +3,7 @@
 
 use super::deadline::Deadline;
 use crate::host::log::{self, Level};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
@@ -37,13 +38,17 @@ struct Known {
     last_failure: Option<Failure>,
     /// The deadlines of the connections, to cancel them by; also of those being opened.
     deadlines: Vec<Weak<Deadline>>,
+    /// How many attempts in a row have failed.
+    failures: u32,
     opening: usize,
-    /// How many threads wait for a connection.
-    wanted: usize,
     closed: bool,
     /// Since when a failure was last logged.
     logged: Option<Instant>,
 }
+
+/// The pauses after failed attempts: what is doubled each time, and the longest. A server that is
+/// back is found within the latter.
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 /// How often a server that stays away is mentioned in the log.
 const REMINDER: Duration = Duration::from_secs(10);
@@ -60,10 +65,15 @@ impl Status {
         self.lock().last_failure.clone()
     }
 
-    /// Notes that a thread waits for a connection, until the returned guard is dropped.
-    pub(crate) fn want(&self) -> Wanted<'_> {
-        self.lock().wanted += 1;
-        Wanted(self)
+    /// When the next attempt may be made: soon after a first failure, ever later after more of
+    /// them. The pause is drawn from its second half, so that many workers do not come together.
+    pub(crate) fn next_attempt(&self) -> Option<Instant> {
+        let known = self.lock();
+        let failure = known.last_failure.as_ref()?;
+        let factor = 1 << known.failures.min(10);
+        let pause = (RETRY_PAUSE.0 * factor).min(RETRY_PAUSE.1);
+        let luck = RandomState::new().hash_one(known.failures) % 1024;
+        Some(failure.at + pause / 2 + pause / 2 * luck as u32 / 1024)
     }
 
     /// Whether a connection is being opened now.
@@ -95,16 +105,11 @@ impl Status {
         deadline
     }
 
-    /// Notes that an attempt begins, unless the pool is closed or nobody waits. r2d2 goes on trying
-    /// for ever, and for each who ever waited: the server must not see that.
+    /// Notes that an attempt begins, unless the pool is closed.
     pub(super) fn begin(&self) -> Result<(), Failure> {
         let mut known = self.lock();
-        if known.closed || known.wanted == 0 {
-            return Err(Failure::new(
-                "connect",
-                "nobody waits for a connection",
-                false,
-            ));
+        if known.closed {
+            return Err(Failure::new("connect", "the pool is closed", false));
         }
         known.opening += 1;
         Ok(())
@@ -117,12 +122,14 @@ impl Status {
         let failed_before = known.last_failure.is_some();
         known.last_failure = failure.cloned();
         let Some(failure) = failure else {
+            known.failures = 0;
             if failed_before {
                 known.logged = None;
                 log::log(Level::Notice, format!("connected to {servers} again"));
             }
             return;
         };
+        known.failures += 1;
         if known.logged.is_none_or(|at| at.elapsed() >= REMINDER) {
             known.logged = Some(Instant::now());
             log::log(
@@ -130,14 +137,5 @@ impl Status {
                 format!("no connection to {servers}: {failure}"),
             );
         }
-    }
-}
-
-/// A thread's wish for a connection.
-pub(crate) struct Wanted<'a>(&'a Status);
-
-impl Drop for Wanted<'_> {
-    fn drop(&mut self) {
-        self.0.lock().wanted -= 1;
     }
 }

@@ -15,7 +15,7 @@ pub mod stage;
 use std::sync::OnceLock;
 
 pub use cluster::{Cluster, Stop};
-pub use nginx::{Nginx, Response};
+pub use nginx::{Builder as NginxBuilder, Exit, Nginx, Response};
 
 /// The cluster that all tests share which do no harm to it. Each takes a database of its own.
 pub fn shared() -> &'static Cluster {

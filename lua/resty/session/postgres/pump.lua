@@ -10,6 +10,7 @@ local semaphore = require "ngx.semaphore"
 local ngx = ngx
 local get_phase = ngx.get_phase
 local log = ngx.log
+local now = ngx.now
 local sleep = ngx.sleep
 local tcp = ngx.socket.tcp
 local timer_at = ngx.timer.at
@@ -41,6 +42,10 @@ local READ_TIMEOUT = 24 * 3600 * 1000
 -- says what happened, this one only that nothing did.
 local GRACE = 0.2
 
+-- Seconds in which the pump's timer should have started. It does not where as many timers run as
+-- lua_max_running_timers allows, all of them perhaps waiting for the pump.
+local START = 0.25
+
 local queue = native.queue()
 
 -- Waiting coroutines by their ticket. One that was killed while it waited stays until its outcome
@@ -52,7 +57,9 @@ local waiting_count = 0
 local spare = {}
 local spare_count = 0
 
+-- The pump's timer was started; and it runs.
 local running = false
+local pumping = false
 local stopping = false
 local watched = false
 
@@ -134,6 +141,7 @@ local function poll_a_while()
 end
 
 local function pump()
+  pumping = true
   repeat
     local ok, err = pcall(pump_until_done)
     if sock then
@@ -146,6 +154,7 @@ local function pump()
     end
   until ok or may_end()
   queue:close()
+  pumping = false
   running = false
 end
 
@@ -177,6 +186,19 @@ function completions.queue()
   return queue
 end
 
+-- For a waiter whose pump does not come: looks for the outcome by itself.
+local function look_for(ticket, seconds)
+  local ends = now() + seconds
+  running = pumping
+  repeat
+    drain()
+    if not waiting[ticket] then
+      return
+    end
+    sleep(0.01)
+  until pumping or now() > ends
+end
+
 -- Waits for the outcome of a ticket.
 function completions.wait(ticket, seconds)
   local waiter
@@ -193,7 +215,14 @@ function completions.wait(ticket, seconds)
   end
   waiting[ticket] = waiter
   waiting_count = waiting_count + 1
-  local ok, err = waiter.semaphore:wait(seconds + GRACE)
+  local limit = seconds + GRACE
+  local ok, err = waiter.semaphore:wait(pumping and limit or START)
+  if not ok and not pumping and waiting[ticket] then
+    look_for(ticket, limit)
+  end
+  if not ok and pumping and waiting[ticket] then
+    ok, err = waiter.semaphore:wait(limit)
+  end
   if waiting[ticket] then
     waiting[ticket] = nil
     waiting_count = waiting_count - 1

@@ -1,0 +1,52 @@
+//! Two ways in which a worker may get into trouble by itself: its own code holds it up, and its own
+//! timers use up what nginx allows. The storage has to come through both.
+
+use std::thread;
+use std::time::Duration;
+
+use super::site;
+use crate::support::{self, Cluster, process};
+
+/// The outcomes and the end of the waiting are then found in one turn of the event loop.
+#[test]
+fn a_worker_that_was_held_up_gives_nobody_a_wrong_answer() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster)
+        .content("/hold-up", "os.execute('sleep 3')")
+        .start();
+    site.assert_works();
+    cluster.pause();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| site::together(20, |_| site.get("works")));
+        thread::sleep(Duration::from_millis(200));
+        site.nginx.get("/hold-up");
+        for (response, _) in waiting.join().expect("no panic") {
+            assert_eq!(response.status, 503, "{}", response.body);
+        }
+    });
+    cluster.resume();
+    site.assert_works();
+    for (response, _) in site::together(50, |_| site.get("works")) {
+        site::assert_answer(&response, 200, "yes");
+    }
+}
+
+#[test]
+fn a_storage_that_is_first_used_when_all_timers_run_works_later() {
+    let site = site::on(support::shared())
+        .nginx(|nginx| nginx.http("lua_max_running_timers 2;"))
+        .content(
+            "/timers",
+            "for n = 1, 4 do
+               assert(ngx.timer.at(0, function()
+                 require('site').run({ ['do'] = 'get', key = 'key' })
+               end))
+             end",
+        )
+        .start();
+    site.nginx.get("/timers");
+    let patience = Duration::from_secs(5);
+    let works = || site.set("key", "value").status == 200;
+    assert!(process::eventually(patience, works), "it does not recover");
+    site.assert_works();
+}

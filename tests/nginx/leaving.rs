@@ -1,0 +1,194 @@
+//! Reloads and exits: workers leave when they are told to, whatever waits in them, and say goodbye
+//! to the database.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::site::{self, ANSWER, CONNECT, Site, assert_answer};
+use crate::support::{Cluster, Exit, process};
+
+/// What nginx, which looks for its workers' ends in growing steps, and a machine under load may add.
+const NOISE: Duration = Duration::from_millis(500);
+
+/// A worker that a signal killed, and lines like these, are what a bad exit leaves in the log.
+fn assert_clean_exit(site: &Site, exit: &Exit, limit: Duration) {
+    assert!(exit.status.success(), "{exit:?}");
+    assert!(exit.took < limit + NOISE, "{exit:?}");
+    let log = site.nginx.error_log();
+    assert!(!log.contains("exited on signal"), "{log}");
+    site.nginx.assert_clean_log();
+}
+
+fn assert_no_connections(site: &Site) {
+    let none = || site.connections() == 0;
+    let patience = Duration::from_secs(1);
+    assert!(
+        process::eventually(patience, none),
+        "{} connections are left behind",
+        site.connections()
+    );
+}
+
+/// PostgreSQL notes each client that goes without a word.
+fn assert_said_goodbye(cluster: &Cluster) {
+    let log = cluster.log();
+    let rude = ["unexpected EOF", "could not receive data"];
+    let line = log
+        .lines()
+        .find(|line| rude.iter().any(|words| line.contains(words)));
+    assert_eq!(line, None);
+}
+
+#[test]
+fn ten_reloads_under_load_fail_no_request_and_keep_no_worker() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster)
+        .conf("pool_size", 2)
+        .nginx(|nginx| {
+            nginx
+                .workers(2)
+                .http("init_by_lua_block { require('site').storage() }")
+        })
+        .start();
+    site.assert_works();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for client in 0..2 {
+            let (site, over) = (&site, &over);
+            scope.spawn(move || {
+                let key = format!("client{client}");
+                for n in 0.. {
+                    let value = format!("value{n}");
+                    assert_answer(&site.set(&key, &value), 200, "true");
+                    assert_answer(&site.get(&key), 200, &value);
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    thread::sleep(Duration::from_millis(2));
+                }
+            });
+        }
+        for _ in 0..10 {
+            let old = site.nginx.worker_pids();
+            site.nginx.reload();
+            let gone = || site.nginx.worker_pids().is_disjoint(&old);
+            if !process::eventually(Duration::from_secs(2), gone) {
+                over.store(true, Ordering::Relaxed);
+                panic!("of {old:?}, not all left: {:?}", site.nginx.worker_pids());
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(site.nginx.worker_pids().len(), 2);
+    let connections = site.connections();
+    assert!(connections <= 4, "{connections} connections of two workers");
+    assert_clean_exit(&site, &site.nginx.quit(), Duration::from_secs(1));
+    assert_no_connections(&site);
+    assert_said_goodbye(&cluster);
+}
+
+#[test]
+fn a_graceful_exit_waits_for_a_request_and_no_longer() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster).start();
+    site.assert_works();
+    let mut sql = site.sql();
+    let holder = site::lock_row(&mut sql, "works");
+    let held = Duration::from_millis(400);
+    let exit = thread::scope(|scope| {
+        let waiting = scope.spawn(|| site.set("works", "late"));
+        thread::sleep(Duration::from_millis(100));
+        let exit = scope.spawn(|| site.nginx.quit());
+        thread::sleep(held);
+        assert!(!exit.is_finished(), "it did not wait for the request");
+        holder.rollback().expect("a transaction to end");
+        assert_answer(&waiting.join().expect("no panic"), 200, "true");
+        exit.join().expect("no panic")
+    });
+    assert_clean_exit(&site, &exit, held + Duration::from_secs(1));
+    assert_no_connections(&site);
+    assert_said_goodbye(&cluster);
+}
+
+#[test]
+fn a_graceful_exit_takes_no_longer_than_a_requests_deadline() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster).start();
+    site.assert_works();
+    cluster.pause();
+    let exit = thread::scope(|scope| {
+        let waiting = scope.spawn(|| site::together(20, |_| site.get("works").status));
+        thread::sleep(Duration::from_millis(200));
+        let exit = site.nginx.quit();
+        let statuses = waiting.join().expect("no panic");
+        assert!(
+            statuses.iter().all(|(status, _)| *status == 503),
+            "{statuses:?}"
+        );
+        exit
+    });
+    cluster.resume();
+    assert_clean_exit(&site, &exit, CONNECT + ANSWER + Duration::from_secs(1));
+    assert_no_connections(&site);
+}
+
+/// The master kills, a second later, what did not follow its word.
+#[test]
+fn a_fast_exit_takes_less_than_a_second_whatever_waits() {
+    let cluster = Cluster::builder().start();
+    for trouble in ["none", "a lock", "a pause", "a pause before the first call"] {
+        let site = site::on(&cluster).nginx(|nginx| nginx.workers(2)).start();
+        let mut sql = site.sql();
+        if trouble != "a pause before the first call" {
+            site.assert_works();
+        }
+        let holder = (trouble == "a lock").then(|| site::lock_row(&mut sql, "works"));
+        if trouble.starts_with("a pause") {
+            cluster.pause();
+        }
+        let waiting: Vec<_> = (0..if trouble == "none" { 0 } else { 20 })
+            .map(|_| site.leave("/call?do=set&key=works&value=late"))
+            .collect();
+        thread::sleep(Duration::from_millis(200));
+        let exit = site.nginx.term();
+        drop(waiting);
+        cluster.resume();
+        drop(holder);
+        eprintln!("{trouble}: {exit:?}");
+        assert_clean_exit(&site, &exit, Duration::from_secs(1));
+        assert_no_connections(&site);
+        if trouble == "none" || trouble == "a lock" {
+            assert_said_goodbye(&cluster);
+        }
+    }
+}
+
+/// nginx runs timers early when a worker leaves: the last occasion to save what they would have.
+#[test]
+fn a_timer_that_runs_because_of_the_exit_can_save() {
+    let cluster = Cluster::builder().start();
+    for used_before in [true, false] {
+        let site = site::on(&cluster)
+            .content(
+                "/later",
+                "for n = 1, 20 do
+                   assert(ngx.timer.at(3600, function(premature)
+                     assert(premature)
+                     require('site').run { ['do'] = 'set', key = 'timer' .. n, value = 'early' }
+                   end))
+                 end",
+            )
+            .start();
+        if used_before {
+            site.assert_works();
+        }
+        assert_eq!(site.nginx.get("/later").status, 200);
+        assert_clean_exit(&site, &site.nginx.quit(), Duration::from_secs(1));
+        let saved = "SELECT count(*) FROM sessions WHERE data = 'early'";
+        let row = site.sql().query_one(saved, &[]).expect("a count");
+        assert_eq!(row.get::<_, i64>(0), 20, "used before: {used_before}");
+        assert_no_connections(&site);
+    }
+    assert_said_goodbye(&cluster);
+}

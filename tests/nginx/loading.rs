@@ -1,0 +1,172 @@
+//! Where the module may be loaded and instances be made: in the master, in a request while garbage
+//! is collected, and in a Lua VM that lasts for one request.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::site::{self, Site, assert_answer, memory, open_files, together};
+use crate::support;
+
+#[test]
+fn an_instance_made_in_the_master_serves_in_each_worker() {
+    let site = site::on(support::shared())
+        .nginx(|nginx| {
+            nginx
+                .workers(2)
+                .http("init_by_lua_block { require('site').storage() }")
+        })
+        .content(
+            "/call-and-tell",
+            "local status, text = require('site').run(ngx.req.get_uri_args())
+             ngx.status = status
+             ngx.print(ngx.worker.pid(), ' ', text)",
+        )
+        .start();
+    // Which of the workers takes a request is chance.
+    let mut served = BTreeSet::new();
+    for n in 0..200 {
+        let path = format!("/call-and-tell?do=set&key=key{}&value=value{n}", n % 10);
+        let stored = site.nginx.get(&path);
+        assert_eq!(stored.status, 200, "{}", stored.body);
+        let pid = stored.body.split_whitespace().next().expect("a pid");
+        served.insert(pid.parse::<u32>().expect("a pid"));
+        assert_answer(
+            &site.get(&format!("key{}", n % 10)),
+            200,
+            &format!("value{n}"),
+        );
+    }
+    assert_eq!(served, site.nginx.worker_pids());
+    site.nginx.assert_clean_log();
+}
+
+/// The master then has threads and connections when it forks, and when a reload has it fork again.
+#[test]
+fn an_instance_that_the_master_has_used_serves_in_each_worker() {
+    let init = "init_by_lua_block {
+        local site = require('site')
+        local status, text = site.run { ['do'] = 'set', key = 'master', value = 'was here' }
+        assert(status == 200, text)
+    }";
+    let site = site::on(support::shared())
+        .nginx(|nginx| nginx.workers(2).http(init))
+        .start();
+    for _ in 0..3 {
+        for (response, _) in together(20, |_| site.get("master")) {
+            assert_answer(&response, 200, "was here");
+        }
+        site.nginx.reload();
+    }
+    site.nginx.assert_clean_log();
+    let exit = site.nginx.quit();
+    assert!(exit.status.success(), "{exit:?}");
+    assert_eq!(site.connections(), 0);
+}
+
+/// Each request of ngx_lua is a coroutine, and LuaJIT does not tell which its main state is.
+#[test]
+fn a_module_first_loaded_in_a_request_survives_the_collection_of_that_requests_garbage() {
+    let site = site::on(support::shared())
+        .content(
+            "/collect",
+            "local run = require('site').run
+             local args = ngx.req.get_uri_args()
+             local create, resume = coroutine.create, coroutine.resume
+             for n = 1, 3 do
+               local in_coroutine = create(function()
+                 local instance = require('resty.session.postgres').new(
+                   require('site').configuration())
+                 collectgarbage()
+                 local status, text = run(args, instance)
+                 assert(status == 200, text)
+                 collectgarbage()
+               end)
+               assert(resume(in_coroutine))
+               in_coroutine = nil
+               collectgarbage()
+               collectgarbage()
+             end
+             ngx.print('done')",
+        )
+        .start();
+    for round in 0..5 {
+        for (response, _) in together(8, |n| {
+            let path = format!("/collect?do=set&key=key{n}&value=value{round}");
+            site.nginx.get(&path)
+        }) {
+            assert_answer(&response, 200, "done");
+        }
+    }
+    site.assert_works();
+    site.nginx.assert_clean_log();
+}
+
+/// An instance a request is what lua-resty-session makes of a configuration in `session.start`.
+#[test]
+fn a_configuration_that_comes_with_each_request_reaches_one_pool() {
+    let site = site::on(support::shared())
+        .conf("pool_size", 3)
+        .content(
+            "/new",
+            "local site = require('site')
+             local new = require('resty.session.postgres').new
+             local instance = new(site.configuration())
+             ngx.status = site.run(ngx.req.get_uri_args(), instance)",
+        )
+        .start();
+    for (response, _) in together(4, |client| {
+        (0..50)
+            .map(|n| format!("/new?do=set&key=key{client}-{n}&value=value"))
+            .map(|path| site.nginx.get(&path))
+            .find(|response| response.status != 200)
+    }) {
+        assert!(response.is_none(), "{response:?}");
+    }
+    let connections = site.connections();
+    assert!((1..=3).contains(&connections), "{connections}");
+    site.nginx.assert_clean_log();
+}
+
+/// With `lua_code_cache off` each request has a Lua VM of its own, which is closed after it.
+#[test]
+fn a_vm_for_each_request_leaves_nothing_behind() {
+    let site = site::on(support::shared())
+        .nginx(|nginx| nginx.http("lua_code_cache off;"))
+        .start();
+    site.assert_works();
+    let worker = site.worker();
+    let sizes = || (memory(worker), open_files(worker));
+    get_500_times(&site);
+    let (memory_before, files_before) = sizes();
+    for _ in 0..3 {
+        get_500_times(&site);
+    }
+    let (memory_after, files_after) = sizes();
+    // 1,500 VMs that stayed would be hundreds of MB.
+    assert!(
+        memory_after < memory_before + 20_000,
+        "{memory_before} KiB grew to {memory_after} KiB"
+    );
+    assert!(
+        files_after < files_before + 10,
+        "{files_before} open files became {files_after}"
+    );
+    let connections = site.connections();
+    assert!((1..=4).contains(&connections), "{connections}");
+    assert_eq!(site.worker(), worker, "the worker died");
+    // That nginx warns of this mode is no complaint about us.
+    let complaints = site.complaints();
+    let ours = |line: &&String| !line.contains("lua_code_cache is off");
+    assert_eq!(complaints.iter().find(ours), None);
+    let exit = site.nginx.quit();
+    assert!(exit.status.success(), "{exit:?}");
+    assert!(exit.took < Duration::from_secs(1), "{exit:?}");
+}
+
+fn get_500_times(site: &Site) {
+    together(4, |_| {
+        for _ in 0..125 {
+            assert_answer(&site.get("works"), 200, "yes");
+        }
+    });
+}

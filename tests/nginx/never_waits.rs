@@ -1,0 +1,113 @@
+//! A call that waits for the database holds up nobody else, and does not wait for ever.
+
+use std::thread;
+use std::time::Duration;
+
+use super::site::{self, ANSWER, CONNECT, Site, assert_answer, timed, together};
+use crate::support::{Cluster, Response};
+
+/// What the machine may add to a limit while other tests run.
+const NOISE: Duration = Duration::from_millis(250);
+
+/// How long requests take that have nothing to do with the database; sorted.
+fn plain_requests(site: &Site) -> Vec<Duration> {
+    let mut times: Vec<_> = (0..50)
+        .map(|_| {
+            let (response, took) = timed(|| site.nginx.get("/plain"));
+            assert_answer(&response, 200, "plain");
+            // To see more of the time in which others wait.
+            thread::sleep(Duration::from_millis(10));
+            took
+        })
+        .collect();
+    times.sort();
+    times
+}
+
+fn assert_failed_in_time(site: &Site, response: &Response, took: Duration) {
+    let Response { status, body } = response;
+    let server = site.server();
+    assert_eq!(*status, 503, "{body}");
+    if *body == format!("no answer from {server} within {} ms", ANSWER.as_millis()) {
+        assert!(took < CONNECT + ANSWER + NOISE, "{took:?}: {body}");
+    } else {
+        let waited = format!(
+            "no connection to {server} within {} ms: ",
+            CONNECT.as_millis()
+        );
+        assert!(body.starts_with(&waited), "{body}");
+        assert!(took < CONNECT + NOISE, "{took:?}: {body}");
+    }
+}
+
+#[test]
+fn fifty_gets_from_a_paused_database_hold_up_no_other_request() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster).start();
+    site.assert_works();
+    let worker = site.worker();
+    let before = plain_requests(&site);
+
+    cluster.pause();
+    let (during, answers) = thread::scope(|scope| {
+        let waiting = scope.spawn(|| together(50, |_| site.get("works")));
+        thread::sleep(Duration::from_millis(50));
+        let during = plain_requests(&site);
+        assert!(!waiting.is_finished(), "nothing waits any more");
+        (during, waiting.join().expect("no panic"))
+    });
+    cluster.resume();
+
+    for (response, took) in &answers {
+        assert_failed_in_time(&site, response, *took);
+    }
+    let held = |(response, _): &&(Response, _)| response.body.starts_with("no answer");
+    assert!(answers.iter().any(|answer| held(&answer)), "{answers:?}");
+    let (median, longest) = (during[25], during[49]);
+    assert!(
+        median < before[25] * 10 + Duration::from_millis(20),
+        "{median:?} instead of {:?}",
+        before[25]
+    );
+    assert!(longest < Duration::from_millis(500), "{longest:?}");
+
+    site.assert_works();
+    assert_eq!(site.worker(), worker, "it is not the worker it was");
+    site.nginx.assert_clean_log();
+}
+
+#[test]
+fn a_full_backlog_fails_at_once() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster)
+        .conf("pool_size", 1)
+        .conf("backlog", 10)
+        .start();
+    site.assert_works();
+    cluster.pause();
+    let answers = thread::scope(|scope| {
+        // The first takes the only connection, some wait for it, and the others must not.
+        let first = scope.spawn(|| together(1, |_| site.get("works")));
+        thread::sleep(Duration::from_millis(100));
+        let others = scope.spawn(|| together(58, |_| site.get("works")));
+        thread::sleep(Duration::from_millis(300));
+        let (last, took) = timed(|| site.get("works"));
+        assert_eq!(last.status, 503);
+        assert!(last.body.contains("backlog of 10 is full"), "{}", last.body);
+        assert!(took < NOISE, "{took:?}");
+        let mut answers = first.join().expect("no panic");
+        answers.extend(others.join().expect("no panic"));
+        answers
+    });
+    cluster.resume();
+    let (refused, waited): (Vec<_>, Vec<_>) = answers
+        .into_iter()
+        .partition(|(response, _)| response.body.contains("backlog"));
+    for (response, took) in &waited {
+        assert_failed_in_time(&site, response, *took);
+    }
+    // A connection counts for one that waits, and one is being carried out.
+    assert_eq!((waited.len(), refused.len()), (12, 47));
+    site.assert_works();
+    site.nginx.assert_clean_log();
+}

@@ -1,0 +1,185 @@
+//! A database that is not there, comes back, throws its clients out, or does not let them in.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::site::{self, ANSWER, CONNECT, Site, assert_answer, timed};
+use crate::support::{self, Cluster, Stop};
+
+/// What a machine under load may add to a limit.
+const NOISE: Duration = Duration::from_millis(250);
+
+#[test]
+fn a_stopped_database_fails_in_time_and_serves_again_without_a_reload() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster).start();
+    site.assert_works();
+    let worker = site.worker();
+    for how in [Stop::Fast, Stop::Immediate] {
+        cluster.stop(how);
+        // The first finds the connections lost that it had, the others only that there is none.
+        let (response, took) = timed(|| site.get("works"));
+        assert_eq!(response.status, 503, "{}", response.body);
+        assert!(response.body.contains(&site.server()), "{}", response.body);
+        assert!(took < CONNECT + ANSWER + NOISE, "{took:?}");
+        for _ in 0..2 {
+            let (response, took) = timed(|| site.get("works"));
+            let body = response.body;
+            assert_eq!(response.status, 503, "{body}");
+            let server = format!("no connection to {} within 1000 ms", site.server());
+            assert!(body.starts_with(&server), "{body}");
+            assert!(body.contains("connect: Connection refused"), "{body}");
+            assert!(took < CONNECT + NOISE, "{took:?}");
+        }
+        cluster.start_again();
+        site.assert_works();
+    }
+    assert_eq!(site.worker(), worker, "it is not the worker it was");
+    site.nginx.assert_clean_log();
+}
+
+#[test]
+fn a_restart_between_two_requests_is_not_noticed() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster).start();
+    site.assert_works();
+    for how in [Stop::Fast, Stop::Immediate, Stop::Fast] {
+        cluster.stop(how);
+        cluster.start_again();
+        site.assert_works();
+    }
+    site.nginx.assert_clean_log();
+}
+
+/// As long as a restart takes less time than a request has.
+#[test]
+fn a_restart_under_load_fails_no_request() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster)
+        .conf("connect_timeout", 10_000)
+        .conf("read_timeout", 10_000)
+        .start();
+    site.assert_works();
+    under_load(&site, || {
+        for _ in 0..2 {
+            thread::sleep(Duration::from_millis(300));
+            cluster.stop(Stop::Fast);
+            cluster.start_again();
+        }
+    });
+    site.nginx.assert_clean_log();
+}
+
+const TERMINATE: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                         WHERE datname = current_database() AND application_name = 'pgmoon'";
+
+#[test]
+fn connections_that_the_server_ends_between_two_requests_are_not_noticed() {
+    let site = site::on(support::shared()).start();
+    let mut sql = site.sql();
+    for _ in 0..20 {
+        site.assert_works();
+        let ended: i64 = sql.query_one(TERMINATE, &[]).expect("a count").get(0);
+        assert!(ended > 0, "there was no connection to end");
+    }
+    site.assert_works();
+    site.nginx.assert_clean_log();
+}
+
+#[test]
+fn connections_that_the_server_ends_under_load_fail_no_request() {
+    let site = site::on(support::shared()).start();
+    site.assert_works();
+    under_load(&site, || {
+        let mut sql = site.sql();
+        let mut ended = 0;
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(200));
+            let row = sql.query_one(TERMINATE, &[]).expect("a count");
+            ended += row.get::<_, i64>(0);
+        }
+        assert!(ended >= 10, "only {ended} connections were ended");
+    });
+    site.nginx.assert_clean_log();
+}
+
+/// Eight clients store and read without a pause while `trouble` runs; none of them may fail.
+fn under_load(site: &Site, trouble: impl FnOnce()) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for client in 0..8 {
+            let over = &over;
+            scope.spawn(move || {
+                let key = format!("client{client}");
+                for n in 0.. {
+                    let value = format!("value{n}");
+                    assert_answer(&site.set(&key, &value), 200, "true");
+                    assert_answer(&site.get(&key), 200, &value);
+                    if over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+        /// Set also when `trouble` panics: the clients have to end.
+        struct Over<'a>(&'a AtomicBool);
+        impl Drop for Over<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let _over = Over(&over);
+        trouble();
+    });
+}
+
+/// Asks three times: the attempts that the pool makes by itself must not make a difference.
+fn assert_refused_at_once(site: &Site, reason: &str) {
+    for _ in 0..3 {
+        let (response, took) = timed(|| site.get("key"));
+        let body = response.body;
+        assert_eq!(response.status, 503, "{body}");
+        let server = format!("no connection to {}: ", site.server());
+        assert!(body.starts_with(&server), "{body}");
+        assert!(body.contains(reason), "{body}");
+        assert!(took < Duration::from_millis(1500), "{took:?}: {body}");
+    }
+    site.nginx.assert_clean_log();
+}
+
+#[test]
+fn a_wrong_password_fails_at_once_and_is_told_nobody() {
+    let cluster = Cluster::builder()
+        .hba("host all all 127.0.0.1/32 scram-sha-256")
+        .start();
+    let sql = "ALTER USER postgres PASSWORD 'correct-horse'";
+    let mut client = cluster.client("postgres");
+    client.batch_execute(sql).expect("a password");
+
+    let wrong = site::on(&cluster)
+        .conf("connect_timeout", 10_000)
+        .conf("password", "battery-staple")
+        .start();
+    assert_refused_at_once(
+        &wrong,
+        "password authentication failed for user \"postgres\"",
+    );
+    let body = wrong.get("key").body;
+    assert!(!body.contains("battery-staple"), "{body}");
+    let log = wrong.nginx.error_log();
+    assert!(log.contains("password authentication failed"), "{log}");
+    assert!(!log.contains("battery-staple"), "{log}");
+
+    let right = site::on(&cluster).conf("password", "correct-horse").start();
+    right.assert_works();
+}
+
+#[test]
+fn an_unknown_database_fails_at_once() {
+    let site = site::on(support::shared())
+        .conf("connect_timeout", 10_000)
+        .conf("database", "nowhere")
+        .start();
+    assert_refused_at_once(&site, "database \"nowhere\" does not exist");
+}

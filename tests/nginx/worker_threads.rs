@@ -1,0 +1,57 @@
+//! `ngx.run_worker_thread`: a thread of nginx's pool, with a Lua VM of its own for each task, and
+//! without an event loop. Calls block there, and only there.
+
+use std::thread;
+use std::time::Duration;
+
+use super::site::{self, assert_answer, timed, together};
+use crate::support;
+
+#[test]
+fn a_worker_thread_of_nginx_may_call_the_storage() {
+    let site = site::on(support::shared())
+        .nginx(|nginx| nginx.thread_pool("default", 4))
+        .content(
+            "/threaded",
+            "local ok, status, text = ngx.run_worker_thread('default', 'site', 'run',
+                                                             ngx.req.get_uri_args())
+             assert(ok, status)
+             ngx.status = status
+             ngx.print(text)",
+        )
+        .start();
+    let set = |key: &str, value: &str| {
+        site.nginx
+            .get(&format!("/threaded?do=set&key={key}&value={value}"))
+    };
+    let get = |key: &str| site.nginx.get(&format!("/threaded?do=get&key={key}"));
+    together(8, |client| {
+        for n in 0..25 {
+            let (key, value) = (format!("client{client}"), format!("value{n}"));
+            assert_answer(&set(&key, &value), 200, "true");
+            // The event loop and the threads see the same sessions, through the same pool.
+            assert_answer(&site.get(&key), 200, &value);
+            assert_answer(&get(&key), 200, &value);
+        }
+        assert_answer(&get("nobody"), 404, "");
+    });
+    let connections = site.connections();
+    assert!((1..=4).contains(&connections), "{connections}");
+
+    let mut sql = site.sql();
+    let holder = site::lock_row(&mut sql, "client0");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| set("client0", "late"));
+        thread::sleep(Duration::from_millis(100));
+        let (response, took) = timed(|| site.nginx.get("/plain"));
+        assert_answer(&response, 200, "plain");
+        assert!(took < Duration::from_millis(500), "{took:?}");
+        assert!(!waiting.is_finished(), "it did not wait");
+        holder.rollback().expect("a transaction to end");
+        assert_answer(&waiting.join().expect("no panic"), 200, "true");
+    });
+    site.nginx.assert_clean_log();
+    let exit = site.nginx.quit();
+    assert!(exit.status.success(), "{exit:?}");
+    assert!(!site.nginx.error_log().contains("exited on signal"));
+}

@@ -1,0 +1,59 @@
+//! What the installed libraries export, and what they ask of their host. A name too many could
+//! meet the same one of nginx or of another module there.
+
+use std::process::Command;
+
+use crate::support::{process, stage};
+
+const LUA_MODULE: &str = "lib/lua/5.1/resty_session_postgres.so";
+const C_LIBRARY: &str = "lib/libresty_session_postgres.so";
+
+/// The names that `nm` lists for a staged file; symbol versions are left off.
+fn symbols(file: &str, which: &str) -> Vec<String> {
+    let nm = process::program("/usr/bin/nm", "binutils");
+    let output = Command::new(nm)
+        .args(["--dynamic", "--format=just-symbols", which])
+        .arg(stage::root().join(file))
+        .output()
+        .expect("nm");
+    assert!(output.status.success(), "{file}: {output:?}");
+    let names = String::from_utf8(output.stdout).expect("text");
+    let bare = |name: &str| name.split('@').next().unwrap_or(name).to_owned();
+    names.lines().map(bare).collect()
+}
+
+#[test]
+fn the_lua_module_exports_the_c_interface_and_its_entry_point() {
+    let exported = symbols(LUA_MODULE, "--defined-only");
+    let entry_point = "luaopen_resty_session_postgres";
+    assert!(exported.iter().any(|name| name == entry_point));
+    assert!(exported.iter().any(|name| name == "rsp_version"));
+    let ours = |name: &String| name.starts_with("rsp_") || name == entry_point;
+    let others: Vec<_> = exported.iter().filter(|name| !ours(name)).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn the_c_library_exports_the_c_interface_alone() {
+    let exported = symbols(C_LIBRARY, "--defined-only");
+    assert!(exported.iter().any(|name| name == "rsp_version"));
+    let ours = |name: &String| name.starts_with("rsp_");
+    let others: Vec<_> = exported.iter().filter(|name| !ours(name)).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn the_c_library_needs_no_lua() {
+    let needed = symbols(C_LIBRARY, "--undefined-only");
+    assert!(needed.iter().any(|name| name == "malloc"), "{needed:?}");
+    let of_lua = |name: &String| name.starts_with("lua_") || name.starts_with("luaL_");
+    let lua: Vec<_> = needed.iter().filter(|name| of_lua(name)).collect();
+    assert!(lua.is_empty(), "{lua:?}");
+}
+
+/// The other half of the one before: that `nm` would have listed them.
+#[test]
+fn the_lua_module_takes_lua_from_its_host() {
+    let needed = symbols(LUA_MODULE, "--undefined-only");
+    assert!(needed.iter().any(|name| name == "lua_pushlstring"));
+}

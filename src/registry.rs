@@ -3,10 +3,10 @@
 
 use crate::config::{Config, ConnectionConfig, PoolConfig, Timeouts};
 use crate::engine::Engine;
-use crate::host::{exit, fork::ForkLocal};
+use crate::host::{exit, fork::ForkLocal, thread};
 use crate::{Error, Storage};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
@@ -85,26 +85,27 @@ extern "C" fn stop_all_at_exit() {
     let _ = std::panic::catch_unwind(stop_all);
 }
 
-/// Ends this process's engines, within [`EXIT_TIME`].
+/// Ends this process's engines, within [`EXIT_TIME`]. Not on the calling thread: at exit its
+/// thread-local values are gone already, without which the client that says a connection's goodbye
+/// panics.
 fn stop_all() {
     let Some(registry) = REGISTRY.get() else {
         return;
     };
     let end = Instant::now() + EXIT_TIME;
-    let engines: Vec<_> = lock(&registry.engines)
-        .drain()
-        .map(|(_, engine)| engine)
-        .collect();
-    std::thread::scope(|scope| {
-        for engine in &engines {
-            let left = end.saturating_duration_since(Instant::now());
-            let stop = move || engine.stop(left);
-            // One engine, the usual case, needs no thread.
-            if engines.len() == 1 {
-                stop();
-            } else {
-                scope.spawn(stop);
-            }
-        }
-    });
+    let (ended, wait) = mpsc::channel();
+    for (_, engine) in lock(&registry.engines).drain() {
+        let ended = ended.clone();
+        // Where no thread can be had, the kernel closes what is open.
+        let _ = thread::spawn("rsp-stop", move || {
+            engine.stop(EXIT_TIME);
+            let _ = ended.send(());
+        });
+    }
+    drop(ended);
+    // Until all have ended or the time is up; who does not come is left behind.
+    while wait
+        .recv_timeout(end.saturating_duration_since(Instant::now()))
+        .is_ok()
+    {}
 }

@@ -18,6 +18,9 @@ use queue::{Call, Queue};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+/// How often an engine that is being stopped looks what is left of it.
+const STOP_STEP: Duration = Duration::from_millis(5);
+
 /// One pool of connections and the threads that use it.
 pub(crate) struct Engine(Arc<Shared>);
 
@@ -33,6 +36,8 @@ struct Shared {
     ended: Condvar,
     /// The servers, for messages.
     server: Arc<str>,
+    /// How long an attempt to connect takes at most.
+    attempt_time: Duration,
     most_threads: usize,
     /// As configured; what would hold a connection each in a pool without batching does not count
     /// as waiting.
@@ -121,6 +126,7 @@ impl Engine {
             tick: Condvar::new(),
             ended: Condvar::new(),
             server: config.connection.describe(),
+            attempt_time: config.timeouts.connect + Duration::from_millis(100),
             most_threads: config.pool.size,
             backlog: config.pool.backlog,
         });
@@ -178,14 +184,19 @@ impl Engine {
         answer(cleared);
         shared.work.notify_all();
         shared.tick.notify_all();
-        if !shared.all_ended_by(start + time / 2) {
-            shared.pool.status().cancel_all();
-            shared.all_ended_by(start + time * 3 / 4);
-        }
-        drop(shared.pool.take_idle());
-        while shared.pool.status().is_opening() && start.elapsed() < time {
-            shared.pool.status().cancel_all();
-            std::thread::sleep(Duration::from_millis(5));
+        // A connection that is being opened, or used, comes to the pool after its goodbye was due.
+        while start.elapsed() < time {
+            let ended = shared.all_ended_by(Instant::now() + STOP_STEP);
+            drop(shared.pool.take_idle());
+            if ended && !shared.pool.status().is_opening() && shared.pool.open() == 0 {
+                break;
+            }
+            if start.elapsed() > time / 2 {
+                shared.pool.status().cancel_all();
+            }
+            if ended {
+                std::thread::sleep(STOP_STEP);
+            }
         }
     }
 }

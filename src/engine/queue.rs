@@ -14,10 +14,21 @@ pub(crate) const BATCH: Limits = Limits {
     bytes: 1 << 20,
 };
 
-/// How long the oldest waiting operation bears with the threads that are running before one more
-/// is put to work, and with it, if need be, one more connection. A batch takes about a
-/// millisecond: whoever waited longer than that was not served by the next one.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(2);
+/// How long the oldest waiting operation bears with one running thread before a second is put to
+/// work, and with it, if need be, a second connection. A batch takes about a millisecond: whoever
+/// waited longer than that was not served by the next one.
+const PATIENCE: Duration = Duration::from_millis(2);
+
+/// How much longer it bears with each further one: 10 ms with two, 50 ms with three, and so on. Two
+/// connections keep PostgreSQL busy, one being served while the other's batch fills up; more of them
+/// make for smaller batches, and only help where statements are held up, by a slow disk or a slow
+/// network.
+const PATIENCE_GROWTH: u32 = 5;
+
+fn patience(active: usize) -> Duration {
+    let further = active.saturating_sub(1).min(6) as u32;
+    PATIENCE * PATIENCE_GROWTH.pow(further)
+}
 
 /// The engine's state.
 #[derive(Default)]
@@ -138,13 +149,16 @@ impl Queue {
 
     /// Decides who is to run what waits, and counts on it.
     pub(crate) fn call(&mut self, now: Instant, most_threads: usize) -> Call {
+        let active = self.threads - self.sleeping;
         let retry = self.due(now).is_some();
         let late = match self.jobs.first() {
-            Some(oldest) => now.saturating_duration_since(oldest.submitted) > PATIENCE,
+            Some(oldest) => {
+                let waited = now.saturating_duration_since(oldest.submitted);
+                waited > patience(active)
+            }
             None if retry => true,
             None => return Call::Nobody,
         };
-        let active = self.threads - self.sleeping;
         // One thread at a time waits for a connection; the others would only open more of them.
         if active > 0 && (!late || self.connecting > 0) {
             Call::Nobody

@@ -11,12 +11,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a thread waits for a connection before it looks whether anybody still needs it.
-const LOOK_AROUND: Duration = Duration::from_millis(250);
+/// How long a thread pauses between attempts to connect before it looks whether anybody still needs
+/// a connection.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
 
-/// How often an operation is tried again after a lost connection. More than that, and it may be
-/// what breaks the connection.
-const MOST_LOSSES: u32 = 2;
+/// How often an operation is tried again after a lost connection. A restart of the server can meet
+/// it on several old connections, one after the other; more often than that, and it may be itself
+/// what breaks them.
+const MOST_LOSSES: u32 = 4;
 
 /// The pauses before a locked row is tried again: the first, and the longest.
 const LOCK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -81,7 +83,9 @@ fn wait_for_connection(shared: &Shared) -> Option<Pooled> {
         if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
             std::thread::sleep(pause.min(LOOK_AROUND));
         } else {
-            match shared.pool.wait(LOOK_AROUND) {
+            // An attempt ends by then, one way or the other. To come back earlier would have r2d2
+            // make a second one beside it.
+            match shared.pool.wait(shared.attempt_time) {
                 Ok(Some(connection)) => return Some(connection),
                 // Others may still be served by the connections that there are.
                 Err(failure) if failure.refused && shared.pool.open() == 0 => {

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::site::{self, ANSWER, CONNECT, Site, assert_answer};
-use crate::support::{Cluster, Exit, process};
+use crate::support::{Cluster, Exit, Nginx, process};
 
 /// What nginx, which looks for its workers' ends in growing steps, and a machine under load may add.
 const NOISE: Duration = Duration::from_millis(500);
@@ -30,19 +30,26 @@ fn assert_no_connections(site: &Site) {
     );
 }
 
-/// PostgreSQL notes each client that goes without a word.
+/// A cluster that tells of each client that goes without a word. For one that was idle, it only does
+/// so at this level.
+fn attentive_cluster() -> Cluster {
+    Cluster::builder()
+        .setting("log_min_messages", "debug1")
+        .start()
+}
+
 fn assert_said_goodbye(cluster: &Cluster) {
     let log = cluster.log();
     let rude = ["unexpected EOF", "could not receive data"];
     let line = log
         .lines()
         .find(|line| rude.iter().any(|words| line.contains(words)));
-    assert_eq!(line, None);
+    assert_eq!(line, None, "a connection was closed without a word");
 }
 
 #[test]
 fn ten_reloads_under_load_fail_no_request_and_keep_no_worker() {
-    let cluster = Cluster::builder().start();
+    let cluster = attentive_cluster();
     let site = site::on(&cluster)
         .conf("pool_size", 2)
         .nginx(|nginx| {
@@ -90,7 +97,7 @@ fn ten_reloads_under_load_fail_no_request_and_keep_no_worker() {
 
 #[test]
 fn a_graceful_exit_waits_for_a_request_and_no_longer() {
-    let cluster = Cluster::builder().start();
+    let cluster = attentive_cluster();
     let site = site::on(&cluster).start();
     site.assert_works();
     let mut sql = site.sql();
@@ -113,7 +120,7 @@ fn a_graceful_exit_waits_for_a_request_and_no_longer() {
 
 #[test]
 fn a_graceful_exit_takes_no_longer_than_a_requests_deadline() {
-    let cluster = Cluster::builder().start();
+    let cluster = attentive_cluster();
     let site = site::on(&cluster).start();
     site.assert_works();
     cluster.pause();
@@ -136,7 +143,7 @@ fn a_graceful_exit_takes_no_longer_than_a_requests_deadline() {
 /// The master kills, a second later, what did not follow its word.
 #[test]
 fn a_fast_exit_takes_less_than_a_second_whatever_waits() {
-    let cluster = Cluster::builder().start();
+    let cluster = attentive_cluster();
     for trouble in ["none", "a lock", "a pause", "a pause before the first call"] {
         let site = site::on(&cluster).nginx(|nginx| nginx.workers(2)).start();
         let mut sql = site.sql();
@@ -164,10 +171,33 @@ fn a_fast_exit_takes_less_than_a_second_whatever_waits() {
     }
 }
 
+/// A worker whose own thread has used a connection, which a call that blocks may do, is no other.
+#[test]
+fn a_worker_in_which_calls_have_blocked_says_goodbye() {
+    let cluster = attentive_cluster();
+    for leave in [Nginx::quit, Nginx::term] {
+        let site = site::on(&cluster)
+            .nginx(|nginx| {
+                let call = "require('site').run { ['do'] = 'get', key = 'key' }";
+                let directive = format!("return 200; header_filter_by_lua_block {{ {call} }}");
+                nginx.location("= /blocking", &directive)
+            })
+            .start();
+        for _ in 0..10 {
+            assert_eq!(site.nginx.get("/blocking").status, 200);
+            // One after the other: a caller that is alone may be served otherwise than a crowd.
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_clean_exit(&site, &leave(&site.nginx), Duration::from_secs(1));
+        assert_no_connections(&site);
+        assert_said_goodbye(&cluster);
+    }
+}
+
 /// nginx runs timers early when a worker leaves: the last occasion to save what they would have.
 #[test]
 fn a_timer_that_runs_because_of_the_exit_can_save() {
-    let cluster = Cluster::builder().start();
+    let cluster = attentive_cluster();
     for used_before in [true, false] {
         let site = site::on(&cluster)
             .content(

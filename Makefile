@@ -21,6 +21,14 @@ LUA_CLIB_DIR ?= $(PREFIX)/lib/lua/5.1
 # One crate, two artifacts under one file name: each has its own target folder.
 LIBRARY := libresty_session_postgres.so
 C_LIBRARY := target/release/$(LIBRARY)
+STATIC_LIBRARY := target/release/libresty_session_postgres.a
+# The static library is made along with the shared one, and only here: a debug build needs neither.
+BUILD_C_LIBRARY = $(CARGO) rustc --lib --release --locked --target-dir target \
+	--crate-type cdylib,rlib,staticlib
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+# The first number of the version, which is also the soname's (in build.rs).
+SO_VERSION := $(firstword $(subst ., ,$(VERSION)))
+PC_FILE := resty-session-postgres.pc
 LUA_MODULE := target/module/release/$(LIBRARY)
 
 # lua-resty-session brings a file of the same name, which is not ours to overwrite or remove.
@@ -42,7 +50,7 @@ LUA_SOURCES = $(wildcard lua src tests examples bench)
 # The Lua features exclude each other; each goes with the C interface and without it.
 FEATURE_SETS := none capi lua capi,lua lua51 lua54
 
-.PHONY: demo test help deps build install uninstall lint fmt generate bench bench-deps clean
+.PHONY: demo test help deps build install uninstall lint fmt fuzz generate bench bench-deps clean
 
 demo: deps build ## Run the demo until Ctrl-C; with CHECK=1, walk through it and stop
 	@CHECK='$(CHECK)' scripts/demo.sh
@@ -57,18 +65,18 @@ deps: ## Install the system packages that are missing, and check that Rust is th
 	@scripts/deps.sh
 
 build: ## Build the C library and the Lua module, and stage them in target/stage
-	$(CARGO) build --release --locked --target-dir target
+	$(BUILD_C_LIBRARY)
 	$(CARGO) build --release --locked --target-dir target/module --features lua
 	@$(MAKE) --silent install $(STAGE)
 
 # Only for an install without a build before it: `sudo make install` must not compile as root.
-$(C_LIBRARY):
-	$(CARGO) build --release --locked --target-dir target
+$(C_LIBRARY) $(STATIC_LIBRARY) &:
+	$(BUILD_C_LIBRARY)
 
 $(LUA_MODULE):
 	$(CARGO) build --release --locked --target-dir target/module --features lua
 
-install: $(C_LIBRARY) $(LUA_MODULE) ## Install what was built (DESTDIR, PREFIX, LUA_LIB_DIR, LUA_CLIB_DIR)
+install: $(C_LIBRARY) $(STATIC_LIBRARY) $(LUA_MODULE) ## Install what was built (DESTDIR, PREFIX, LUA_LIB_DIR, LUA_CLIB_DIR)
 	@if $(FRONT_DOOR_IS_FOREIGN); then \
 		echo "install: $(LUA_LIB_DIR)/$(FRONT_DOOR) is lua-resty-session's own. Install to a folder that" >&2; \
 		echo "comes before it on lua_package_path: make install LUA_LIB_DIR=/opt/lua/5.1, for example." >&2; \
@@ -77,15 +85,26 @@ install: $(C_LIBRARY) $(LUA_MODULE) ## Install what was built (DESTDIR, PREFIX, 
 	install -D -m 755 $(LUA_MODULE) '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
 	install -D -m 644 lua/$(FRONT_DOOR) '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
 	install -D -m 644 -t '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' lua/resty/session/postgres/*.lua
-	install -D -m 755 $(C_LIBRARY) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)'
+	install -D -m 755 $(C_LIBRARY) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(VERSION)'
+	ln -sf $(LIBRARY).$(VERSION) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(SO_VERSION)'
+	ln -sf $(LIBRARY).$(SO_VERSION) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)'
+	install -D -m 644 -t '$(DESTDIR)$(LIB_DIR)' $(STATIC_LIBRARY)
 	install -D -m 644 -t '$(DESTDIR)$(INCLUDE_DIR)' include/*.h
+	install -d '$(DESTDIR)$(LIB_DIR)/pkgconfig'
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' \
+		-e 's|@LIB_DIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIB_DIR))|' \
+		-e 's|@INCLUDE_DIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDE_DIR))|' \
+		include/$(PC_FILE).in >'$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
+	chmod 644 '$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
 	install -D -m 644 sql/schema.sql '$(DESTDIR)$(SHARE_DIR)/schema.sql'
 
 uninstall: ## Remove what `install` put there (same variables)
 	rm -f '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
 	{ $(FRONT_DOOR_IS_FOREIGN); } || rm -f '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
 	rm -f $(foreach file,$(LUA_PARTS),'$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres/$(file)')
-	rm -f '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)'
+	rm -f '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)' '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(SO_VERSION)'
+	rm -f '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(VERSION)'
+	rm -f '$(DESTDIR)$(LIB_DIR)/$(notdir $(STATIC_LIBRARY))' '$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
 	rm -f $(foreach file,$(HEADERS),'$(DESTDIR)$(INCLUDE_DIR)/$(file)')
 	rm -f '$(DESTDIR)$(SHARE_DIR)/schema.sql'
 	rmdir '$(DESTDIR)$(SHARE_DIR)' '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' 2>/dev/null || true
@@ -110,6 +129,21 @@ lint: $(STYLUA) ## Check formatting, Clippy on every feature set, the docs, and 
 fmt: $(STYLUA) ## Format the Rust and the Lua files
 	$(CARGO) fmt
 	$(STYLUA) $(LUA_SOURCES)
+
+FUZZ_SECONDS ?= 45
+CARGO_FUZZ_VERSION := 0.13.2
+CARGO_FUZZ := target/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+# The address sanitizer is an unstable option, which RUSTC_BOOTSTRAP has the stable compiler take.
+fuzz: $(CARGO_FUZZ) ## Fuzz the C interface, FUZZ_SECONDS (45) for each target
+	@for target in $$($(CARGO_FUZZ) list); do \
+		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+		RUSTC_BOOTSTRAP=1 $(CARGO_FUZZ) run --target-dir target/fuzz "$$target" -- \
+			-max_total_time=$(FUZZ_SECONDS) -print_funcs=0 -print_final_stats=1; \
+	done
+
+$(CARGO_FUZZ):
+	$(CARGO) install cargo-fuzz --version '=$(CARGO_FUZZ_VERSION)' --locked --quiet --force \
+		--root target/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 
 generate: ## Write the C header and the README's table of configuration keys anew
 	RSP_GENERATE=1 $(CARGO) test --locked --test tests generated::

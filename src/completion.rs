@@ -133,6 +133,9 @@ enum Waker {
     None,
     Listening(WakeSocket),
     Connected(UnixStream),
+    /// Both ends are here: the event loop polls the second and never reads from it.
+    #[cfg(feature = "capi")]
+    Polled(UnixStream, UnixStream),
 }
 
 impl Default for CompletionQueue {
@@ -207,6 +210,31 @@ impl CompletionQueue {
         Ok(())
     }
 
+    /// Opens a descriptor for the event loop to poll, and not to read: it is readable from the first
+    /// outcome on until [`CompletionQueue::settle`] finds none. It is closed by `close`.
+    #[cfg(feature = "capi")]
+    pub(crate) fn open_descriptor(&self) -> io::Result<std::os::fd::RawFd> {
+        use std::os::fd::AsRawFd;
+        let (ours, polled) = UnixStream::pair()?;
+        polled.set_nonblocking(true)?;
+        let descriptor = polled.as_raw_fd();
+        lock(&self.state).waker = Waker::Polled(ours, polled);
+        Ok(descriptor)
+    }
+
+    /// Makes the descriptor unreadable again, unless outcomes have come in the meantime.
+    #[cfg(feature = "capi")]
+    pub(crate) fn settle(&self) {
+        use std::io::Read;
+        let state = lock(&self.state);
+        if let Waker::Polled(_, polled) = &state.waker
+            && state.ready.is_empty()
+        {
+            let mut polled = polled;
+            while polled.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
+        }
+    }
+
     /// Ends the waking: outcomes that come later wait until somebody drains.
     pub fn close(&self) {
         lock(&self.state).waker = Waker::None;
@@ -215,7 +243,13 @@ impl CompletionQueue {
 
 impl QueueState {
     fn wake(&self) {
-        if let Waker::Connected(stream) = &self.waker {
+        let stream = match &self.waker {
+            Waker::Connected(stream) => Some(stream),
+            #[cfg(feature = "capi")]
+            Waker::Polled(stream, _) => Some(stream),
+            Waker::None | Waker::Listening(_) => None,
+        };
+        if let Some(stream) = stream {
             // A full socket buffer means that a wake-up is under way; a closed one, that the
             // reader has gone. Neither may raise a signal in the host.
             let socket = socket2::SockRef::from(stream);

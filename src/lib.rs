@@ -15,7 +15,7 @@
 
 mod batch;
 #[cfg(feature = "capi")]
-mod capi;
+pub mod capi;
 mod completion;
 pub mod config;
 mod engine;

@@ -91,10 +91,20 @@ impl Storage {
         operation: Operation,
         queue: &Arc<CompletionQueue>,
     ) -> Result<Ticket, Error> {
-        let engine = self.engine()?;
         let ticket = queue.ticket();
-        engine.submit(self.job(operation, Reply::queued(queue, ticket)))?;
+        self.submit_as(operation, queue, ticket)?;
         Ok(ticket)
+    }
+
+    /// The same under a ticket that the submitter has taken from the queue before.
+    pub(crate) fn submit_as(
+        &self,
+        operation: Operation,
+        queue: &Arc<CompletionQueue>,
+        ticket: Ticket,
+    ) -> Result<(), Error> {
+        let engine = self.engine()?;
+        engine.submit(self.job(operation, Reply::queued(queue, ticket)))
     }
 
     /// Carries an operation out, blocking within the configured timeouts. A caller that is alone

@@ -22,10 +22,32 @@ fn compare(file: &str, generated: &str) {
     );
 }
 
+/// The crate's version for the C compiler.
+fn version_macros() -> String {
+    let numbers = [
+        ("MAJOR", env!("CARGO_PKG_VERSION_MAJOR")),
+        ("MINOR", env!("CARGO_PKG_VERSION_MINOR")),
+        ("PATCH", env!("CARGO_PKG_VERSION_PATCH")),
+    ];
+    let mut macros =
+        String::from("\n// The version of this header; rsp_version() is the library's.\n");
+    for (name, number) in numbers {
+        macros += &format!("#define RSP_VERSION_{name} {number}\n");
+    }
+    macros
+        + &format!(
+            "#define RSP_VERSION_STRING \"{}\"",
+            env!("CARGO_PKG_VERSION")
+        )
+}
+
 #[test]
 fn the_header_is_up_to_date() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
+    config.after_includes = Some(version_macros());
     let mut header = Vec::new();
-    cbindgen::generate(env!("CARGO_MANIFEST_DIR"))
+    cbindgen::generate_with_config(root, config)
         .unwrap()
         .write(&mut header);
     let header = String::from_utf8(header).unwrap();

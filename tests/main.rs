@@ -4,6 +4,7 @@
 //! The tests load the installed files, not the crate's objects: run `make build` first.
 
 mod behaviour;
+mod capi;
 mod generated;
 mod nginx;
 mod support;

@@ -1,5 +1,6 @@
 //! The library's version.
 
+use super::guard::guard;
 use std::ffi::{CStr, c_char};
 
 /// cbindgen:ignore
@@ -9,10 +10,15 @@ const VERSION: &CStr =
         Err(_) => c"",
     };
 
-/// Returns the library's version, such as "0.1.0".
+/// Returns the version of the library that the program runs with, such as "0.1.0"; the version that
+/// it was compiled for is `RSP_VERSION_STRING`.
 ///
-/// The text is NUL-terminated, static, and must not be freed. Any thread may call this at any time.
+/// # Returns
+///
+/// A static, NUL-terminated text that must not be freed.
+///
+/// Any thread may call this at any time.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_version() -> *const c_char {
-    VERSION.as_ptr()
+    guard(VERSION.as_ptr(), || VERSION.as_ptr())
 }

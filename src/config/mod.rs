@@ -132,6 +132,7 @@ impl Default for Config {
 /// assert_eq!(config.pool.size, 2);
 /// # Ok::<(), resty_session_postgres::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Draft {
     hosts: Vec<Host>,
     ports: Vec<u16>,

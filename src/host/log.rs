@@ -77,9 +77,9 @@ pub fn is_empty() -> bool {
 }
 
 /// Has the messages of this library's panics, which are caught, logged instead of printed to
-/// stderr. For a library that has its own copy of Rust's runtime, as the Lua module does; a Rust
-/// program's hook is its own affair.
-#[cfg(feature = "lua-module")]
+/// stderr. For a library that has its own copy of Rust's runtime, as the Lua module and the C
+/// library do; a Rust program's hook is its own affair.
+#[cfg(any(feature = "lua-module", feature = "capi"))]
 pub(crate) fn catch_panic_messages() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

@@ -4,6 +4,10 @@
 //! Behaviours are plain functions, a file for each subject. This file says which behaviour goes
 //! through which door.
 
+#[cfg(feature = "capi")]
+mod c_door;
+#[cfg(feature = "capi")]
+mod c_library;
 mod configuration;
 mod door;
 mod doors;
@@ -118,6 +122,16 @@ macro_rules! lua_tests {
 
 mod rust {
     common_tests!(super::rust_door::open);
+}
+
+#[cfg(feature = "capi")]
+mod c {
+    common_tests!(super::c_door::open);
+}
+
+#[cfg(feature = "capi")]
+mod c_queue {
+    common_tests!(super::c_door::open_queue);
 }
 
 lua_tests! {

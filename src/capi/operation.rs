@@ -1,0 +1,73 @@
+//! From arguments to operations, and from outputs to results: what the blocking functions and those
+//! of the event loops share.
+
+use super::bytes::rsp_bytes;
+use super::metadata::rsp_metadata;
+use super::pointer;
+use super::status::Failure;
+use super::time;
+use crate::op::{Get, Operation, Output, ReadMetadata};
+use std::ffi::c_char;
+
+/// # Safety
+///
+/// `key` is NULL or valid for reads of `len` bytes.
+pub(super) unsafe fn get(key: *const c_char, len: usize, now_s: i64) -> Result<Operation, Failure> {
+    // SAFETY: the caller's promise.
+    let key = unsafe { pointer::key("key", key, len) }?;
+    let now = time("now_s", now_s)?;
+    Ok(Operation::Get(Get { key, now }))
+}
+
+/// # Safety
+///
+/// `key` is NULL or valid for reads of `len` bytes.
+pub(super) unsafe fn delete(key: *const c_char, len: usize) -> Result<Operation, Failure> {
+    // SAFETY: the caller's promise.
+    let key = unsafe { pointer::key("key", key, len) }?;
+    Ok(Operation::Delete { key })
+}
+
+/// # Safety
+///
+/// `audience` and `subject` are NULL or valid for reads of their lengths.
+pub(super) unsafe fn read_metadata(
+    audience: *const c_char,
+    audience_len: usize,
+    subject: *const c_char,
+    subject_len: usize,
+    now_s: i64,
+) -> Result<Operation, Failure> {
+    // SAFETY: the caller's promise.
+    let audience = unsafe { pointer::text("audience", audience, audience_len) }?;
+    // SAFETY: the caller's promise.
+    let subject = unsafe { pointer::text("subject", subject, subject_len) }?;
+    Ok(Operation::ReadMetadata(ReadMetadata {
+        audience,
+        subject,
+        now: time("now_s", now_s)?,
+    }))
+}
+
+/// What an operation answers, as the caller gets it.
+#[derive(Default)]
+pub(super) struct Results {
+    pub(super) value: Option<rsp_bytes>,
+    pub(super) metadata: Option<rsp_metadata>,
+}
+
+impl From<Output> for Results {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Stored | Output::Deleted => Results::default(),
+            Output::Value(value) => Results {
+                value: value.map(rsp_bytes::new),
+                metadata: None,
+            },
+            Output::Metadata(sessions) => Results {
+                value: None,
+                metadata: Some(rsp_metadata::new(sessions)),
+            },
+        }
+    }
+}

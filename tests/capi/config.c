@@ -1,0 +1,143 @@
+/* Configurations: what the keys take, how a failure reads, and which version this is. No database. */
+
+#include "check.h"
+
+static void versions_agree(void) {
+    char numbers[64];
+    snprintf(numbers, sizeof numbers, "%d.%d.%d", RSP_VERSION_MAJOR, RSP_VERSION_MINOR,
+             RSP_VERSION_PATCH);
+    CHECK(strcmp(numbers, RSP_VERSION_STRING) == 0);
+    CHECK(strcmp(rsp_version(), RSP_VERSION_STRING) == 0);
+}
+
+/* Programs have these numbers compiled in: none may ever change. */
+static void statuses_keep_their_numbers(void) {
+    static const char *const names[] = {
+        "RSP_OK",           "RSP_NULL_POINTER",   "RSP_INVALID_CONFIG", "RSP_INVALID_ARGUMENT",
+        "RSP_INVALID_TEXT", "RSP_BACKLOG_FULL",   "RSP_NO_CONNECTION",  "RSP_REFUSED",
+        "RSP_TIMEOUT",      "RSP_CONNECTION_LOST", "RSP_LOCKED",        "RSP_DATABASE",
+        "RSP_STOPPED",      "RSP_INTERNAL",       "RSP_SYSTEM",
+    };
+    uint32_t number;
+    for (number = 0; number < sizeof names / sizeof *names; number++) {
+        CHECK(strcmp(rsp_status_name(number), names[number]) == 0);
+    }
+    CHECK(strcmp(rsp_status_name(number), "RSP_UNKNOWN") == 0);
+    CHECK(strcmp(rsp_status_name(UINT32_MAX), "RSP_UNKNOWN") == 0);
+    CHECK(RSP_INVALID_CONFIG == 2 && RSP_SYSTEM == 14);
+    CHECK(RSP_LOG_NOTICE == 1 && RSP_LOG_WARN == 2 && RSP_LOG_ERROR == 3);
+}
+
+static void keys_take_text(rsp_config *config) {
+    static const char *const good[][2] = {
+        {"host", "db1.example, db2.example"}, {"port", "5432,5433"}, {"pool_size", "8"},
+        {"connect_timeout", "250"},           {"ssl", "true"},       {"ssl", "off"},
+        {"ssl_required", "false"},            {"ssl_verify", "on"},  {"table", "web.sessions"},
+        {"password", ""},                     {"password", "true"},  {"database", "on"},
+    };
+    static const char *const bad[][2] = {
+        {"hots", "db.example"}, {"", "value"},        {"host", ""},        {"port", "0"},
+        {"port", "true"},       {"pool_size", "1.5"}, {"backlog", "-1"},   {"ssl", "maybe"},
+        {"ssl", "TRUE"},        {"ssl", ""},          {"ssl", "1"},        {"table_name", "a;b"},
+    };
+    size_t i;
+    for (i = 0; i < sizeof good / sizeof *good; i++) {
+        set_key(config, good[i][0], good[i][1]);
+    }
+    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK_STATUS(RSP_INVALID_CONFIG,
+                     rsp_config_set(config, TEXT(bad[i][0]), TEXT(bad[i][1]), MESSAGE));
+        CHECK(strstr(message, bad[i][0]) == message);
+    }
+    CHECK_STATUS(RSP_INVALID_CONFIG, rsp_config_set(config, TEXT("hots"), TEXT("x"), MESSAGE));
+    CHECK(strstr(message, "host") != NULL);
+    /* Lengths count: what follows a text is not a part of it. */
+    CHECK_STATUS(RSP_OK, rsp_config_set(config, "poolside", 4, "name=", 4, MESSAGE));
+    CHECK_STATUS(RSP_INVALID_CONFIG, rsp_config_set(config, TEXT("host"), "a\0b", 3, MESSAGE));
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_config_set(config, TEXT("host"), TEXT("\xff"), MESSAGE));
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_config_set(config, TEXT("\xff"), TEXT("x"), MESSAGE));
+    CHECK_STATUS(RSP_INVALID_CONFIG,
+                 rsp_config_set(config, TEXT("password"), "hunter2\0", 8, MESSAGE));
+    CHECK(strstr(message, "hunter2") == NULL);
+}
+
+static void null_is_answered(rsp_config *config) {
+    rsp_storage *storage = POISON(rsp_storage);
+    CHECK_STATUS(RSP_NULL_POINTER, rsp_config_new(NULL));
+    CHECK_STATUS(RSP_NULL_POINTER, rsp_config_set(NULL, TEXT("host"), TEXT("x"), MESSAGE));
+    CHECK(strcmp(message, "config is NULL") == 0);
+    CHECK_STATUS(RSP_NULL_POINTER, rsp_config_set(config, NULL, 0, TEXT("x"), MESSAGE));
+    CHECK(strcmp(message, "key is NULL") == 0);
+    CHECK_STATUS(RSP_NULL_POINTER, rsp_config_set(config, TEXT("host"), NULL, 0, MESSAGE));
+    CHECK(strcmp(message, "value is NULL") == 0);
+    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_new(config, NULL, MESSAGE));
+    CHECK(strcmp(message, "storage_out is NULL") == 0);
+    rsp_config_free(NULL);
+
+    /* No configuration is the default one. */
+    CHECK_STATUS(RSP_OK, rsp_storage_new(NULL, &storage, MESSAGE));
+    CHECK(storage != POISON(rsp_storage) && storage != NULL);
+    rsp_storage_free(storage);
+}
+
+/* A length that no text has is refused before a byte is read. */
+static void absurd_lengths_are_refused(rsp_config *config) {
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_config_set(config, "host", SIZE_MAX, TEXT("x"), MESSAGE));
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_config_set(config, TEXT("host"), "x", SIZE_MAX, MESSAGE));
+}
+
+static void messages_fit_their_buffers(rsp_config *config) {
+    char buffer[64];
+    size_t size, i;
+    for (size = 0; size < sizeof buffer; size++) {
+        memset(buffer, 'x', sizeof buffer);
+        CHECK(rsp_config_set(config, TEXT("ssl"), TEXT("na\xc3\xafve \xf0\x9f\xa6\x80"),
+                             buffer, size) == RSP_INVALID_CONFIG);
+        for (i = size; i < sizeof buffer; i++) {
+            CHECK(buffer[i] == 'x');
+        }
+        if (size > 0) {
+            size_t length = strlen(buffer);
+            CHECK(length < size);
+            /* Never a part of a character. */
+            CHECK(length == 0 || (unsigned char)buffer[length - 1] < 0x80 ||
+                  memcmp(buffer + length - 2, "\xc3\xaf", 2) == 0 ||
+                  memcmp(buffer + length - 4, "\xf0\x9f\xa6\x80", 4) == 0);
+        }
+    }
+    CHECK(rsp_config_set(config, TEXT("ssl"), TEXT("x"), NULL, 0) == RSP_INVALID_CONFIG);
+    CHECK(rsp_config_set(config, TEXT("ssl"), TEXT("x"), NULL, 64) == RSP_INVALID_CONFIG);
+    /* Success leaves the message alone. */
+    memset(buffer, 'x', sizeof buffer);
+    CHECK(rsp_config_set(config, TEXT("ssl"), TEXT("on"), buffer, sizeof buffer) == RSP_OK);
+    CHECK(buffer[0] == 'x');
+}
+
+static void contradictions_are_refused(void) {
+    rsp_config *config = NULL;
+    rsp_storage *storage = POISON(rsp_storage);
+    CHECK_STATUS(RSP_OK, rsp_config_new(&config));
+    set_key(config, "port", "1,2,3");
+    CHECK_STATUS(RSP_INVALID_CONFIG, rsp_storage_new(config, &storage, MESSAGE));
+    CHECK(strstr(message, "port") == message);
+    CHECK(storage == POISON(rsp_storage));
+    /* The configuration is usable still. */
+    set_key(config, "port", "1");
+    rsp_storage_free(storage_of(config));
+    rsp_storage_free(storage_of(config));
+    rsp_config_free(config);
+}
+
+int main(void) {
+    rsp_config *config = NULL;
+    versions_agree();
+    statuses_keep_their_numbers();
+    CHECK_STATUS(RSP_OK, rsp_config_new(&config));
+    keys_take_text(config);
+    null_is_answered(config);
+    absurd_lengths_are_refused(config);
+    messages_fit_their_buffers(config);
+    rsp_config_free(config);
+    contradictions_are_refused();
+    return 0;
+}

@@ -1,0 +1,133 @@
+//! The examples for C and for LuaJIT's FFI, built and run as their first comments say.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::installed::{Database, Installed};
+use crate::support::process;
+
+fn example(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("examples").join(name).display().to_string()
+}
+
+/// The output of a program that has to succeed.
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("a program");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {text}{errors}");
+    assert_eq!(errors, "", "{command:?}");
+    text
+}
+
+/// Builds an example by its documented command, in a folder that goes with the result.
+fn build(name: &str) -> (TempDir, PathBuf) {
+    let built = process::folder();
+    let program = built.path().join("program");
+    let build = format!(
+        "cc -o {} {} $(pkg-config --cflags --libs resty-session-postgres)",
+        program.display(),
+        example(name),
+    );
+    process::run(Installed::shared().command("sh").args(["-c", &build]));
+    (built, program)
+}
+
+fn build_and_run(name: &str) -> String {
+    let (_built, program) = build(name);
+    let database = Database::new();
+    output(
+        Installed::shared()
+            .command(program)
+            .args(database.arguments()),
+    )
+}
+
+#[test]
+fn the_blocking_example_runs_all_four_operations() {
+    let said = build_and_run("c/blocking.c");
+    for line in [
+        "saved",
+        "found: {\"visits\":1}",
+        "1 session",
+        "deleted",
+        "gone",
+    ] {
+        assert!(said.contains(line), "no {line:?} in: {said}");
+    }
+}
+
+/// Its main thread has run statements itself, and is the one that runs the exit handlers.
+#[test]
+fn a_program_that_has_blocked_ends_quietly_each_time() {
+    let (_built, program) = build("c/blocking.c");
+    let database = Database::new();
+    for _ in 0..30 {
+        output(
+            Installed::shared()
+                .command(&program)
+                .args(database.arguments()),
+        );
+    }
+}
+
+#[test]
+fn the_epoll_example_holds_1000_operations_in_flight_on_one_thread() {
+    let said = build_and_run("c/epoll.c");
+    assert!(said.contains("1000 in flight at most"), "{said}");
+    assert!(said.contains("10000 operations"), "{said}");
+}
+
+/// The archive of the same installation, without the shared library.
+#[test]
+fn the_static_library_makes_a_program_that_stands_alone() {
+    let installed = Installed::shared();
+    let built = process::folder();
+    let program = built.path().join("program");
+    let archive = installed.folder("lib").join("libresty_session_postgres.a");
+    process::run(
+        installed
+            .command("cc")
+            .arg("-o")
+            .arg(&program)
+            .arg(example("c/blocking.c"))
+            .arg(format!("-I{}", installed.folder("include").display()))
+            .arg(archive)
+            .args(
+                installed
+                    .pkg_config(&["--libs-only-l", "--static"])
+                    .iter()
+                    .filter(|flag| *flag != "-lresty_session_postgres"),
+            ),
+    );
+    let mut command = Command::new(&program);
+    let said = output(command.args(Database::new().arguments()));
+    assert!(said.contains("found: {\"visits\":1}"), "{said}");
+    let needed = output(Command::new("readelf").arg("-d").arg(program));
+    assert!(!needed.contains("resty_session_postgres"), "{needed}");
+}
+
+#[test]
+fn the_ffi_example_runs_all_four_operations() {
+    let installed = Installed::shared();
+    let header = installed.folder("include/resty_session_postgres.h");
+    let said = output(
+        installed
+            .command(process::program("/usr/bin/luajit", "luajit"))
+            .arg(example("ffi/sessions.lua"))
+            .arg(header)
+            .args(Database::new().arguments()),
+    );
+    for line in [
+        "saved",
+        "found: {\"visits\":1}",
+        "1 session",
+        "deleted",
+        "gone",
+    ] {
+        assert!(said.contains(line), "no {line:?} in: {said}");
+    }
+}

@@ -1,0 +1,75 @@
+//! The C interface from C: each program of this folder, compiled as C99 and as C++11 with nothing but
+//! what an installation holds, runs under valgrind. Then the examples, as a reader would build them.
+
+mod examples;
+mod installed;
+mod sources;
+
+use crate::support::process;
+use installed::Installed;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Nothing in memory that is reached by an error, and nothing lost. What the library keeps to the
+/// exit (pools, and OpenSSL's tables) is reachable still.
+const VALGRIND: &[&str] = &[
+    "--quiet",
+    "--error-exitcode=99",
+    "--leak-check=full",
+    "--show-leak-kinds=definite",
+    "--errors-for-leak-kinds=definite",
+    "--num-callers=30",
+    "--child-silent-after-fork=yes",
+    // A thread that spins while another one works would keep it from working for long.
+    "--fair-sched=yes",
+];
+
+const AS_C: (&str, &[&str]) = ("cc", &["-std=c99", "-x", "c"]);
+const AS_CXX: (&str, &[&str]) = ("c++", &["-std=c++11", "-x", "c++"]);
+
+fn source(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("tests/capi").join(name)
+}
+
+/// Compiles one of the tests and runs it under valgrind, with the way to a fresh database.
+fn run((compiler, language): (&str, &[&str]), name: &str) {
+    let built = process::folder();
+    let program = built.path().join(name);
+    let installed = Installed::shared();
+    process::run(
+        Command::new(compiler)
+            .args(["-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-g"])
+            .arg("-D_POSIX_C_SOURCE=200809L")
+            .args(language)
+            .arg(source(&format!("{name}.c")))
+            .args(["-x", "none", "-pthread", "-o"])
+            .arg(&program)
+            .args(installed.flags()),
+    );
+    let database = installed::Database::new();
+    process::run(
+        installed
+            .command("timeout")
+            // A program that hangs is a failure, and not the end of the tests.
+            .args(["--kill-after=5", "300"])
+            .arg(process::program("/usr/bin/valgrind", "valgrind"))
+            .args(VALGRIND)
+            .arg(program)
+            .args(database.arguments()),
+    );
+}
+
+/// A test for each program and language.
+macro_rules! programs {
+    ($($program:ident)*) => {
+        mod c99 {
+            $(#[test] fn $program() { super::run(super::AS_C, stringify!($program)); })*
+        }
+        mod cxx11 {
+            $(#[test] fn $program() { super::run(super::AS_CXX, stringify!($program)); })*
+        }
+    };
+}
+
+programs! { config operations queue orders threads }

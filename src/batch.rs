@@ -126,9 +126,17 @@ pub(crate) struct Limits {
 /// long row of others, company is not worth the search under the queue's lock.
 const LOOK_AHEAD: usize = 4;
 
-/// The numbers of rows for which an upsert is prepared. A batch in between takes the next smaller
-/// one and leaves the rest, which is at most a third, for the next batch.
-pub(crate) const SET_SIZES: [usize; 14] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128];
+/// The largest number of rows, at most `count`, for which an upsert is prepared: each up to 16, each
+/// fourth up to 64, then each eighth. A batch in between leaves the rest for the next one. Every
+/// number would be as fast and three times as many statements; with steps of a third, a save was a
+/// tenth to a fifth slower at 8, 64 and 256 concurrent requests.
+fn prepared_size(count: usize) -> usize {
+    match count {
+        0..=16 => count,
+        17..=64 => count - count % 4,
+        _ => count - count % 8,
+    }
+}
 
 /// The operations that wait.
 #[derive(Debug)]
@@ -272,8 +280,7 @@ impl<T: Batchable> Planner<T> {
             }
         }
         if group.is_some_and(|group| group.kind == Kind::Set) {
-            let size = SET_SIZES.iter().rev().find(|&&size| size <= batch.len());
-            left.extend(batch.split_off(size.copied().unwrap_or(0)));
+            left.extend(batch.split_off(prepared_size(batch.len())));
             left.sort_unstable_by_key(|(place, _)| *place);
         }
         for (_, operation) in left.into_iter().rev() {

@@ -46,6 +46,11 @@ const LIMITS: Limits = Limits {
     bytes: 1000,
 };
 
+const LARGE: Limits = Limits {
+    operations: 32,
+    bytes: 1000,
+};
+
 fn ids(batch: &[Op]) -> Vec<usize> {
     batch.iter().map(|op| op.id).collect()
 }
@@ -136,20 +141,25 @@ fn a_crowd_behind_one_session_hides_nobody() {
 
 #[test]
 fn sets_leave_what_no_prepared_size_holds() {
-    let mut planner = planner((0..5).map(|n| op(n, Kind::Set, &[n as u64])).collect());
-    let batch = planner.take(LIMITS);
-    assert_eq!(ids(&batch), [0, 1, 2, 3]);
-    assert_eq!(planner.first().map(|op| op.id), Some(4), "it is not in use");
+    let mut planner = planner((0..19).map(|n| op(n, Kind::Set, &[n as u64])).collect());
+    let batch = planner.take(LARGE);
+    assert!(ids(&batch).into_iter().eq(0..16));
+    assert_eq!(
+        planner.first().map(|op| op.id),
+        Some(16),
+        "it is not in use"
+    );
     release(&mut planner, &batch);
     assert!(planner.is_at_rest());
 }
 
 #[test]
 fn sets_that_were_left_do_not_go_before_older_operations() {
-    let mut waiting: Vec<Op> = (0..5).map(|n| op(n, Kind::Set, &[n as u64])).collect();
-    waiting.insert(2, op(9, Kind::Get, &[9]));
-    let (batch, left) = plan(waiting);
-    assert_eq!((batch, left), (vec![0, 1, 2, 3], vec![9, 4]));
+    let mut waiting: Vec<Op> = (0..17).map(|n| op(n, Kind::Set, &[n as u64])).collect();
+    waiting.insert(2, op(99, Kind::Get, &[99]));
+    let mut planner = planner(waiting);
+    assert!(ids(&planner.take(LARGE)).into_iter().eq(0..16));
+    assert_eq!(all_left(&mut planner), [99, 16]);
 }
 
 #[test]

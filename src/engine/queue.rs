@@ -7,7 +7,7 @@ use crate::batch::{Batchable, Limits, Planner};
 use std::time::{Duration, Instant};
 
 /// What one statement may hold. With 256 concurrent requests, 128 operations were measured an eighth
-/// to a sixth faster than 64. The bytes keep large values from adding up to a statement of many
+/// to a fifth faster than 64. The bytes keep large values from adding up to a statement of many
 /// megabytes.
 pub(crate) const BATCH: Limits = Limits {
     operations: 128,

@@ -7,6 +7,7 @@ mod behaviour;
 mod capi;
 mod generated;
 mod nginx;
+mod pgbouncer;
 mod support;
 mod symbols;
 mod tls;

@@ -2,7 +2,9 @@
 //! come from it or are tested against it.
 
 use super::value::{Rejected, Value};
-use super::{Draft, server, table_name::TableName};
+use super::{
+    Draft, PreparedStatements, SynchronousCommit, TargetSession, server, table_name::TableName,
+};
 
 /// A configuration key.
 pub struct Key {
@@ -183,6 +185,49 @@ pub static KEYS: &[Key] = &[
         doc: "With `ssl`: verify the server's certificate chain and its host name.",
         apply: |draft, value| put(&mut draft.ssl_verify, value.flag()),
     },
+    Key {
+        name: "target_session_attrs",
+        alias: None,
+        default: "\"any\"",
+        doc: "Of several servers, which will do: `any`, `read-write` (the primary, also after a \
+              failover) or `read-only`.",
+        apply: |draft, value| put(&mut draft.session.target, value.word(TargetSession::WORDS)),
+    },
+    Key {
+        name: "load_balance_hosts",
+        alias: None,
+        default: "\"disable\"",
+        doc: "`random` tries the servers, and the addresses of each, in a random order.",
+        apply: |draft, value| {
+            let words = &[("disable", false), ("random", true)];
+            put(&mut draft.session.balance, value.word(words))
+        },
+    },
+    Key {
+        name: "prepared_statements",
+        alias: None,
+        default: "\"auto\"",
+        doc: "`true` or `false`, or `auto`: unless a pooler such as PgBouncer is noticed. Where it \
+              is false, nothing at all is left in the server's session.",
+        apply: |draft, value| {
+            put(
+                &mut draft.session.prepared,
+                value.word(PreparedStatements::WORDS),
+            )
+        },
+    },
+    Key {
+        name: "synchronous_commit",
+        alias: None,
+        default: "the server's",
+        doc: "When a save counts as committed: `off`, `local`, `remote_write`, `on` or \
+              `remote_apply`, as PostgreSQL's setting of that name. With `off` a crash of the \
+              server may lose the saves of its last moments.",
+        apply: |draft, value| {
+            let commit = value.word(SynchronousCommit::WORDS);
+            put(&mut draft.session.synchronous_commit, commit.map(Some))
+        },
+    },
 ];
 
 fn put<T>(slot: &mut T, checked: Result<T, Rejected>) -> Result<(), Rejected> {
@@ -197,28 +242,4 @@ fn table(value: &Value) -> Result<TableName, Rejected> {
 pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter()
         .find(|key| key.name == name || key.alias == Some(name))
-}
-
-/// The known spelling nearest to an unknown one.
-pub fn nearest(unknown: &str) -> &'static str {
-    KEYS.iter()
-        .flat_map(|key| [Some(key.name), key.alias])
-        .flatten()
-        .min_by_key(|known| distance(unknown, known))
-        .unwrap_or_default()
-}
-
-/// Levenshtein's distance in bytes.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -2,10 +2,13 @@
 
 pub mod keys;
 mod server;
+mod session;
+pub mod spelling;
 mod table_name;
 mod value;
 
 pub use server::{Host, Server};
+pub use session::{PreparedStatements, SessionConfig, SynchronousCommit, TargetSession};
 pub use table_name::TableName;
 pub use value::Value;
 
@@ -46,6 +49,8 @@ pub struct ConnectionConfig {
     pub tls: TlsMode,
     /// Whether to verify the server's certificate and name.
     pub tls_verify: bool,
+    /// What is asked of a session.
+    pub session: SessionConfig,
 }
 
 /// The pool's limits.
@@ -152,6 +157,7 @@ pub struct Draft {
     ssl: bool,
     ssl_required: bool,
     ssl_verify: bool,
+    session: SessionConfig,
 }
 
 impl Default for Draft {
@@ -175,6 +181,7 @@ impl Default for Draft {
             ssl: false,
             ssl_required: false,
             ssl_verify: false,
+            session: SessionConfig::default(),
         }
     }
 }
@@ -187,7 +194,7 @@ impl Draft {
     /// [`Error::Config`] for an unknown key or a value that the key does not accept.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<(), Error> {
         let key = keys::find(name).ok_or_else(|| {
-            let nearest = keys::nearest(name);
+            let nearest = spelling::nearest(name);
             Error::config(
                 name,
                 format!("unknown key; the nearest known one is {nearest}"),
@@ -227,6 +234,7 @@ impl Draft {
                     (true, true) => TlsMode::Require,
                 },
                 tls_verify: self.ssl && self.ssl_verify,
+                session: self.session,
             },
             pool: PoolConfig {
                 name: self.pool,

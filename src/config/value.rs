@@ -55,6 +55,21 @@ impl Value {
         }
     }
 
+    /// One of a few words; a boolean counts as its name.
+    pub(super) fn word<T: Copy>(&self, words: &[(&str, T)]) -> Result<T, Rejected> {
+        let given = match self {
+            Value::Text(text) => text.as_str(),
+            Value::Flag(true) => "true",
+            Value::Flag(false) => "false",
+            _ => "",
+        };
+        let found = words.iter().find(|(word, _)| *word == given);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.reject(&format!("one of {}", words.join(", ")))
+        })
+    }
+
     /// A string that PostgreSQL's start-up packet can carry.
     pub(super) fn text(&self) -> Result<String, Rejected> {
         match self {

@@ -136,9 +136,10 @@ pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch
         Ok(Err(fault)) => {
             // The others of the same time are suspects: what is tried again should meet a fresh
             // one. They take their leave when nobody waits for that any more.
-            let suspects = match fault {
-                Fault::Lost(_) => shared.pool.take_idle(),
-                _ => Vec::new(),
+            let suspects = if fault.concerns_the_others() {
+                shared.pool.take_idle()
+            } else {
+                Vec::new()
             };
             fail(shared, batch, &fault);
             drop(suspects);
@@ -182,7 +183,7 @@ enum Next {
     Answer(Error),
     /// At once, by itself.
     TryAlone,
-    /// By itself, when whoever holds the lock may have let go.
+    /// By itself, when what stands in its way may be gone.
     TryLater(Duration),
 }
 
@@ -234,8 +235,14 @@ fn next(shared: &Shared, job: &mut Job, fault: &Fault, company: bool) -> Next {
                 timeout: job.target.timeouts.statement,
                 reason: Arc::clone(reason),
             });
-            job.lock_pause = (job.lock_pause * 2).clamp(LOCK_PAUSE.0, LOCK_PAUSE.1);
-            Next::TryLater(job.lock_pause)
+            try_later(job)
+        }
+        // Until the connections lead to a server that takes writes: after a failover that is a
+        // matter of moments.
+        Fault::ReadOnly { code, message } => {
+            let (code, message) = (Arc::clone(code), Arc::clone(message));
+            job.obstacle = Some(Error::Database { code, message });
+            try_later(job)
         }
         Fault::Lost(reason) => {
             let reason = Arc::clone(reason);
@@ -250,6 +257,11 @@ fn next(shared: &Shared, job: &mut Job, fault: &Fault, company: bool) -> Next {
             timeout: job.target.timeouts.statement,
         }),
     }
+}
+
+fn try_later(job: &mut Job) -> Next {
+    job.lock_pause = (job.lock_pause * 2).clamp(LOCK_PAUSE.0, LOCK_PAUSE.1);
+    Next::TryLater(job.lock_pause)
 }
 
 /// An interrupted operation is tried again: each may be carried out twice and is the same as once.

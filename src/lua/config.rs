@@ -2,6 +2,7 @@
 
 use super::args::{mistake, type_name};
 use crate::config::keys::{self, KEYS};
+use crate::config::spelling;
 use crate::config::{Draft, Value as Setting};
 use crate::host::log::{self, Level};
 use crate::{Error, Storage};
@@ -103,7 +104,7 @@ fn report_unknown(table: &Table) {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         if reported.len() < 1_000 && reported.insert(key.clone()) {
-            let nearest = keys::nearest(&key);
+            let nearest = spelling::nearest(&key);
             log::log(
                 Level::Warn,
                 format!("configuration: unknown key {key:?} is ignored (is {nearest:?} meant?)"),

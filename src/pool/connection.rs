@@ -1,10 +1,13 @@
-//! One connection: statements prepared once and kept with it, each run under a deadline.
+//! One connection: statements prepared once and kept with it, or run as they are where the session
+//! may not be relied on; each under a deadline.
 
 use super::deadline::Deadline;
 use super::fault::{Fault, causes, classify, undecodable};
+use super::session::Session;
+use super::text::{Text, with_settings};
 use crate::op::{Operation, Output};
 use crate::sql::{Shape, Tables};
-use postgres::types::ToSql;
+use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +18,7 @@ pub(crate) struct Connection {
     client: Client,
     deadline: Arc<Deadline>,
     bounded: bool,
+    session: Session,
     /// By the tables' address; tables are interned and live as long as the process.
     tables: HashMap<usize, PreparedTables>,
     broken: bool,
@@ -22,10 +26,21 @@ pub(crate) struct Connection {
 
 #[derive(Default)]
 pub(super) struct PreparedTables {
-    statements: HashMap<Shape, Statement>,
+    statements: HashMap<Shape, Ready>,
     /// Whether deleting a session leaves its metadata behind, and until when that is believed.
     pub(super) leaves_metadata: Option<(bool, Instant)>,
 }
+
+/// A statement that is ready to be run.
+#[derive(Clone)]
+enum Ready {
+    /// In the server's session.
+    Prepared(Statement),
+    /// By its text.
+    Text(Arc<Text>),
+}
+
+type Params<'a> = [&'a (dyn ToSql + Sync)];
 
 /// How long a connection may take to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(100);
@@ -38,18 +53,24 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(client: Client, deadline: Arc<Deadline>, bounded: bool) -> Self {
+    pub(super) fn new(
+        client: Client,
+        deadline: Arc<Deadline>,
+        bounded: bool,
+        session: Session,
+    ) -> Self {
         Connection {
             client,
             deadline,
             bounded,
+            session,
             tables: HashMap::new(),
             broken: false,
         }
     }
 
     pub(super) fn is_broken(&self) -> bool {
-        self.broken || self.client.is_closed()
+        self.broken || self.client.is_closed() || self.session.is_mistaken()
     }
 
     /// Whether its socket keeps the deadline (see [`super::deadline`]).
@@ -72,7 +93,9 @@ impl Connection {
     ) -> Result<Vec<Output>, Fault> {
         self.deadline.set(until);
         let result = self.dispatch(tables, operations);
-        if let Err(Fault::Lost(_) | Fault::Expired | Fault::Stale { .. }) = result {
+        if let Err(fault) = &result
+            && fault.breaks_the_connection()
+        {
             self.broken = true;
         }
         result
@@ -82,10 +105,12 @@ impl Connection {
         &mut self,
         tables: &Arc<Tables>,
         shape: Shape,
-        params: &[&(dyn ToSql + Sync)],
+        params: &Params<'_>,
     ) -> Result<Vec<Row>, Fault> {
-        let statement = self.prepare(tables, shape)?;
-        let result = self.client.query(&statement, params);
+        let result = match self.ready(tables, shape)? {
+            Ready::Prepared(statement) => self.client.query(&statement, params),
+            Ready::Text(text) => self.client.query_typed(&text.sql, &typed(params, &text)),
+        };
         result.map_err(|error| self.fault(&error))
     }
 
@@ -93,10 +118,12 @@ impl Connection {
         &mut self,
         tables: &Arc<Tables>,
         shape: Shape,
-        params: &[&(dyn ToSql + Sync)],
+        params: &Params<'_>,
     ) -> Result<(), Fault> {
-        let statement = self.prepare(tables, shape)?;
-        let result = self.client.execute(&statement, params);
+        let result = match self.ready(tables, shape)? {
+            Ready::Prepared(statement) => self.client.execute(&statement, params),
+            Ready::Text(text) => self.client.execute_typed(&text.sql, &typed(params, &text)),
+        };
         result.map(drop).map_err(|error| self.fault(&error))
     }
 
@@ -104,16 +131,27 @@ impl Connection {
         self.tables.entry(Arc::as_ptr(tables) as usize).or_default()
     }
 
-    fn prepare(&mut self, tables: &Arc<Tables>, shape: Shape) -> Result<Statement, Fault> {
-        if let Some(statement) = self.prepared(tables).statements.get(&shape) {
-            return Ok(statement.clone());
+    fn ready(&mut self, tables: &Arc<Tables>, shape: Shape) -> Result<Ready, Fault> {
+        if let Some(ready) = self.prepared(tables).statements.get(&shape) {
+            return Ok(ready.clone());
         }
-        let prepared = self.client.prepare(&tables.sql(shape));
-        let statement = prepared.map_err(|error| self.fault(&error))?;
+        let sql = tables.sql(shape);
+        let sql = if self.session.settings_hold {
+            sql
+        } else {
+            with_settings(&sql, &self.session.settings)
+        };
+        let ready = if self.session.prepares {
+            let prepared = self.client.prepare(&sql);
+            Ready::Prepared(prepared.map_err(|error| self.fault(&error))?)
+        } else {
+            let text = Text::new(sql).map_err(|reason| undecodable(&reason))?;
+            Ready::Text(Arc::new(text))
+        };
         self.prepared(tables)
             .statements
-            .insert(shape, statement.clone());
-        Ok(statement)
+            .insert(shape, ready.clone());
+        Ok(ready)
     }
 
     fn fault(&self, error: &postgres::Error) -> Fault {
@@ -121,9 +159,20 @@ impl Connection {
             return Fault::Expired;
         }
         match error.as_db_error() {
-            Some(answer) => classify(answer),
+            Some(answer) => {
+                self.session.lost_a_statement(answer.code());
+                classify(answer)
+            }
             None if self.client.is_closed() => Fault::Lost(causes(error).into()),
             None => undecodable(&causes(error)),
         }
     }
+}
+
+fn typed<'a>(params: &Params<'a>, text: &Text) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+    params
+        .iter()
+        .copied()
+        .zip(text.types.iter().cloned())
+        .collect()
 }

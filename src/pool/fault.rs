@@ -17,6 +17,14 @@ pub(crate) enum Fault {
         /// The server's primary message.
         message: Arc<str>,
     },
+    /// The server takes no writes, as a standby or a primary that has been succeeded; nothing was
+    /// carried out.
+    ReadOnly {
+        /// The SQLSTATE.
+        code: Arc<str>,
+        /// The server's primary message.
+        message: Arc<str>,
+    },
     /// Another transaction was in the way; nothing was carried out.
     Locked(Arc<str>),
     /// The server rejected the statement; nothing was carried out.
@@ -26,6 +34,24 @@ pub(crate) enum Fault {
         /// The server's primary message.
         message: Arc<str>,
     },
+}
+
+impl Fault {
+    /// Whether the connection is of no more use: to anybody, or to those who write.
+    pub(super) fn breaks_the_connection(&self) -> bool {
+        match self {
+            Fault::Lost(_) | Fault::Expired | Fault::Stale { .. } | Fault::ReadOnly { .. } => true,
+            Fault::Locked(_) | Fault::Rejected { .. } => false,
+        }
+    }
+
+    /// Whether the pool's other connections are likely to fail alike.
+    pub(crate) fn concerns_the_others(&self) -> bool {
+        matches!(
+            self,
+            Fault::Lost(_) | Fault::Stale { .. } | Fault::ReadOnly { .. }
+        )
+    }
 }
 
 /// What the server's answer means.
@@ -54,6 +80,8 @@ pub(super) fn classify(answer: &postgres::error::DbError) -> Fault {
     let (state, code) = (code, Arc::from(code.code()));
     if stale.contains(state) {
         Fault::Stale { code, message }
+    } else if *state == SqlState::READ_ONLY_SQL_TRANSACTION {
+        Fault::ReadOnly { code, message }
     } else if locked.contains(state) {
         Fault::Locked(message)
     } else if *state == SqlState::QUERY_CANCELED {

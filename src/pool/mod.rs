@@ -5,12 +5,16 @@ mod connection;
 pub(crate) mod deadline;
 mod fault;
 mod manager;
+mod open;
 mod resolve;
+mod session;
+mod settings;
 mod statements;
 mod status;
+mod text;
 
 pub(crate) use fault::Fault;
-pub(crate) use manager::LOCK_TIMEOUT;
+pub(crate) use open::LOCK_TIMEOUT;
 pub(crate) use status::Failure;
 
 use crate::Error;

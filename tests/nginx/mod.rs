@@ -3,7 +3,7 @@
 //!
 //! What comes of an operation is the business of `behaviour`; here it is when, and at whose cost.
 
-mod site;
+pub mod site;
 
 mod abandoned;
 mod concurrency;

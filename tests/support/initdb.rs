@@ -54,7 +54,12 @@ fn initialise() -> TempDir {
 
 /// One of PostgreSQL's server programs, to run as somebody it accepts: it refuses root.
 pub fn command(program: &str) -> Command {
-    let mut command = Command::new(process::program(bindir().join(program), "PostgreSQL"));
+    as_server(process::program(bindir().join(program), "PostgreSQL"))
+}
+
+/// A program that refuses to be run by root, as somebody else.
+pub fn as_server(program: PathBuf) -> Command {
+    let mut command = Command::new(program);
     if let Some(user) = server_user() {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }

@@ -9,6 +9,7 @@
 mod cluster;
 mod initdb;
 mod nginx;
+mod pgbouncer;
 pub mod process;
 pub mod stage;
 
@@ -16,6 +17,7 @@ use std::sync::OnceLock;
 
 pub use cluster::{Cluster, Stop};
 pub use nginx::{Builder as NginxBuilder, Exit, Nginx, Response};
+pub use pgbouncer::PgBouncer;
 
 /// The cluster that all tests share which do no harm to it. Each takes a database of its own.
 pub fn shared() -> &'static Cluster {

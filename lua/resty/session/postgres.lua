@@ -42,6 +42,10 @@ end
 -- @field ssl Use TLS where the server offers it (default `false`)
 -- @field ssl_required With `ssl`: refuse a server without TLS (default `false`)
 -- @field ssl_verify With `ssl`: verify certificate and host name (default `false`)
+-- @field target_session_attrs `"any"` server, a `"read-write"` or a `"read-only"` one (`"any"`)
+-- @field load_balance_hosts `"random"` tries the servers in a random order (default `"disable"`)
+-- @field prepared_statements `true`, `false`, or `"auto"`: without a pooler (default `"auto"`)
+-- @field synchronous_commit PostgreSQL's setting of that name (defaults to the server's)
 -- @table configuration
 
 ---

@@ -1,0 +1,282 @@
+//! Opens a connection to one of the servers, within its time, and says why none could be opened.
+
+use super::connection::Connection;
+use super::resolve;
+use super::session::{Sessions, Wanted, inspect, refuses_settings};
+use super::settings::Settings;
+use super::status::{Failure, Status};
+use crate::config::{ConnectionConfig, Host, Server, Timeouts};
+use crate::host::thread;
+use crate::tls::{Tls, TlsFailure};
+use postgres::config::{SslMode, SslNegotiation};
+use postgres::error::SqlState;
+use postgres::{Client, NoTls};
+use std::error::Error as StdError;
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+/// A silent peer is found dead after these: 30 s, then three probes 10 s apart.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+
+/// How long a statement waits for a row that another transaction holds. A batch meets a locked row
+/// for this long at most; a healthy save holds its rows for about the time of one flush to disk.
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// Opens connections.
+pub(super) struct Opener {
+    config: ConnectionConfig,
+    timeouts: Timeouts,
+    tls: Tls,
+    sessions: Sessions,
+    status: Arc<Status>,
+    /// Shared with an attempt at a Unix socket for as long as that takes.
+    unix_attempt: Arc<()>,
+}
+
+/// Why one attempt failed.
+enum Refusal {
+    /// For good.
+    Failed(Failure),
+    /// For what was asked of the session: less may do.
+    Settings(Failure),
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Refusal::Failed(failure)
+    }
+}
+
+impl Opener {
+    pub(super) fn new(
+        config: ConnectionConfig,
+        timeouts: Timeouts,
+        tls: Tls,
+        status: Arc<Status>,
+    ) -> Self {
+        let settings = Settings {
+            lock_timeout: LOCK_TIMEOUT,
+            statement_timeout: timeouts.statement,
+            synchronous_commit: config.session.synchronous_commit,
+        };
+        Opener {
+            sessions: Sessions::new(config.session.clone(), settings),
+            config,
+            timeouts,
+            tls,
+            status,
+            unix_attempt: Arc::default(),
+        }
+    }
+
+    /// The servers, for messages.
+    pub(super) fn describe(&self) -> Arc<str> {
+        self.config.describe()
+    }
+
+    /// Tries each server in turn; each gets its share of the time that is left.
+    pub(super) fn open(&self) -> Result<Connection, Failure> {
+        let end = Instant::now() + self.timeouts.connect;
+        let mut servers: Vec<&Server> = self.config.servers.iter().collect();
+        self.shuffle(&mut servers);
+        let mut failure = Failure::new("connect", "no server is configured", true);
+        for (n, server) in servers.iter().enumerate() {
+            let end = share(end, servers.len() - n);
+            match self.open_server(server, end) {
+                Ok(connection) => return Ok(connection),
+                Err(failed) => failure = failed,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Where the load is to be balanced, each has the same chance to be the first.
+    fn shuffle<T>(&self, items: &mut [T]) {
+        if self.config.session.balance {
+            let random = RandomState::new();
+            let mut place = 0_usize;
+            items.sort_by_cached_key(|_| {
+                place += 1;
+                random.hash_one(place)
+            });
+        }
+    }
+
+    fn open_server(&self, server: &Server, end: Instant) -> Result<Connection, Failure> {
+        let mut options = self.options(server.port);
+        match &server.host {
+            Host::Unix(folder) => {
+                options.host_path(folder).ssl_mode(SslMode::Disable);
+                self.open_session(&options, |options, wanted| {
+                    self.open_unix(options, wanted, end)
+                })
+            }
+            Host::Tcp(host) => {
+                let mut addresses = resolve::addresses(host, end)
+                    .map_err(|error| Failure::new("name look-up", error, false))?;
+                self.shuffle(&mut addresses);
+                options.host(host).ssl_mode(SslMode::Require);
+                // See `crate::tls`: this hands the raw socket to our connector.
+                options.ssl_negotiation(SslNegotiation::Direct);
+                let mut failure = Failure::new("connect", "no time left", false);
+                for (n, &address) in addresses.iter().enumerate() {
+                    let end = share(end, addresses.len() - n);
+                    let opened = self.open_session(&options, |options, wanted| {
+                        self.open_address(options, wanted, address, end)
+                    });
+                    match opened {
+                        Ok(connection) => return Ok(connection),
+                        Err(failed) => failure = failed,
+                    }
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Opens a connection with all that is asked of its session, or with less where a pooler refuses
+    /// that.
+    fn open_session(
+        &self,
+        options: &postgres::Config,
+        open: impl Fn(postgres::Config, Wanted) -> Result<Connection, Refusal>,
+    ) -> Result<Connection, Failure> {
+        let mut refused = Failure::new("start-up", "no attempt was made", false);
+        for wanted in self.sessions.tries() {
+            let mut options = options.clone();
+            self.sessions.prepare(&wanted, &mut options);
+            match open(options, wanted) {
+                Ok(connection) => return Ok(connection),
+                Err(Refusal::Failed(failure)) => return Err(failure),
+                Err(Refusal::Settings(failure)) => refused = failure,
+            }
+        }
+        Err(refused)
+    }
+
+    fn open_address(
+        &self,
+        mut options: postgres::Config,
+        wanted: Wanted,
+        address: IpAddr,
+        end: Instant,
+    ) -> Result<Connection, Refusal> {
+        let deadline = self.status.deadline(end);
+        let connector = self.tls.connector(Arc::clone(&deadline));
+        options.hostaddr(address).connect_timeout(remaining(end));
+        let opened = start(&wanted, || options.connect(connector));
+        let (client, settings_hold) = opened.map_err(|refusal| {
+            if deadline.has_passed() {
+                Failure::new("start-up", "no answer from the server", false).into()
+            } else {
+                refusal
+            }
+        })?;
+        let session = self.sessions.session(settings_hold);
+        Ok(Connection::new(client, deadline, true, session))
+    }
+
+    /// The client takes a Unix socket's stream from nobody, so that its reads have no limit but the
+    /// server's own. A server that accepts and then says nothing must not hold this thread: the
+    /// attempt has one of its own, which is left behind, and no further one is made until it ends.
+    fn open_unix(
+        &self,
+        mut options: postgres::Config,
+        wanted: Wanted,
+        end: Instant,
+    ) -> Result<Connection, Refusal> {
+        let hanging = Arc::strong_count(&self.unix_attempt) > 1;
+        if hanging {
+            let reason = "an earlier attempt still waits for the server";
+            return Err(Failure::new("start-up", reason, false).into());
+        }
+        options.connect_timeout(remaining(end));
+        let attempt = Arc::clone(&self.unix_attempt);
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let connect = move || {
+            let opened = start(&wanted, || options.connect(NoTls));
+            drop(attempt);
+            let _ = sender.send(opened);
+        };
+        thread::spawn("rsp-unix", connect)
+            .map_err(|error| Failure::new("connect", error, false))?;
+        let (client, settings_hold) = receiver
+            .recv_timeout(remaining(end))
+            .map_err(|_| Failure::new("start-up", "no answer from the server", false))??;
+        let session = self.sessions.session(settings_hold);
+        let deadline = self.status.deadline(end);
+        Ok(Connection::new(client, deadline, false, session))
+    }
+
+    fn options(&self, port: u16) -> postgres::Config {
+        let mut options = postgres::Config::new();
+        options
+            .port(port)
+            .user(&self.config.username)
+            .dbname(&self.config.database)
+            .application_name(&self.config.application)
+            .keepalives(true)
+            .keepalives_idle(KEEPALIVE_IDLE)
+            .keepalives_interval(KEEPALIVE_INTERVAL)
+            .keepalives_retries(KEEPALIVE_RETRIES)
+            .tcp_user_timeout(self.timeouts.statement);
+        if let Some(password) = &self.config.password {
+            options.password(password.reveal());
+        }
+        options
+    }
+}
+
+/// Connects, and looks at the session. Says whether its settings hold.
+fn start(
+    wanted: &Wanted,
+    connect: impl FnOnce() -> Result<Client, postgres::Error>,
+) -> Result<(Client, bool), Refusal> {
+    let mut client = connect().map_err(|error| {
+        let failure = explain(&error);
+        if refuses_settings(wanted, &error) {
+            Refusal::Settings(failure)
+        } else {
+            Refusal::Failed(failure)
+        }
+    })?;
+    let settings_hold = inspect(&mut client, wanted)?;
+    Ok((client, settings_hold))
+}
+
+/// The end of the first of so many equal parts of the time that is left: one server, or one
+/// address, that does not answer must not use up the others' time.
+fn share(end: Instant, parts: usize) -> Instant {
+    let now = Instant::now();
+    now + end.saturating_duration_since(now) / parts as u32
+}
+
+fn remaining(end: Instant) -> Duration {
+    // Zero would mean "no limit".
+    end.saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1))
+}
+
+/// Says at which step a connection attempt failed, and whether the server meant it.
+fn explain(error: &postgres::Error) -> Failure {
+    if let Some(answer) = error.as_db_error() {
+        let code = answer.code();
+        let refused = code.code().starts_with("28")
+            || [
+                SqlState::INVALID_CATALOG_NAME,
+                SqlState::INSUFFICIENT_PRIVILEGE,
+            ]
+            .contains(code);
+        let message = format!("{} (SQLSTATE {})", answer.message(), code.code());
+        return Failure::new("start-up", message, refused);
+    }
+    match error.source() {
+        Some(source) if source.is::<TlsFailure>() => Failure::new("TLS", source, true),
+        Some(source) => Failure::new("connect", source, false),
+        None => Failure::new("start-up", error, false),
+    }
+}

@@ -22,6 +22,16 @@
 // In `rsp_set.flags`: the session `old_key` is deleted instead of ending soon.
 #define RSP_SET_DELETE_OLD 1
 
+// In `rsp_request.flags` of `RSP_COUNT`: for all sessions, PostgreSQL's estimate of the number of
+// rows is enough.
+#define RSP_COUNT_ESTIMATE 1
+
+// The most sessions of a page.
+#define List_MOST 10000
+
+// A page's size, unless a caller says otherwise.
+#define List_PAGE 1000
+
 // What became of a call. A number keeps its meaning for ever and is never used for another one;
 // later versions may add numbers, so treat one that you do not know as a failure.
 enum rsp_status
@@ -103,8 +113,9 @@ typedef struct rsp_config rsp_config;
 // them at the same time.
 typedef struct rsp_log rsp_log;
 
-// A subject's live sessions: the key of each and when it ends, in no particular order. It never
-// changes, so any number of threads may read it at the same time.
+// Live sessions: the key of each and when it ends. Those of a read_metadata are in no particular
+// order, those of an `RSP_LIST` in that of their keys. It never changes, so any number of threads
+// may read it at the same time.
 typedef struct rsp_metadata rsp_metadata;
 
 // A queue of completions. Any number of threads may submit to it and drain it at the same time.
@@ -168,6 +179,44 @@ typedef struct rsp_set {
   // 0 or `RSP_SET_DELETE_OLD`.
   uint64_t flags;
 } rsp_set;
+
+// An operation with its arguments. Prepare it by `rsp_request_init`, then fill in what the operation
+// takes. No text needs a NUL at its end; everything is copied before the call returns. A text that
+// is NULL is not given.
+typedef struct rsp_request {
+  // The size of this struct as the caller knows it; `rsp_request_init` writes it.
+  size_t size;
+  // An `rsp_operation`; `rsp_request_init` writes it.
+  uint32_t operation;
+  // A session's key; not empty.
+  const char *key;
+  // Its length in bytes.
+  size_t key_len;
+  // The audience.
+  const char *audience;
+  // Its length in bytes.
+  size_t audience_len;
+  // The subject.
+  const char *subject;
+  // Its length in bytes.
+  size_t subject_len;
+  // The key of a session that is not ended.
+  const char *except_key;
+  // Its length in bytes.
+  size_t except_key_len;
+  // The last key of the page before.
+  const char *after_key;
+  // Its length in bytes.
+  size_t after_key_len;
+  // For how many seconds the session lives from `now_s` on.
+  int64_t ttl_s;
+  // The current time in seconds since 1970, or `RSP_NOW`.
+  int64_t now_s;
+  // How many at most; 0 leaves that to the library.
+  uint64_t limit;
+  // 0, or flags of the operation.
+  uint64_t flags;
+} rsp_request;
 
 #ifdef __cplusplus
 extern "C" {
@@ -522,6 +571,35 @@ rsp_status rsp_metadata_get(const struct rsp_metadata *metadata,
                             size_t *key_len_out,
                             int64_t *expires_s_out);
 
+// Reads what else an `RSP_LIST` says of one of its sessions.
+//
+// # Arguments
+//
+// - `metadata`: the sessions.
+// - `index`: which of them, from 0.
+// - `name_out`: receives the session's (the cookie's) name, UTF-8 without NUL bytes and with one
+//   after its end; NULL for the sessions of a read_metadata. It is valid until `metadata` is freed.
+// - `name_len_out`: receives the name's length in bytes, without that NUL. May be NULL.
+// - `created_s_out`: receives the second in which the key was first saved, since 1970, or `RSP_NOW`
+//   where that is unknown. May be NULL.
+//
+// # Errors
+//
+// `RSP_INVALID_ARGUMENT` where there is no such index, `RSP_NULL_POINTER`. After an error no output
+// is written.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// `metadata` must be NULL or a live `rsp_metadata` of this library; the outputs must be NULL or
+// valid for writes.
+rsp_status rsp_metadata_name(const struct rsp_metadata *metadata,
+                             size_t index,
+                             const char **name_out,
+                             size_t *name_len_out,
+                             int64_t *created_s_out);
+
 // Frees what `rsp_storage_read_metadata` has given.
 //
 // # Arguments
@@ -759,6 +837,88 @@ rsp_status rsp_storage_submit_read_metadata(const struct rsp_storage *storage,
                                             char *message,
                                             size_t message_size);
 
+// Prepares a request: everything else is 0 or NULL, and `now_s` is `RSP_NOW`.
+//
+// # Arguments
+//
+// - `request`: the struct.
+// - `size`: `sizeof(rsp_request)`.
+// - `operation`: an `rsp_operation`.
+//
+// # Errors
+//
+// `RSP_INVALID_ARGUMENT` for a size that no version of the struct has, `RSP_NULL_POINTER`.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// `request` must be NULL or valid for writes of `size` bytes, and aligned.
+rsp_status rsp_request_init(struct rsp_request *request, size_t size, uint32_t operation);
+
+// Carries an operation out. Blocks within the configured timeouts.
+//
+// # Arguments
+//
+// - `storage`: the storage.
+// - `request`: the operation and its arguments.
+// - `completion_out`: receives what came of it, which the caller owns and gives to
+//   `rsp_completion_free`; its ticket is 0 and its user pointer NULL.
+// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
+//   NULL or of size 0.
+//
+// # Errors
+//
+// Any status but `RSP_INVALID_CONFIG` and `RSP_SYSTEM`. After an error `completion_out` is not
+// written.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// `storage` must be NULL or a live `rsp_storage`; `request` must be NULL or prepared by
+// `rsp_request_init`, with texts that are NULL or valid for reads of their lengths;
+// `completion_out` must be NULL or valid for writes; `message` must be NULL or valid for writes of
+// `message_size` bytes.
+rsp_status rsp_storage_call(const struct rsp_storage *storage,
+                            const struct rsp_request *request,
+                            struct rsp_completion **completion_out,
+                            char *message,
+                            size_t message_size);
+
+// Submits what `rsp_storage_call` would carry out.
+//
+// # Arguments
+//
+// - `storage`, `queue`: the storage, and the queue that its completion comes to, within the
+//   configured timeouts. Either may be freed before that.
+// - `request`: the operation and its arguments. Everything is copied before the call returns.
+// - `user`: comes back with the completion, and is never looked into. May be NULL.
+// - `ticket_out`: receives a number above 0 that no other operation of the queue has. May be NULL.
+// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
+//   NULL or of size 0.
+//
+// # Errors
+//
+// `RSP_INVALID_ARGUMENT`, `RSP_INVALID_TEXT`, `RSP_BACKLOG_FULL`, `RSP_STOPPED`, `RSP_INTERNAL`,
+// `RSP_NULL_POINTER`: the operation was not accepted, and nothing comes to the queue.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// `storage` and `queue` must be NULL or live handles; `request` must be NULL or prepared by
+// `rsp_request_init`, with texts that are NULL or valid for reads of their lengths; `ticket_out`
+// must be NULL or valid for writes; `message` must be NULL or valid for writes of `message_size`
+// bytes.
+rsp_status rsp_storage_submit(const struct rsp_storage *storage,
+                              const struct rsp_queue *queue,
+                              const struct rsp_request *request,
+                              void *user,
+                              uint64_t *ticket_out,
+                              char *message,
+                              size_t message_size);
+
 // Returns the pointer that the operation was submitted with.
 //
 // # Arguments
@@ -825,7 +985,7 @@ rsp_status rsp_completion_status(const struct rsp_completion *completion,
 // `completion` must be NULL or a live `rsp_completion`.
 const struct rsp_bytes *rsp_completion_value(const struct rsp_completion *completion);
 
-// Returns the sessions that a read_metadata has found.
+// Returns the sessions that a read_metadata or an `RSP_LIST` has found.
 //
 // # Arguments
 //
@@ -843,6 +1003,23 @@ const struct rsp_bytes *rsp_completion_value(const struct rsp_completion *comple
 // `completion` must be NULL or a live `rsp_completion`.
 const struct rsp_metadata *rsp_completion_metadata(const struct rsp_completion *completion);
 
+// Returns the number that an operation has answered; see `rsp_operation`.
+//
+// # Arguments
+//
+// - `completion`: the completion. May be NULL.
+//
+// # Returns
+//
+// The number; 0 after a failure and for operations that answer none.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// `completion` must be NULL or a live `rsp_completion`.
+uint64_t rsp_completion_count(const struct rsp_completion *completion);
+
 // Frees a completion with its results.
 //
 // # Arguments
@@ -854,7 +1031,8 @@ const struct rsp_metadata *rsp_completion_metadata(const struct rsp_completion *
 //
 // # Safety
 //
-// `completion` must be NULL or come from `rsp_queue_drain`, and not be freed already.
+// `completion` must be NULL or come from `rsp_queue_drain` or `rsp_storage_call`, and not be freed
+// already.
 void rsp_completion_free(struct rsp_completion *completion);
 
 // Takes the lines that wait for the host's log. Call it now and then, after a failure, for example:

@@ -23,6 +23,7 @@ mod error;
 mod host;
 #[cfg(feature = "lua-module")]
 mod lua;
+pub mod manage;
 mod op;
 mod pool;
 mod registry;

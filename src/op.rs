@@ -1,6 +1,7 @@
 //! One operation as data: what the caller wants, checked, and what comes of it.
 
 use crate::Error;
+use crate::manage::{Manage, Session};
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use std::error::Error as StdError;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -136,6 +137,8 @@ pub enum Operation {
     },
     /// Lists the live sessions of a subject.
     ReadMetadata(ReadMetadata),
+    /// One of [`crate::manage`], which is made by `into()`.
+    Manage(Manage),
 }
 
 /// What [`Operation::Set`] saves. All of it takes place, or nothing.
@@ -215,6 +218,12 @@ pub enum Output {
     Deleted,
     /// The keys of live sessions and the second in which each ends.
     Metadata(Vec<(String, Epoch)>),
+    /// How many sessions there are, or were.
+    Count(u64),
+    /// Live sessions, in the order of their keys.
+    Sessions(Vec<Session>),
+    /// Whether there is such a live session.
+    Touched(bool),
 }
 
 impl Operation {

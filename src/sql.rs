@@ -2,6 +2,8 @@
 //! configuration was read. Every statement is one round trip and one transaction, and stays inside
 //! what distributed PostgreSQL (Citus, both tables distributed by sid) can run.
 
+pub(crate) mod manage;
+
 use crate::config::TableName;
 use std::fmt::Write as _;
 
@@ -30,6 +32,8 @@ pub(crate) enum Shape {
     ReadMetadata,
     /// What the tables do by themselves.
     Traits,
+    /// A statement of [`manage`].
+    Other(&'static str),
 }
 
 /// The parts of a statement that saves sessions. Parameters: for each row key, name, data and end;
@@ -88,7 +92,38 @@ impl Tables {
                  WHERE s.exp >= $3::timestamptz"
             ),
             Shape::Traits => TRAITS.to_owned(),
+            Shape::Other(template) => self.fill_in(template),
         }
+    }
+
+    /// Puts the tables' names into a template. One pass: what is put in is not looked into.
+    fn fill_in(&self, template: &str) -> String {
+        let Tables { sessions, metadata } = self;
+        let locks = self.locks().to_string();
+        let mut sql = String::with_capacity(template.len() + 64);
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            sql.push_str(before);
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            match name {
+                "sessions" => write_to(&mut sql, format_args!("{sessions}")),
+                "metadata" => write_to(&mut sql, format_args!("{metadata}")),
+                _ => sql.push_str(&locks),
+            }
+            rest = after;
+        }
+        sql.push_str(rest);
+        sql
+    }
+
+    /// The first of the two numbers of these tables' advisory locks; the second is 0 to 15 for the
+    /// fences of audiences (see [`manage::FENCE`]). Configurations that name the same tables, with
+    /// their schema or without, have the same; others rarely do, and then merely wait for each other.
+    fn locks(&self) -> i32 {
+        // FNV-1a: the number must be the same in every version of this library.
+        let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let name = self.sessions.table().bytes();
+        name.fold(0x811c_9dc5, step).cast_signed()
     }
 
     /// The tables' names as [`Shape::Traits`] takes them: sessions, metadata.
@@ -145,12 +180,15 @@ impl Tables {
         }
         if shape.metadata {
             parts.push(format!(
+                // A revocation (see [`manage::FENCE`]) takes place before or after this, not beside.
                 "INSERT INTO {metadata} (aud, sub, sid) \
-                 SELECT * FROM unnest(${}::text[], ${}::text[], ${}::text[]) \
+                 SELECT m.* FROM unnest(${}::text[], ${}::text[], ${}::text[]) AS m (aud, sub, sid) \
+                 WHERE pg_advisory_xact_lock_shared({}, hashtext(m.aud) & 15) IS NOT NULL \
                  ON CONFLICT DO NOTHING",
                 next,
                 next + 1,
-                next + 2
+                next + 2,
+                self.locks()
             ));
         }
         // The last part is the statement proper, the others are its common table expressions: all

@@ -4,6 +4,7 @@ use crate::completion::{CompletionQueue, Parked, Reply, Ticket};
 use crate::config::Config;
 use crate::engine::{Engine, Job, Target};
 use crate::host::fork::ForkLocal;
+use crate::manage::{Count, List, Revoke, Scope, Session, Touch};
 use crate::op::{Epoch, Operation, Outcome, Output, Set};
 use crate::registry;
 use crate::sql::Tables;
@@ -193,6 +194,99 @@ impl Storage {
         };
         match self.call(Operation::ReadMetadata(read))? {
             Output::Metadata(sessions) => Ok(sessions),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends the sessions of a subject in an audience, but for the one of the key `except`; see
+    /// [`Revoke`]. Returns how many were alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn revoke(
+        &self,
+        audience: &str,
+        subject: &str,
+        except: Option<&str>,
+    ) -> Result<u64, Error> {
+        let except = except.map(|key| op::key("except_key", key.as_bytes()));
+        self.counted(Revoke {
+            audience: op::text("audience", audience.as_bytes())?,
+            subject: Some(op::text("subject", subject.as_bytes())?),
+            except: except.transpose()?,
+        })
+    }
+
+    /// Ends all sessions of an audience. Returns how many were alive.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn revoke_audience(&self, audience: &str) -> Result<u64, Error> {
+        self.counted(Revoke {
+            audience: op::text("audience", audience.as_bytes())?,
+            subject: None,
+            except: None,
+        })
+    }
+
+    /// A page of live sessions, in the order of their keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn list(&self, list: List) -> Result<Vec<Session>, Error> {
+        match self.call(list.into())? {
+            Output::Sessions(sessions) => Ok(sessions),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// How many sessions are alive at `now`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn count(&self, scope: Scope, now: Epoch) -> Result<u64, Error> {
+        let estimate = false;
+        self.counted(Count {
+            scope,
+            now,
+            estimate,
+        })
+    }
+
+    /// About how many sessions the table holds; see [`Count`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn estimate(&self) -> Result<u64, Error> {
+        self.counted(Count {
+            scope: Scope::All,
+            now: Epoch::now(),
+            estimate: true,
+        })
+    }
+
+    /// Lets the session of that key, if it is alive at `now`, end at `expires`. Returns whether it
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn touch(&self, key: &str, now: Epoch, expires: Epoch) -> Result<bool, Error> {
+        let key = op::key("key", key.as_bytes())?;
+        match self.call(Touch { key, now, expires }.into())? {
+            Output::Touched(found) => Ok(found),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn counted(&self, operation: impl Into<Operation>) -> Result<u64, Error> {
+        match self.call(operation.into())? {
+            Output::Count(count) => Ok(count),
             other => Err(unexpected(&other)),
         }
     }

@@ -6,6 +6,7 @@
 mod behaviour;
 mod capi;
 mod generated;
+mod manage;
 mod nginx;
 mod pgbouncer;
 mod support;

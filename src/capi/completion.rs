@@ -138,7 +138,7 @@ pub unsafe extern "C" fn rsp_completion_value(
     })
 }
 
-/// Returns the sessions that a read_metadata has found.
+/// Returns the sessions that a read_metadata or an `RSP_LIST` has found.
 ///
 /// # Arguments
 ///
@@ -167,6 +167,31 @@ pub unsafe extern "C" fn rsp_completion_metadata(
     })
 }
 
+/// Returns the number that an operation has answered; see `rsp_operation`.
+///
+/// # Arguments
+///
+/// - `completion`: the completion. May be NULL.
+///
+/// # Returns
+///
+/// The number; 0 after a failure and for operations that answer none.
+///
+/// Any thread may call this at any time.
+///
+/// # Safety
+///
+/// `completion` must be NULL or a live `rsp_completion`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_completion_count(completion: *const rsp_completion) -> u64 {
+    guard(0, || {
+        // SAFETY: promised by the caller.
+        let completion = unsafe { completion.as_ref() };
+        let results = completion.and_then(|completion| completion.results.as_ref().ok());
+        results.map_or(0, |results| results.count)
+    })
+}
+
 /// Frees a completion with its results.
 ///
 /// # Arguments
@@ -178,7 +203,8 @@ pub unsafe extern "C" fn rsp_completion_metadata(
 ///
 /// # Safety
 ///
-/// `completion` must be NULL or come from `rsp_queue_drain`, and not be freed already.
+/// `completion` must be NULL or come from `rsp_queue_drain` or `rsp_storage_call`, and not be freed
+/// already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_completion_free(completion: *mut rsp_completion) {
     guard((), || {

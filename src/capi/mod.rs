@@ -2,8 +2,8 @@
 //! beyond what its documentation asks. The header is made of these files (`make generate`).
 //!
 //! A file a handle: `config` and `storage` to begin with, `set` for what one save is given, `bytes`
-//! and `metadata` for what comes back, `queue`, `submit` and `completion` for event loops, `log`,
-//! `version`. `status`, `guard` and `pointer` are what all of them share.
+//! and `metadata` for what comes back, `queue`, `submit` and `completion` for event loops, `request` for
+//! the operations beside those of a session's life, `log`, `version`. `status`, `guard` and `pointer` are what all of them share.
 #![allow(unsafe_code)]
 #![allow(
     non_camel_case_types,
@@ -29,6 +29,8 @@ mod metadata;
 mod queue;
 mod submit;
 
+mod request;
+
 mod completion;
 
 mod log;
@@ -42,6 +44,7 @@ pub use config::*;
 pub use log::*;
 pub use metadata::*;
 pub use queue::*;
+pub use request::*;
 pub use set::*;
 pub use status::*;
 pub use storage::*;

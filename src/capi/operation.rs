@@ -54,6 +54,7 @@ pub(super) unsafe fn read_metadata(
 pub(super) struct Results {
     pub(super) value: Option<rsp_bytes>,
     pub(super) metadata: Option<rsp_metadata>,
+    pub(super) count: u64,
 }
 
 impl From<Output> for Results {
@@ -62,11 +63,24 @@ impl From<Output> for Results {
             Output::Stored | Output::Deleted => Results::default(),
             Output::Value(value) => Results {
                 value: value.map(rsp_bytes::new),
-                metadata: None,
+                ..Results::default()
             },
             Output::Metadata(sessions) => Results {
-                value: None,
-                metadata: Some(rsp_metadata::new(sessions)),
+                metadata: Some(sessions.into_iter().collect()),
+                ..Results::default()
+            },
+            Output::Count(count) => Results {
+                count,
+                ..Results::default()
+            },
+            Output::Touched(found) => Results {
+                count: found.into(),
+                ..Results::default()
+            },
+            Output::Sessions(sessions) => Results {
+                count: sessions.len() as u64,
+                metadata: Some(sessions.into_iter().collect()),
+                ..Results::default()
             },
         }
     }

@@ -11,10 +11,10 @@ use crate::op::Operation;
 use std::ffi::{c_char, c_void};
 
 /// Where an outcome goes, and what comes with it.
-struct Destination {
-    queue: *const rsp_queue,
-    user: *mut c_void,
-    ticket_out: *mut u64,
+pub(super) struct Destination {
+    pub(super) queue: *const rsp_queue,
+    pub(super) user: *mut c_void,
+    pub(super) ticket_out: *mut u64,
 }
 
 /// Hands an operation in.
@@ -22,7 +22,7 @@ struct Destination {
 /// # Safety
 ///
 /// The pointers are NULL or live handles, or valid for writes.
-unsafe fn submit(
+pub(super) unsafe fn submit(
     storage: *const rsp_storage,
     to: Destination,
     operation: impl FnOnce() -> Result<Operation, Failure>,

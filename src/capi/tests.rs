@@ -32,6 +32,10 @@ fn a_panic_becomes_a_status() {
         rsp_storage_delete(null(), null(), 0, null_mut(), 0);
         rsp_storage_read_metadata(null(), null(), 0, null(), 0, 0, null_mut(), null_mut(), 0);
         rsp_metadata_get(null(), 0, null_mut(), null_mut(), null_mut());
+        rsp_metadata_name(null(), 0, null_mut(), null_mut(), null_mut());
+        rsp_request_init(null_mut(), 0, 0);
+        rsp_storage_call(null(), null(), null_mut(), null_mut(), 0);
+        rsp_storage_submit(null(), null(), null(), null_mut(), null_mut(), null_mut(), 0);
         rsp_queue_new(null_mut());
         rsp_queue_drain(null(), null_mut(), 0, null_mut());
         rsp_storage_submit_set(null(), null(), null(), null_mut(), null_mut(), null_mut(), 0);
@@ -67,7 +71,10 @@ fn others() -> usize {
         rsp_metadata_len(ptr::dangling());
         rsp_log_len(ptr::dangling());
     };
-    let ticket = panics! { 0, rsp_completion_ticket(ptr::dangling()); };
+    let ticket = panics! { 0,
+        rsp_completion_ticket(ptr::dangling());
+        rsp_completion_count(ptr::dangling());
+    };
     let descriptor = panics! { -1, rsp_queue_fd(ptr::dangling()); };
     let data = panics! { null::<c_char>(), rsp_bytes_data(ptr::dangling()); };
     let user = panics! { null_mut(), rsp_completion_user(ptr::dangling()); };

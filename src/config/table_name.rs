@@ -39,6 +39,11 @@ impl TableName {
         })
     }
 
+    /// The table's own name, without its schema and without quotes.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
     /// The name of the metadata table that belongs to this table when none is configured.
     pub(super) fn with_suffix(&self, suffix: &str) -> Result<Self, String> {
         let table = format!("{}{suffix}", self.table);

@@ -72,6 +72,7 @@ fn footprint(operation: &Operation) -> Footprint {
         }
         Operation::Delete { key } => (true, [hash(key), None]),
         Operation::ReadMetadata(_) => (false, [None, None]),
+        Operation::Manage(operation) => (true, [operation.0.key().and_then(hash), None]),
     };
     Footprint { writes, sessions }
 }
@@ -91,6 +92,7 @@ impl Batchable for Job {
             Operation::Set(_) => Kind::Set,
             Operation::Delete { .. } => Kind::Delete,
             Operation::ReadMetadata(_) => Kind::ReadMetadata,
+            Operation::Manage(_) => return None,
         };
         let target = Arc::as_ptr(&self.target) as usize;
         (!self.alone).then_some(Group { target, kind })
@@ -106,6 +108,7 @@ impl Batchable for Job {
             Operation::Get(get) => get.key.len(),
             Operation::Delete { key } => key.len(),
             Operation::ReadMetadata(read) => read.audience.len() + read.subject.len(),
+            Operation::Manage(_) => 0,
         }
     }
 }

@@ -50,6 +50,14 @@ pub(super) fn unused_name(value: &Value) -> Result<(), Error> {
     }
 }
 
+/// A boolean.
+pub(super) fn boolean(name: &'static str, value: &Value) -> Result<bool, Error> {
+    match value {
+        Value::Boolean(flag) => Ok(*flag),
+        other => Err(expected(name, "boolean", other)),
+    }
+}
+
 /// Seconds, as a number or a numeric string, that can be added to others.
 pub(super) fn finite_seconds(lua: &Lua, name: &'static str, value: &Value) -> Result<f64, Error> {
     let seconds = seconds(lua, name, value)?;

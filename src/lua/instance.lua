@@ -5,6 +5,7 @@
 local native = ...
 
 local error = error
+local pairs = pairs
 local setmetatable = setmetatable
 local type = type
 
@@ -37,6 +38,9 @@ return function(completions)
     delete = method(native.delete, completions),
     read_metadata = method(native.read_metadata, completions),
   }
+  for name, run in pairs(native.manage) do
+    metatable[name] = method(run, completions)
+  end
 
   metatable.__index = metatable
 

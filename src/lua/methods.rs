@@ -65,7 +65,8 @@ pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
     Ok(())
 }
 
-type All = (
+/// What the functions are given.
+pub(super) type All = (
     UserDataRef<Handle>,
     Option<UserDataRef<Queue>>,
     mlua::Variadic<Value>,
@@ -74,10 +75,26 @@ type All = (
 fn run(lua: &Lua, method: &Method, (storage, queue, mut given): All) -> Result<MultiValue> {
     let most = given.len().max(method.parameters.len());
     given.resize(most, Value::Nil);
-    let operation = match (method.read)(lua, &given) {
+    let operation = (method.read)(lua, &given);
+    hand_in(
+        lua,
+        (method.name, method.parameters),
+        (&storage, queue.as_deref()),
+        operation,
+    )
+}
+
+/// Hands an operation in that was made of the arguments of the method of that name and parameters.
+pub(super) fn hand_in(
+    lua: &Lua,
+    (name, parameters): (&str, &[&str]),
+    (storage, queue): (&Handle, Option<&Queue>),
+    operation: Checked,
+) -> Result<MultiValue> {
+    let operation = match operation {
         Ok(operation) => operation,
         Err(error) if error.is_callers_mistake() => {
-            let message = args::mistake(method.name, method.parameters, &error);
+            let message = args::mistake(name, parameters, &error);
             return (false, message).into_lua_multi(lua);
         }
         Err(error) => return (Value::Nil, error.to_string()).into_lua_multi(lua),

@@ -6,6 +6,7 @@
 
 mod args;
 mod config;
+mod manage;
 mod methods;
 mod queue;
 mod results;
@@ -57,6 +58,7 @@ fn open(lua: &Lua) -> Result<Table> {
     let native = lua.create_table()?;
     native.set("storage", lua.create_function(config::storage)?)?;
     methods::register(lua, &native)?;
+    manage::register(lua, &native)?;
     queue::register(lua, &native)?;
     native.set("take_log", lua.create_function(take_log)?)?;
     native.set(

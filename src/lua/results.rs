@@ -1,7 +1,8 @@
 //! Outcomes as Lua values.
 
+use crate::manage::Session;
 use crate::op::{Outcome, Output};
-use mlua::{IntoLua, Lua, Result, Value};
+use mlua::{IntoLua, Lua, Result, Table, Value};
 
 /// The one or two values that a method returns for an outcome.
 pub(super) fn outcome(lua: &Lua, outcome: Outcome) -> Result<(Value, Value)> {
@@ -20,6 +21,29 @@ pub(super) fn outcome(lua: &Lua, outcome: Outcome) -> Result<(Value, Value)> {
             }
             Value::Table(table)
         }
+        Output::Count(count) => Value::Number(count as f64),
+        Output::Touched(found) => match found {
+            true => Value::Boolean(true),
+            false => Value::Nil,
+        },
+        Output::Sessions(list) => {
+            let table = lua.create_table_with_capacity(list.len(), 0)?;
+            for session in list {
+                table.raw_push(listed(lua, session)?)?;
+            }
+            Value::Table(table)
+        }
     };
     Ok((value, Value::Nil))
+}
+
+fn listed(lua: &Lua, session: Session) -> Result<Table> {
+    let table = lua.create_table_with_capacity(0, 4)?;
+    table.raw_set("key", session.key)?;
+    table.raw_set("name", session.name)?;
+    table.raw_set("expires", session.expires.seconds() as f64)?;
+    if let Some(created) = session.created {
+        table.raw_set("created", created.seconds() as f64)?;
+    }
+    Ok(table)
 }

@@ -101,7 +101,7 @@ impl Connection {
         result
     }
 
-    pub(super) fn query(
+    pub(crate) fn query(
         &mut self,
         tables: &Arc<Tables>,
         shape: Shape,
@@ -114,7 +114,7 @@ impl Connection {
         result.map_err(|error| self.fault(&error))
     }
 
-    pub(super) fn execute(
+    pub(crate) fn execute(
         &mut self,
         tables: &Arc<Tables>,
         shape: Shape,
@@ -125,6 +125,32 @@ impl Connection {
             Ready::Text(text) => self.client.execute_typed(&text.sql, &typed(params, &text)),
         };
         result.map(drop).map_err(|error| self.fault(&error))
+    }
+
+    /// Runs several statements as one transaction: all of it takes place, or nothing.
+    pub(crate) fn transaction<T>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        if self.session.settings_hold {
+            self.batch("BEGIN")?;
+        } else {
+            let settings = self.session.settings.as_query();
+            self.batch(&format!("BEGIN; {settings}"))?;
+        }
+        let result = body(self).and_then(|result| self.batch("COMMIT").map(|()| result));
+        if let Err(fault) = &result
+            && (fault.breaks_the_connection() || self.batch("ROLLBACK").is_err())
+        {
+            self.broken = true;
+        }
+        result
+    }
+
+    /// Runs statements that have neither parameters nor rows.
+    pub(crate) fn batch(&mut self, sql: &str) -> Result<(), Fault> {
+        let result = self.client.batch_execute(sql);
+        result.map_err(|error| self.fault(&error))
     }
 
     pub(super) fn prepared(&mut self, tables: &Arc<Tables>) -> &mut PreparedTables {

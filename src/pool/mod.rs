@@ -13,15 +13,16 @@ mod statements;
 mod status;
 mod text;
 
+pub(crate) use connection::Connection;
 pub(crate) use fault::Fault;
 pub(crate) use open::LOCK_TIMEOUT;
+pub(crate) use statements::column;
 pub(crate) use status::Failure;
 
 use crate::Error;
 use crate::config::Config;
 use crate::host::thread;
 use crate::tls::Tls;
-use connection::Connection;
 use manager::{Attempt, Manager};
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use status::Status;

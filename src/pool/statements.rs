@@ -23,6 +23,9 @@ impl Connection {
         tables: &Arc<Tables>,
         operations: &[&Operation],
     ) -> Result<Vec<Output>, Fault> {
+        if let [Operation::Manage(operation)] = operations {
+            return Ok(vec![operation.0.run(self, tables)?]);
+        }
         let mut sets: Vec<&Set> = Vec::new();
         let mut gets: Vec<&Get> = Vec::new();
         let mut deletes: Vec<&str> = Vec::new();
@@ -33,6 +36,7 @@ impl Connection {
                 Operation::Get(get) => gets.push(get),
                 Operation::Delete { key } => deletes.push(key),
                 Operation::ReadMetadata(read) => reads.push(read),
+                Operation::Manage(_) => return Err(undecodable("not alone")),
             }
         }
         let mut outputs = Vec::with_capacity(operations.len());
@@ -158,7 +162,7 @@ impl Connection {
 
     /// Whether deleting a session leaves its metadata behind: there is a metadata table, but it has
     /// no foreign key that deletes with the session.
-    fn leaves_metadata(&mut self, tables: &Arc<Tables>) -> Result<bool, Fault> {
+    pub(crate) fn leaves_metadata(&mut self, tables: &Arc<Tables>) -> Result<bool, Fault> {
         let now = Instant::now();
         if let Some((known, until)) = self.prepared(tables).leaves_metadata
             && now < until
@@ -174,7 +178,8 @@ impl Connection {
     }
 }
 
-fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, Fault> {
+/// A column of a row.
+pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, Fault> {
     row.try_get(at)
         .map_err(|error| undecodable(&causes(&error)))
 }

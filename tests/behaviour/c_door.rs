@@ -11,8 +11,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use resty_session_postgres::capi::{self, rsp_status};
 
 use super::c_library::{Message, any, call, try_call};
-use super::c_library::{c_set, pair, sessions, symbol, time, typed, value, with_storage};
+use super::c_library::{
+    answer, c_request, c_set, pair, sessions, symbol, time, typed, value, with_storage,
+};
 use super::door::{Conf, Door, Failure, Pairs, Set};
+use super::request::{Answer, Request};
 
 /// The blocking functions.
 pub struct CDoor;
@@ -90,6 +93,21 @@ impl Door for CDoor {
             ))?;
             let copied = sessions(found);
             call!(rsp_metadata_free(found));
+            Ok(copied)
+        })
+    }
+
+    fn ask(&self, conf: &Conf, request: &Request) -> Result<Answer, Failure> {
+        let made = c_request(request);
+        with_storage(conf, |storage| {
+            let mut completion = ptr::null_mut();
+            try_call!(rsp_storage_call(
+                storage,
+                &raw const made,
+                &raw mut completion
+            ))?;
+            let copied = answer(request, completion);
+            call!(rsp_completion_free(completion));
             Ok(copied)
         })
     }
@@ -212,5 +230,14 @@ impl Door for QueueDoor {
         through_queue(conf, submit, |completion| {
             sessions(call!(rsp_completion_metadata(completion)))
         })
+    }
+
+    fn ask(&self, conf: &Conf, request: &Request) -> Result<Answer, Failure> {
+        let made = c_request(request);
+        let submit = |storage, queue| {
+            let made = &raw const made;
+            try_call!(rsp_storage_submit(storage, queue, made, NOBODY, NO_TICKET))
+        };
+        through_queue(conf, submit, |completion| answer(request, completion))
     }
 }

@@ -11,9 +11,12 @@ use std::slice;
 use std::sync::OnceLock;
 
 use nix::libc;
-use resty_session_postgres::capi::{self, RSP_NOW, rsp_pair, rsp_set, rsp_status};
+use resty_session_postgres::capi::{
+    self, RSP_NOW, rsp_operation, rsp_pair, rsp_request, rsp_set, rsp_status,
+};
 
 use super::door::{Conf, Failure, Set};
+use super::request::{Answer, Listed, Request};
 use super::value::Value;
 use crate::support::stage;
 
@@ -199,6 +202,84 @@ pub(super) fn c_set(set: &Set, pairs: &[rsp_pair]) -> rsp_set {
     request.metadata = pairs.as_ptr();
     request.metadata_len = pairs.len();
     request
+}
+
+/// The request as C writes it.
+pub(super) fn c_request(request: &Request) -> rsp_request {
+    let operation = match request.operation {
+        "revoke" => rsp_operation::RSP_REVOKE,
+        "revoke_audience" => rsp_operation::RSP_REVOKE_AUDIENCE,
+        "list" => rsp_operation::RSP_LIST,
+        "count" => rsp_operation::RSP_COUNT,
+        "touch" => rsp_operation::RSP_TOUCH,
+        other => panic!("no operation {other}"),
+    };
+    let mut made = mem::MaybeUninit::<rsp_request>::uninit();
+    let status = call!(rsp_request_init(
+        made.as_mut_ptr(),
+        size_of::<rsp_request>(),
+        operation as u32
+    ));
+    assert_eq!(status, rsp_status::RSP_OK);
+    // SAFETY: just initialized.
+    let mut made = unsafe { made.assume_init() };
+    let text = |bytes: Option<&[u8]>| {
+        let data = bytes.map_or(ptr::null(), |bytes| bytes.as_ptr().cast());
+        (data, bytes.map_or(0, <[u8]>::len))
+    };
+    (made.key, made.key_len) = text(request.key);
+    (made.audience, made.audience_len) = text(request.audience);
+    (made.subject, made.subject_len) = text(request.subject);
+    (made.except_key, made.except_key_len) = text(request.except_key);
+    (made.after_key, made.after_key_len) = text(request.after_key);
+    made.now_s = time(request.now);
+    made.ttl_s = request.ttl.unwrap_or_default().floor() as i64;
+    made.limit = request.limit.unwrap_or_default() as u64;
+    made.flags = u64::from(request.estimate) * capi::RSP_COUNT_ESTIMATE;
+    made
+}
+
+/// What a completion says.
+pub(super) fn answer(request: &Request, completion: *const capi::rsp_completion) -> Answer {
+    let number = call!(rsp_completion_count(completion));
+    match request.operation {
+        "touch" => Answer::Found(number == 1),
+        "list" => {
+            let metadata = call!(rsp_completion_metadata(completion));
+            let len = call!(rsp_metadata_len(metadata));
+            assert_eq!(len as u64, number);
+            Answer::Sessions((0..len).map(|index| listed(metadata, index)).collect())
+        }
+        _ => Answer::Number(number),
+    }
+}
+
+fn listed(metadata: *const capi::rsp_metadata, index: usize) -> Listed {
+    let (mut key, mut key_len, mut expires) = (ptr::null(), 0, 0);
+    let status = call!(rsp_metadata_get(
+        metadata,
+        index,
+        &raw mut key,
+        &raw mut key_len,
+        &raw mut expires
+    ));
+    assert_eq!(status, rsp_status::RSP_OK);
+    let (mut name, mut name_len, mut created) = (ptr::null(), 0, 0);
+    let status = call!(rsp_metadata_name(
+        metadata,
+        index,
+        &raw mut name,
+        &raw mut name_len,
+        &raw mut created
+    ));
+    assert_eq!(status, rsp_status::RSP_OK);
+    let text = |data, len| String::from_utf8(copy(data, len)).expect("text");
+    Listed {
+        key: text(key, key_len),
+        name: text(name, name_len),
+        expires,
+        created: (created != RSP_NOW).then_some(created),
+    }
 }
 
 pub(super) use {any, call, try_call};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::request::{Answer, Request};
 use super::value::Value;
 
 /// One way to call the storage.
@@ -35,6 +36,9 @@ pub trait Door {
         subject: &[u8],
         now: f64,
     ) -> Result<BTreeMap<String, i64>, Failure>;
+
+    /// The operations of people who run a site.
+    fn ask(&self, conf: &Conf, request: &Request) -> Result<Answer, Failure>;
 }
 
 /// Audiences with their subjects.

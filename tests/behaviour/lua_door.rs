@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::door::{Conf, Door, Failure, Pairs, Set};
+use super::request::{Answer, Request};
 use super::value::{self, Value};
 
 pub struct LuaDoor {
@@ -122,6 +123,11 @@ impl Door for LuaDoor {
             [Value::Table(pairs)] => Ok(pairs.iter().cloned().map(session).collect()),
             other => panic!("read_metadata answered {other:?}"),
         }
+    }
+
+    fn ask(&self, conf: &Conf, request: &Request) -> Result<Answer, Failure> {
+        let returned = self.call(conf, request.operation, &request.positional())?;
+        Ok(request.answer(&returned))
     }
 }
 

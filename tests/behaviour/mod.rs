@@ -13,8 +13,10 @@ mod door;
 mod doors;
 mod expiry;
 mod lua_door;
+mod managing;
 mod metadata;
 mod mistakes;
+mod request;
 mod rust_door;
 mod servers;
 mod store;
@@ -70,6 +72,20 @@ macro_rules! common_tests {
                 read_metadata_of_nobody_is_an_empty_table,
                 a_delete_takes_the_metadata_along,
                 a_delete_takes_the_metadata_along_where_nothing_cascades,
+            }
+            managing {
+                revoke_ends_the_sessions_of_a_subject,
+                revoke_does_not_count_what_is_over,
+                revoke_spares_one_session,
+                revoke_is_of_one_audience,
+                revoke_audience_ends_everybodys_sessions_in_it,
+                revoke_takes_the_metadata_along_where_nothing_cascades,
+                list_tells_keys_names_and_ends,
+                list_gives_pages,
+                list_tells_when_a_key_was_first_saved_where_the_table_does,
+                count_counts_live_sessions,
+                a_subject_without_an_audience_is_a_mistake,
+                touch_changes_the_end_alone,
             }
             text {
                 awkward_text_comes_back_byte_for_byte,

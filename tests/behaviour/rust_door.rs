@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use resty_session_postgres as rsp;
 use rsp::config::{Draft, Value as Setting};
-use rsp::{Epoch, Error, Old, Output, Storage};
+use rsp::manage::{Count, List, Revoke, Scope, Touch};
+use rsp::{Epoch, Error, Old, Operation, Output, Storage};
 
 use super::door::{Conf, Door, Failure, Pairs, Set};
+use super::request::{Answer, Listed, Request};
 use super::value::Value;
 
 pub struct RustDoor;
@@ -136,4 +138,58 @@ impl Door for RustDoor {
             other => panic!("not the answer to a read_metadata: {other:?}"),
         }
     }
+
+    fn ask(&self, conf: &Conf, request: &Request) -> Result<Answer, Failure> {
+        let answer = match storage(conf)?.call(operation(request)?)? {
+            Output::Count(count) => Answer::Number(count),
+            Output::Touched(found) => Answer::Found(found),
+            Output::Sessions(sessions) => {
+                let listed = |session: rsp::manage::Session| Listed {
+                    key: session.key,
+                    name: session.name,
+                    expires: session.expires.seconds(),
+                    created: session.created.map(Epoch::seconds),
+                };
+                Answer::Sessions(sessions.into_iter().map(listed).collect())
+            }
+            other => panic!("not the answer to {request:?}: {other:?}"),
+        };
+        Ok(answer)
+    }
+}
+
+fn operation(request: &Request) -> Result<Operation, Error> {
+    let text = |name, bytes: Option<&[u8]>| bytes.map(|bytes| rsp::text(name, bytes)).transpose();
+    let key = |name, bytes: Option<&[u8]>| bytes.map(|bytes| rsp::key(name, bytes)).transpose();
+    let audience = text("audience", request.audience)?;
+    let subject = text("subject", request.subject)?;
+    let now = time(request.now)?;
+    Ok(match request.operation {
+        "revoke" | "revoke_audience" => Revoke {
+            audience: audience.expect("an audience"),
+            subject,
+            except: key("except_key", request.except_key)?,
+        }
+        .into(),
+        "list" => List {
+            scope: Scope::new(audience, subject)?,
+            now,
+            after: key("after_key", request.after_key)?,
+            limit: request.limit.map_or(List::PAGE, |limit| limit as u32),
+        }
+        .into(),
+        "count" => Count {
+            scope: Scope::new(audience, subject)?,
+            now,
+            estimate: request.estimate,
+        }
+        .into(),
+        "touch" => Touch {
+            key: key("key", request.key)?.expect("a key"),
+            now,
+            expires: now.plus(request.ttl.expect("a ttl").floor() as i64),
+        }
+        .into(),
+        other => panic!("no operation {other}"),
+    })
 }

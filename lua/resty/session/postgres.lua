@@ -106,6 +106,71 @@ end
 -- @treturn table|nil `{ [key] = end of the session in seconds since 1970 }`
 -- @treturn string error message
 
+---
+-- End all sessions that were saved with an audience and a subject, or all but one ("sign out
+-- everywhere else"). A session with further audiences or subjects is ended, too.
+--
+-- Saves with metadata and revocations of one audience take place one after the other: what was
+-- saved before the revocation is ended, also if that save was still under way when `revoke` was
+-- called; what is saved later lives. A request that has read its session before and saves it
+-- afterwards saves a new one.
+--
+-- @function instance:revoke
+-- @tparam string name cookie name; not used
+-- @tparam string audience session audience, as it was saved
+-- @tparam string subject session subject, as it was saved
+-- @tparam[opt] string except_key key of the session that stays
+-- @treturn number|nil how many of them were alive
+-- @treturn string error message
+
+---
+-- End all sessions that were saved with an audience; otherwise as @{instance:revoke}.
+--
+-- @function instance:revoke_audience
+-- @tparam string name cookie name; not used
+-- @tparam string audience session audience, as it was saved
+-- @treturn number|nil how many of them were alive
+-- @treturn string error message
+
+---
+-- List live sessions, a page at a time, in the order of their keys. The next page begins after the
+-- last key of this one.
+--
+-- @function instance:list
+-- @tparam string name cookie name; not used
+-- @tparam[opt] string audience `nil` for the sessions of all audiences, and of none
+-- @tparam[opt] string subject `nil` for those of all subjects
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @tparam[opt] string after_key only sessions whose key is greater
+-- @tparam[opt] number limit sessions at most, up to 10000 (default `1000`)
+-- @treturn table|nil array of `{ key = …, name = …, expires = … }`, with `created` where the
+-- sessions table has a column of that name; times in seconds since 1970
+-- @treturn string error message
+
+---
+-- Count live sessions.
+--
+-- @function instance:count
+-- @tparam string name cookie name; not used
+-- @tparam[opt] string audience `nil` for the sessions of all audiences, and of none
+-- @tparam[opt] string subject `nil` for those of all subjects
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @tparam[opt] boolean estimate of all sessions: `true` if PostgreSQL's own estimate of the number
+-- of rows is enough, which costs next to nothing
+-- @treturn number|nil how many
+-- @treturn string error message
+
+---
+-- Let a live session end at another time, without sending its data.
+--
+-- @function instance:touch
+-- @tparam string name cookie name; not used
+-- @tparam string key session key
+-- @tparam number ttl seconds from current_time until the session ends
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @treturn true|nil ok; a bare `nil` where there is no live session
+-- @treturn string error message
+
 -- Outside of nginx and in the threads of ngx.run_worker_thread there is no event loop to yield to.
 local ngx = ngx -- luacheck: globals ngx
 if not (ngx and ngx.get_phase and ngx.timer) then

@@ -1,0 +1,67 @@
+//! The statements of `crate::manage`. `{sessions}` and `{metadata}` stand for the tables,
+//! `{locks}` for the first number of their advisory locks (see `Tables::locks`).
+
+/// Waits until no save with metadata of the audience $1 is under way, and holds new ones up until
+/// the transaction ends. Audiences share 16 locks, so that a batch of saves takes no more than that.
+pub(crate) const FENCE: &str = "SELECT pg_advisory_xact_lock({locks}, hashtext($1::text) & 15)";
+
+/// Ends the sessions of the audience $1, and of the subject $2 if it is not null, but for $3.
+/// Answers how many were alive.
+pub(crate) const REVOKE: &str = "WITH ended AS ( \
+       DELETE FROM {sessions} AS s USING {metadata} AS m \
+       WHERE m.sid = s.sid AND m.aud = $1::text AND ($2::text IS NULL OR m.sub = $2::text) \
+       AND ($3::text IS NULL OR s.sid <> $3::text) \
+       RETURNING s.exp) \
+     SELECT count(*) FROM ended WHERE exp >= date_trunc('second', now())";
+
+/// The same where the tables do not delete metadata by themselves.
+pub(crate) const REVOKE_UNLINKED: &str = "WITH theirs AS MATERIALIZED ( \
+       SELECT DISTINCT sid FROM {metadata} \
+       WHERE aud = $1::text AND ($2::text IS NULL OR sub = $2::text) \
+       AND ($3::text IS NULL OR sid <> $3::text)), \
+     unlinked AS (DELETE FROM {metadata} AS m USING theirs AS t WHERE m.sid = t.sid), \
+     ended AS (DELETE FROM {sessions} AS s USING theirs AS t WHERE s.sid = t.sid RETURNING s.exp) \
+     SELECT count(*) FROM ended WHERE exp >= date_trunc('second', now())";
+
+/// Live sessions at $1 with keys above $2, at most $3 of them. Where the table has no column
+/// `created`, that name means the outer one, which is null.
+macro_rules! list {
+    ($scope:literal) => {
+        concat!(
+            "SELECT page.sid, page.name, page.exp, page.created \
+             FROM (SELECT NULL::timestamptz AS created) AS unknown, LATERAL ( \
+               SELECT s.sid, s.name, s.exp, created FROM {sessions} AS s \
+               WHERE s.exp >= $1::timestamptz AND ($2::text IS NULL OR s.sid > $2::text)",
+            $scope,
+            " ORDER BY s.sid LIMIT $3::bigint) AS page ORDER BY page.sid"
+        )
+    };
+}
+
+/// For all sessions, for an audience's ($4), and for a subject's ($4, $5).
+pub(crate) const LIST: [&str; 3] = [
+    list!(""),
+    list!(" AND EXISTS (SELECT FROM {metadata} AS m WHERE m.sid = s.sid AND m.aud = $4::text)"),
+    list!(
+        " AND EXISTS (SELECT FROM {metadata} AS m \
+         WHERE m.sid = s.sid AND m.aud = $4::text AND m.sub = $5::text)"
+    ),
+];
+
+/// How many sessions are alive at $1: all, an audience's ($2), a subject's ($2, $3).
+pub(crate) const COUNT: [&str; 3] = [
+    "SELECT count(*) FROM {sessions} WHERE exp >= $1::timestamptz",
+    "SELECT count(*) FROM {sessions} AS s WHERE s.exp >= $1::timestamptz AND EXISTS ( \
+       SELECT FROM {metadata} AS m WHERE m.sid = s.sid AND m.aud = $2::text)",
+    "SELECT count(*) FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
+     WHERE m.aud = $2::text AND m.sub = $3::text AND s.exp >= $1::timestamptz",
+];
+
+/// How many rows the table named $1 has, by PostgreSQL's statistics; less than 1 where they do not
+/// say.
+pub(crate) const ESTIMATE: &str =
+    "SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = to_regclass($1::text)";
+
+/// Lets the session $1, if it is alive at $2, end at $3.
+pub(crate) const TOUCH: &str = "UPDATE {sessions} SET exp = $3::timestamptz \
+     WHERE sid = $1::text AND exp >= $2::timestamptz RETURNING sid";

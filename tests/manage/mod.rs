@@ -1,0 +1,61 @@
+//! The operations of people who run a site, where more than one call matters: beside saves, beside
+//! each other, in time.
+
+mod revoke;
+
+use postgres::Client;
+use resty_session_postgres::config::{Draft, Value};
+use resty_session_postgres::{Config, Epoch, Set, Storage};
+
+use crate::support;
+
+/// A database of the shared cluster, and the way there.
+struct Site {
+    database: String,
+}
+
+impl Site {
+    fn new() -> Site {
+        let database = support::shared().create_database();
+        Site { database }
+    }
+
+    fn sql(&self) -> Client {
+        support::shared().client(&self.database)
+    }
+
+    /// A configuration with these keys besides.
+    fn config(&self, keys: &[(&str, f64)]) -> Config {
+        let mut draft = Draft::default();
+        let mut set = |key: &str, value: Value| draft.set(key, &value).expect("a good key");
+        set("port", Value::Number(support::shared().port().into()));
+        set("database", Value::Text(self.database.clone()));
+        for (key, value) in keys {
+            set(key, Value::Number(*value));
+        }
+        draft.build().expect("a good configuration")
+    }
+
+    fn storage(&self) -> Storage {
+        Storage::new(self.config(&[]))
+    }
+}
+
+/// A session of Ada's in the shop that lives for an hour.
+fn login(key: impl Into<String>) -> Set {
+    Set {
+        name: "session".into(),
+        key: key.into(),
+        value: "value".into(),
+        expires: Epoch::now().plus(3600),
+        old: None,
+        metadata: vec![("shop".into(), "ada".into())],
+    }
+}
+
+/// The one number that a statement answers.
+fn number(sql: &mut Client, statement: &str) -> i64 {
+    let row = sql.query_one(statement, &[]);
+    row.unwrap_or_else(|error| panic!("{statement}: {error}"))
+        .get(0)
+}

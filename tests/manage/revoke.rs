@@ -1,0 +1,108 @@
+//! Revocations beside saves of the same subject.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use resty_session_postgres::Storage;
+
+use super::{Site, login, number};
+
+/// What a save does, held open: a transaction that another client has begun and not yet committed.
+/// The lock is the one that every save with metadata takes.
+const SAVE: &str = "\
+BEGIN;
+INSERT INTO sessions VALUES ('under way', 'session', 'value', now() + interval '1 hour');
+INSERT INTO sessions_meta (aud, sub, sid) SELECT 'shop', 'ada', 'under way' WHERE
+";
+
+/// The text of the lock, taken from the statement that the library itself has sent.
+fn lock_of_saves(site: &Site) -> String {
+    site.storage().set(login("first")).expect("a save");
+    let mut sql = site.sql();
+    let sent = "SELECT query FROM pg_stat_activity \
+                WHERE datname = current_database() AND query LIKE 'WITH stored%'";
+    let query: String = sql.query_one(sent, &[]).expect("the save").get(0);
+    let (_, lock) = query.split_once("WHERE ").expect("a condition");
+    let (lock, _) = lock.split_once(" ON CONFLICT").expect("the end of it");
+    lock.replace("m.aud", "'shop'::text")
+}
+
+#[test]
+fn a_save_that_is_under_way_is_waited_for_and_ended() {
+    let site = Site::new();
+    let lock = lock_of_saves(&site);
+    let mut save = site.sql();
+    save.batch_execute(&format!("{SAVE}{lock}"))
+        .expect("a save");
+    let revoking = thread::spawn({
+        let storage = site.storage();
+        move || storage.revoke("shop", "ada", None)
+    });
+    thread::sleep(Duration::from_millis(300));
+    assert!(!revoking.is_finished(), "it did not wait for the save");
+    save.batch_execute("COMMIT").expect("a commit");
+    let revoked = revoking.join().expect("no panic").expect("a revocation");
+    assert_eq!(revoked, 2);
+    assert_eq!(number(&mut site.sql(), "SELECT count(*) FROM sessions"), 0);
+}
+
+/// Saves of old and of new keys, and the moments in which they answered.
+fn save_until(done: &AtomicBool, storage: &Storage, thread: usize) -> Vec<(String, Instant)> {
+    let mut answered = Vec::new();
+    for n in 0.. {
+        if done.load(Ordering::Relaxed) {
+            break;
+        }
+        let fresh = format!("{thread}/{n}");
+        let again = format!("{thread}/again");
+        for key in [fresh, again] {
+            storage.set(login(&*key)).expect("a save");
+            answered.push((key, Instant::now()));
+        }
+    }
+    answered
+}
+
+#[test]
+fn none_survives_that_was_saved_before_a_revocation() {
+    let site = Site::new();
+    let storage = site.storage();
+    storage.revoke("shop", "ada", None).expect("a revocation");
+    let done = AtomicBool::new(false);
+    let (saves, revocations) = thread::scope(|scope| {
+        let savers: Vec<_> = (0..8)
+            .map(|thread| {
+                // Every second one has connections of its own, as another process would.
+                let config = site.config(&[("pool_size", (4 + thread % 2) as f64)]);
+                let done = &done;
+                scope.spawn(move || save_until(done, &Storage::new(config), thread))
+            })
+            .collect();
+        let start = Instant::now();
+        let mut revocations = Vec::new();
+        while start.elapsed() < Duration::from_secs(2) {
+            let called = Instant::now();
+            storage.revoke("shop", "ada", None).expect("a revocation");
+            let alive = number(&mut site.sql(), "SELECT count(*) FROM sessions");
+            revocations.push((called, alive));
+        }
+        done.store(true, Ordering::Relaxed);
+        let saves = savers
+            .into_iter()
+            .flat_map(|saver| saver.join().expect("no panic"));
+        (saves.collect::<Vec<_>>(), revocations)
+    });
+    let (last, _) = revocations.last().expect("a revocation");
+    assert!(saves.iter().any(|(_, at)| at < last), "nothing to revoke");
+    let survivors = site
+        .sql()
+        .query("SELECT sid FROM sessions", &[])
+        .expect("rows");
+    for row in survivors {
+        let key: &str = row.get(0);
+        let answered = saves.iter().rev().find(|(saved, _)| saved == key);
+        let (_, at) = answered.expect("it was saved");
+        assert!(at > last, "{key} survives");
+    }
+}

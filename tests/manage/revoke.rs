@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use resty_session_postgres::Storage;
+use resty_session_postgres::{Epoch, Storage};
 
 use super::{Site, login, number};
+use crate::support::{self, PgBouncer};
 
 /// What a save does, held open: a transaction that another client has begun and not yet committed.
 /// The lock is the one that every save with metadata takes.
@@ -105,4 +106,24 @@ fn none_survives_that_was_saved_before_a_revocation() {
         let (_, at) = answered.expect("it was saved");
         assert!(at > last, "{key} survives");
     }
+}
+
+/// Behind a pooler a transaction has no more than itself.
+#[test]
+fn a_pooler_of_transactions_serves_revocations() {
+    let site = Site::new();
+    let pooler = PgBouncer::start(support::shared(), "transaction", "");
+    let storage = Storage::new(site.config(&[("port", pooler.port().into())]));
+    for n in 0..10 {
+        storage.set(login(format!("key {n}"))).expect("a save");
+    }
+    let ended = storage.revoke("shop", "ada", Some("key 3"));
+    assert_eq!(ended.expect("a revocation"), 9);
+    assert_eq!(number(&mut site.sql(), "SELECT count(*) FROM sessions"), 1);
+    assert!(
+        storage
+            .get("key 3", Epoch::now())
+            .expect("an answer")
+            .is_some()
+    );
 }

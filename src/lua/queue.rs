@@ -3,15 +3,18 @@
 use super::results;
 use crate::completion::{CompletionQueue, Ticket};
 use crate::op::Outcome;
-use mlua::{IntoLua, Lua, Result, Table, UserDataMethods, Value};
+use mlua::{IntoLua, Lua, MultiValue, Result, Table, UserDataMethods, Value};
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
+/// How many outcomes one call of `drain` takes at most; Lua's stack holds some thousands of values.
+const DRAINED: usize = 128;
+
 /// A completion queue of one Lua VM.
 pub(super) struct Queue {
     pub(super) completions: Arc<CompletionQueue>,
-    /// Kept between drains for its memory.
+    /// Outcomes that the next drains hand over; kept for its memory.
     taken: RefCell<Vec<(Ticket, Outcome)>>,
 }
 
@@ -42,19 +45,21 @@ impl mlua::UserData for Queue {
             queue.completions.close();
             Ok(())
         });
-        // Writes what is ready into the table as ticket, first and second value of each outcome;
-        // returns how many outcomes these are.
-        methods.add_method("drain", |lua, queue, into: Table| {
+        // Takes up to DRAINED of the outcomes that are ready: ticket, first and second value of each.
+        // As many values on the stack rather than fields set in a table: each field would cost a
+        // protected call.
+        methods.add_method("drain", |lua, queue, ()| {
             let mut taken = queue.taken.borrow_mut();
-            queue.completions.drain_into(&mut taken);
-            let count = taken.len();
-            for (n, (ticket, outcome)) in taken.drain(..).enumerate() {
-                let (first, second) = results::outcome(lua, outcome)?;
-                into.raw_set(3 * n + 1, ticket as f64)?;
-                into.raw_set(3 * n + 2, first)?;
-                into.raw_set(3 * n + 3, second)?;
+            if taken.is_empty() {
+                queue.completions.drain_into(&mut taken);
             }
-            Ok(count)
+            let count = taken.len().min(DRAINED);
+            let mut values = MultiValue::with_capacity(3 * count);
+            for (ticket, outcome) in taken.drain(..count) {
+                let (first, second) = results::outcome(lua, outcome)?;
+                values.extend([Value::Number(ticket as f64), first, second]);
+            }
+            Ok(values)
         });
     }
 }

@@ -76,22 +76,24 @@ local function print_log()
   end
 end
 
-local drained = {}
-
 local function drain()
-  for i = 1, 3 * queue:drain(drained), 3 do
+  repeat
+    local drained = { queue:drain() }
+    local i = 1
     local ticket = drained[i]
-    local waiter = waiting[ticket]
-    if waiter then
-      waiting[ticket] = nil
-      waiting_count = waiting_count - 1
-      waiter.first = drained[i + 1]
-      waiter.second = drained[i + 2]
-      waiter.semaphore:post(1)
+    while ticket do
+      local waiter = waiting[ticket]
+      if waiter then
+        waiting[ticket] = nil
+        waiting_count = waiting_count - 1
+        waiter.first = drained[i + 1]
+        waiter.second = drained[i + 2]
+        waiter.semaphore:post(1)
+      end
+      i = i + 3
+      ticket = drained[i]
     end
-    drained[i + 1] = nil
-    drained[i + 2] = nil
-  end
+  until i == 1
   print_log()
 end
 

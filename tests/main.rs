@@ -3,6 +3,7 @@
 //!
 //! The tests load the installed files, not the crate's objects: run `make build` first.
 
+mod batching;
 mod behaviour;
 mod capi;
 mod generated;

@@ -99,6 +99,41 @@ typedef uint32_t rsp_log_level;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What an `rsp_request` asks for, with the fields that it looks at; those in brackets may be left
+// as `rsp_request_init` makes them. A number keeps its meaning for ever.
+enum rsp_operation
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  // Ends the sessions of a subject: audience, subject, \[except_key\]. `rsp_completion_count` says
+  // how many were alive. A save with metadata that was committed before takes no effect, one that
+  // comes later does; those of one audience and its revocations take place one after the other.
+  RSP_REVOKE = 1,
+  // Ends all sessions of an audience: audience. `rsp_completion_count` says how many were alive.
+  RSP_REVOKE_AUDIENCE = 2,
+  // Lists live sessions in the order of their keys, of a subject, of an audience, or all:
+  // \[audience\], \[subject\], \[now_s\], \[after_key\], \[limit\]. `rsp_completion_metadata` has
+  // them.
+  RSP_LIST = 3,
+  // Counts live sessions: \[audience\], \[subject\], \[now_s\], \[flags\].
+  // `rsp_completion_count` has their number.
+  RSP_COUNT = 4,
+  // Lets a live session end at another time: key, ttl_s, \[now_s\]. `rsp_completion_count` is 1, or
+  // 0 where there is no such session.
+  RSP_TOUCH = 5,
+  // Deletes sessions that are over on the database's clock and at the given time: \[limit\],
+  // \[now_s\]. `rsp_completion_count` says how many. It takes up to half of an operation's time.
+  RSP_CLEANUP = 6,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum rsp_operation rsp_operation;
+#else
+typedef uint32_t rsp_operation;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
 // A session's data. It never changes, so any number of threads may read it at the same time.
 typedef struct rsp_bytes rsp_bytes;
 

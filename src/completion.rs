@@ -23,6 +23,8 @@ pub(crate) struct Reply(Option<Destination>);
 enum Destination {
     Parked(Arc<Parked>),
     Queued(Arc<CompletionQueue>, Ticket),
+    /// The library itself. Called on whichever thread has the outcome, under no lock.
+    Told(Box<dyn FnOnce(Outcome) + Send>),
 }
 
 impl Reply {
@@ -32,6 +34,10 @@ impl Reply {
 
     pub(crate) fn queued(queue: &Arc<CompletionQueue>, ticket: Ticket) -> Self {
         Reply(Some(Destination::Queued(Arc::clone(queue), ticket)))
+    }
+
+    pub(crate) fn told(listener: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        Reply(Some(Destination::Told(Box::new(listener))))
     }
 
     /// Gives up the reply of an operation that was not accepted.
@@ -53,6 +59,7 @@ fn deliver_to(destination: Option<Destination>, outcome: Outcome) {
     match destination {
         Some(Destination::Parked(slot)) => slot.fill(outcome),
         Some(Destination::Queued(queue, ticket)) => queue.push([(ticket, outcome)]),
+        Some(Destination::Told(listener)) => listener(outcome),
         None => {}
     }
 }

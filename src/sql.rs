@@ -52,12 +52,13 @@ pub(crate) struct SetShape {
     pub(crate) metadata: bool,
 }
 
-/// Whether there is a metadata table, and whether it loses its rows with the session's. Parameters:
-/// the names of the sessions table and of the metadata table.
+/// Whether there is a metadata table, whether it loses its rows with the session's, and whether this
+/// is Citus. Parameters: the names of the sessions table and of the metadata table.
 const TRAITS: &str = "SELECT meta.oid IS NOT NULL, EXISTS ( \
        SELECT FROM pg_catalog.pg_constraint \
        WHERE contype = 'f' AND confdeltype = 'c' \
-       AND conrelid = meta.oid AND confrelid = to_regclass($1::text)) \
+       AND conrelid = meta.oid AND confrelid = to_regclass($1::text)), \
+       to_regclass('pg_dist_partition') IS NOT NULL \
      FROM (SELECT to_regclass($2::text)::oid AS oid) AS meta";
 
 impl Tables {

@@ -4,7 +4,7 @@ use crate::completion::{CompletionQueue, Parked, Reply, Ticket};
 use crate::config::Config;
 use crate::engine::{Engine, Job, Target};
 use crate::host::fork::ForkLocal;
-use crate::manage::{Count, List, Revoke, Scope, Session, Touch};
+use crate::manage::{Cleanup, Count, List, Revoke, Scope, Session, Touch};
 use crate::op::{Epoch, Operation, Outcome, Output, Set};
 use crate::registry;
 use crate::sql::Tables;
@@ -53,10 +53,7 @@ impl Storage {
     /// The storage that [`registry`] keeps for a configuration.
     pub(crate) fn make(config: Config) -> Self {
         let tables = Tables::new(config.sessions.clone(), config.metadata.clone());
-        let target = Arc::new(Target {
-            tables: Arc::new(tables),
-            timeouts: config.timeouts,
-        });
+        let target = Arc::new(Target::new(Arc::new(tables), config.timeouts));
         Storage(Arc::new(Inner {
             config,
             target,
@@ -74,6 +71,9 @@ impl Storage {
             return Ok(engine);
         }
         let engine = registry::engine(&self.0.config)?;
+        if let Some(interval) = self.0.config.cleanup_interval {
+            engine.clean_up(&self.0.target, interval, self.0.config.identity());
+        }
         Ok(self.0.engine.get_or_init(|| engine))
     }
 
@@ -282,6 +282,17 @@ impl Storage {
             Output::Touched(found) => Ok(found),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Deletes up to `limit` sessions that are over, or as many as half of an operation's time
+    /// allows. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn cleanup(&self, limit: Option<u32>) -> Result<u64, Error> {
+        let now = Epoch::now();
+        self.counted(Cleanup { limit, now })
     }
 
     fn counted(&self, operation: impl Into<Operation>) -> Result<u64, Error> {

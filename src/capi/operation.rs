@@ -73,6 +73,10 @@ impl From<Output> for Results {
                 count,
                 ..Results::default()
             },
+            Output::Swept(swept) => Results {
+                count: swept.removed.into(),
+                ..Results::default()
+            },
             Output::Touched(found) => Results {
                 count: found.into(),
                 ..Results::default()

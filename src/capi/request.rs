@@ -36,6 +36,9 @@ pub enum rsp_operation {
     /// Lets a live session end at another time: key, ttl_s, \[now_s\]. `rsp_completion_count` is 1, or
     /// 0 where there is no such session.
     RSP_TOUCH = 5,
+    /// Deletes sessions that are over on the database's clock and at the given time: \[limit\],
+    /// \[now_s\]. `rsp_completion_count` says how many. It takes up to half of an operation's time.
+    RSP_CLEANUP = 6,
 }
 
 /// In `rsp_request.flags` of `RSP_COUNT`: for all sessions, PostgreSQL's estimate of the number of
@@ -90,6 +93,7 @@ const NUMBERS: &[(rsp_operation, &str)] = &[
     (rsp_operation::RSP_LIST, "list"),
     (rsp_operation::RSP_COUNT, "count"),
     (rsp_operation::RSP_TOUCH, "touch"),
+    (rsp_operation::RSP_CLEANUP, "cleanup"),
 ];
 
 /// The size of the struct in the first version that had it.

@@ -165,6 +165,18 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "cleanup_interval",
+        alias: None,
+        default: "60000",
+        doc: "Milliseconds between two clean-ups of ended sessions in the background, by one \
+              process of a machine; 0 leaves them to `cleanup`.",
+        apply: |draft, value| {
+            let interval = value.millis(0)?;
+            draft.cleanup_interval = (!interval.is_zero()).then_some(interval);
+            Ok(())
+        },
+    },
+    Key {
         name: "ssl",
         alias: None,
         default: "false",

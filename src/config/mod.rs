@@ -14,6 +14,7 @@ pub use value::Value;
 
 use crate::Error;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub metadata: TableName,
     /// The limits of an operation.
     pub timeouts: Timeouts,
+    /// How often sessions that are over are cleaned up in the background; `None` for never.
+    pub cleanup_interval: Option<Duration>,
 }
 
 /// How to reach the database.
@@ -118,6 +121,16 @@ impl ConnectionConfig {
     }
 }
 
+impl Config {
+    /// What tells these tables from others: the same in every process that uses them alike.
+    pub(crate) fn identity(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        let servers = self.connection.describe();
+        (servers, &self.connection.database, &self.sessions).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Draft::default().build().expect("the defaults are valid")
@@ -151,6 +164,7 @@ pub struct Draft {
     send_timeout: Duration,
     read_timeout: Duration,
     keepalive_timeout: Option<Duration>,
+    cleanup_interval: Option<Duration>,
     pool: Option<String>,
     pool_size: usize,
     backlog: usize,
@@ -175,6 +189,7 @@ impl Default for Draft {
             send_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),
             keepalive_timeout: Some(Duration::from_secs(60)),
+            cleanup_interval: Some(Duration::from_secs(60)),
             pool: None,
             pool_size: 4,
             backlog: 1024,
@@ -244,6 +259,7 @@ impl Draft {
             },
             sessions: self.sessions,
             metadata,
+            cleanup_interval: self.cleanup_interval,
             timeouts: Timeouts {
                 connect: self.connect_timeout,
                 statement: self.send_timeout + self.read_timeout,

@@ -1,10 +1,12 @@
 //! The engine's clock: whatever the worker threads are stuck in, it answers those whose time is up,
-//! and calls for help where what waits for a lock is due, or the oldest waits too long.
+//! calls for help where what waits for a lock is due, or the oldest waits too long, and starts what
+//! is due of the clean-up.
 
+use super::queue::Queue;
 use super::{Job, Shared, answer};
 use crate::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// How often it looks. Deadlines are kept to about this.
@@ -31,6 +33,7 @@ fn tick_until_stopped(shared: &Arc<Shared>) {
         let sleep = queue.is_quiet() && !recent;
         drop(queue);
         shared.call(call);
+        shared.clean_up(now);
         answer(expired.into_iter().map(|job| {
             let error = why_expired(shared, &job);
             (job, error)
@@ -38,15 +41,31 @@ fn tick_until_stopped(shared: &Arc<Shared>) {
         queue = shared.lock();
         if sleep && queue.is_quiet() {
             queue.clock_sleeps = true;
-            queue = shared
-                .tick
-                .wait_while(queue, |queue| queue.clock_sleeps && !queue.stopping)
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            // Under the queue's lock: who ends a clean-up takes it before the clock is woken.
+            let next = shared.cleaner.next();
+            queue = sleep_until(shared, queue, next);
+            queue.clock_sleeps = false;
         } else if !queue.stopping {
             let waited = shared.tick.wait_timeout(queue, TICK);
             queue = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
         }
     }
+}
+
+/// Sleeps until there is an operation to watch, or the time has come.
+fn sleep_until<'a>(
+    shared: &'a Shared,
+    queue: MutexGuard<'a, Queue>,
+    at: Option<Instant>,
+) -> MutexGuard<'a, Queue> {
+    let asleep = |queue: &mut Queue| queue.clock_sleeps && !queue.stopping;
+    let Some(at) = at else {
+        let woken = shared.tick.wait_while(queue, asleep);
+        return woken.unwrap_or_else(|poisoned| poisoned.into_inner());
+    };
+    let left = at.saturating_duration_since(Instant::now());
+    let woken = shared.tick.wait_timeout_while(queue, left, asleep);
+    woken.unwrap_or_else(|poisoned| poisoned.into_inner()).0
 }
 
 /// The answer to an operation whose time is up.

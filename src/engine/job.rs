@@ -4,9 +4,10 @@ use crate::Error;
 use crate::batch::{Batchable, Footprint, Group, Kind};
 use crate::completion::Reply;
 use crate::config::Timeouts;
-use crate::op::{Operation, Set};
+use crate::op::{Epoch, Get, Operation, ReadMetadata, Set};
 use crate::sql::Tables;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,34 @@ use std::time::{Duration, Instant};
 pub(crate) struct Target {
     pub(crate) tables: Arc<Tables>,
     pub(crate) timeouts: Timeouts,
+    /// By how many seconds callers' clocks were seen to be behind, at most: since the clean-up before
+    /// the last one, and since the last one.
+    lag: [AtomicI64; 2],
+}
+
+impl Target {
+    pub(crate) fn new(tables: Arc<Tables>, timeouts: Timeouts) -> Self {
+        Target {
+            tables,
+            timeouts,
+            lag: Default::default(),
+        }
+    }
+
+    /// Notes the time that a caller goes by: what is alive then must not be cleaned up.
+    fn note_clock(&self, now: Epoch) {
+        let lag = Epoch::now().seconds() - now.seconds();
+        if lag > 0 {
+            self.lag[1].fetch_max(lag, Ordering::Relaxed);
+        }
+    }
+
+    /// By how many seconds callers' clocks are behind, at most.
+    pub(super) fn take_lag(&self) -> i64 {
+        let recent = self.lag[1].swap(0, Ordering::Relaxed);
+        let before = self.lag[0].swap(recent, Ordering::Relaxed);
+        recent.max(before)
+    }
 }
 
 /// An operation with all that the engine knows of it.
@@ -32,6 +61,8 @@ pub(crate) struct Job {
     pub(crate) losses: u32,
     /// How long it waits before it tries a locked row again.
     pub(crate) lock_pause: Duration,
+    /// Nobody waits for it: it is the engine's own.
+    pub(crate) background: bool,
     /// What stood in its way last; the answer, should its time run out.
     pub(crate) obstacle: Option<Error>,
     footprint: Footprint,
@@ -39,6 +70,11 @@ pub(crate) struct Job {
 
 impl Job {
     pub(crate) fn new(operation: Operation, target: Arc<Target>, reply: Reply) -> Self {
+        if let Operation::Get(Get { now, .. }) | Operation::ReadMetadata(ReadMetadata { now, .. }) =
+            &operation
+        {
+            target.note_clock(*now);
+        }
         let footprint = footprint(&operation);
         Job {
             operation,
@@ -49,6 +85,7 @@ impl Job {
             alone: false,
             losses: 0,
             lock_pause: Duration::ZERO,
+            background: false,
             obstacle: None,
             footprint,
         }

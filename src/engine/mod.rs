@@ -2,6 +2,7 @@
 //! threads and connections of its own. No caller waits beyond its deadline, whatever the database
 //! does.
 
+mod cleaner;
 mod clock;
 mod job;
 mod queue;
@@ -10,10 +11,11 @@ mod worker;
 pub(crate) use job::{Job, Target};
 
 use crate::Error;
-use crate::completion::deliver;
+use crate::completion::{Reply, deliver};
 use crate::config::Config;
 use crate::host::thread;
 use crate::pool::Pool;
+use cleaner::Cleaner;
 use queue::{Call, Queue};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ pub(crate) struct Engine(Arc<Shared>);
 struct Shared {
     pool: Pool,
     queue: Mutex<Queue>,
+    cleaner: Cleaner,
     /// Sleeping threads wait here to be called.
     work: Condvar,
     /// The clock waits here, between its ticks or for the first operation.
@@ -81,6 +84,30 @@ impl Shared {
         }
     }
 
+    /// Puts what is due of the clean-up into the queue.
+    fn clean_up(self: &Arc<Self>, now: Instant) {
+        let told = |target: &Arc<Target>| {
+            let (shared, target) = (Arc::downgrade(self), Arc::clone(target));
+            Reply::told(move |outcome| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.cleaner.done(&target, &outcome);
+                    // The clock sleeps as long as it knew of nothing to come.
+                    shared.lock().clock_sleeps = false;
+                    shared.tick.notify_one();
+                }
+            })
+        };
+        for job in self.cleaner.due(now, told) {
+            let mut queue = self.lock();
+            if queue.stopping {
+                job.reply.forget();
+                return;
+            }
+            queue.push(job);
+            self.dispatch(queue, now);
+        }
+    }
+
     /// Carries out what [`Queue::call`] decided.
     fn call(self: &Arc<Self>, call: Call) {
         match call {
@@ -122,6 +149,7 @@ impl Engine {
         let shared = Arc::new(Shared {
             pool: Pool::new(config)?,
             queue: Mutex::default(),
+            cleaner: Cleaner::default(),
             work: Condvar::new(),
             tick: Condvar::new(),
             ended: Condvar::new(),
@@ -134,6 +162,12 @@ impl Engine {
         thread::spawn("rsp-clock", move || clock::run(&clock))
             .map_err(|error| Error::internal(format!("no thread could be started: {error}")))?;
         Ok(Engine(shared))
+    }
+
+    /// Has a target's tables cleaned up in the background, about once an interval, by one process of
+    /// those that name them so.
+    pub(crate) fn clean_up(&self, target: &Arc<Target>, interval: Duration, name: String) {
+        self.0.cleaner.add(target, interval, name);
     }
 
     /// Takes an operation; its reply gets the outcome. Returns at once.
@@ -177,6 +211,7 @@ impl Engine {
         let start = Instant::now();
         let shared = &self.0;
         shared.pool.status().close();
+        shared.cleaner.stop();
         let mut queue = shared.lock();
         queue.stopping = true;
         let cleared = queue.clear(&Error::Stopped);

@@ -132,7 +132,12 @@ pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch
     };
     let result = catch_unwind(AssertUnwindSafe(run));
     match result {
-        Ok(Ok(outputs)) => succeed(shared, batch, outputs),
+        Ok(Ok(outputs)) => {
+            if is_at_rest(shared, &batch) {
+                connection.get().mark_broken();
+            }
+            succeed(shared, batch, outputs);
+        }
         Ok(Err(fault)) => {
             // The others of the same time are suspects: what is tried again should meet a fresh
             // one. They take their leave when nobody waits for that any more.
@@ -148,6 +153,17 @@ pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch
             connection.get().mark_broken();
             end(shared, batch, &Error::internal("a statement panicked"));
         }
+    }
+}
+
+/// For how long nobody has asked for anything where the site is at rest.
+const REST: Duration = Duration::from_secs(10);
+
+/// Whether the connection was only needed for the library's own sake.
+fn is_at_rest(shared: &Shared, batch: &Batch) -> bool {
+    batch.jobs.iter().all(|job| job.background) && {
+        let last = shared.lock().last_submit;
+        last.is_none_or(|last| last.elapsed() > REST)
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn outcome(lua: &Lua, outcome: Outcome) -> Result<(Value, Value)> {
             Value::Table(table)
         }
         Output::Count(count) => Value::Number(count as f64),
+        Output::Swept(swept) => Value::Number(swept.removed.into()),
         Output::Touched(found) => match found {
             true => Value::Boolean(true),
             false => Value::Nil,

@@ -11,11 +11,14 @@
     allow(dead_code, reason = "each binding uses its part")
 )]
 
+mod cleanup;
 mod count;
 mod list;
 mod revoke;
 mod touch;
 
+pub use cleanup::{Cleanup, Swept};
+pub(crate) use cleanup::{MOST_ROWS, Sweep};
 pub use count::Count;
 pub use list::{List, Session};
 pub use revoke::Revoke;
@@ -72,6 +75,7 @@ pub(crate) static ALL: &[Described] = &[
     list::DESCRIBED,
     count::DESCRIBED,
     touch::DESCRIBED,
+    cleanup::DESCRIBED,
 ];
 
 /// A caller's arguments, by the parameters' names. What is missing is an error, or `None`.

@@ -4,6 +4,7 @@
 use super::deadline::Deadline;
 use super::fault::{Fault, causes, classify, undecodable};
 use super::session::Session;
+use super::statements::Traits;
 use super::text::{Text, with_settings};
 use crate::op::{Operation, Output};
 use crate::sql::{Shape, Tables};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Connection {
     client: Client,
     deadline: Arc<Deadline>,
+    until: Instant,
     bounded: bool,
     session: Session,
     /// By the tables' address; tables are interned and live as long as the process.
@@ -27,8 +29,8 @@ pub(crate) struct Connection {
 #[derive(Default)]
 pub(super) struct PreparedTables {
     statements: HashMap<Shape, Ready>,
-    /// Whether deleting a session leaves its metadata behind, and until when that is believed.
-    pub(super) leaves_metadata: Option<(bool, Instant)>,
+    /// What the tables do by themselves, and until when that is believed.
+    pub(super) traits: Option<(Traits, Instant)>,
 }
 
 /// A statement that is ready to be run.
@@ -62,6 +64,7 @@ impl Connection {
         Connection {
             client,
             deadline,
+            until: Instant::now(),
             bounded,
             session,
             tables: HashMap::new(),
@@ -78,6 +81,11 @@ impl Connection {
         self.bounded
     }
 
+    /// How long what is run now may still take.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
     /// Sees to it that nobody uses this connection again.
     pub(crate) fn mark_broken(&mut self) {
         self.broken = true;
@@ -92,6 +100,7 @@ impl Connection {
         until: Instant,
     ) -> Result<Vec<Output>, Fault> {
         self.deadline.set(until);
+        self.until = until;
         let result = self.dispatch(tables, operations);
         if let Err(fault) = &result
             && fault.breaks_the_connection()

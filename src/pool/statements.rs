@@ -16,6 +16,16 @@ type Params<'a> = Vec<&'a (dyn ToSql + Sync)>;
 /// time; metadata that is left behind meanwhile is never listed.
 const BELIEVED: Duration = Duration::from_secs(5);
 
+/// What the tables do by themselves.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Traits {
+    /// Deleting a session leaves its metadata behind: there is a metadata table, but it has no
+    /// foreign key that deletes with the session.
+    pub(crate) leaves_metadata: bool,
+    /// They may be spread over several servers.
+    pub(crate) distributed: bool,
+}
+
 impl Connection {
     /// Carries out operations of one kind.
     pub(super) fn dispatch(
@@ -160,11 +170,15 @@ impl Connection {
         Ok(lists.into_iter().map(Output::Metadata).collect())
     }
 
-    /// Whether deleting a session leaves its metadata behind: there is a metadata table, but it has
-    /// no foreign key that deletes with the session.
+    /// Whether deleting a session leaves its metadata behind.
     pub(crate) fn leaves_metadata(&mut self, tables: &Arc<Tables>) -> Result<bool, Fault> {
+        self.traits(tables).map(|traits| traits.leaves_metadata)
+    }
+
+    /// What the tables do by themselves.
+    pub(crate) fn traits(&mut self, tables: &Arc<Tables>) -> Result<Traits, Fault> {
         let now = Instant::now();
-        if let Some((known, until)) = self.prepared(tables).leaves_metadata
+        if let Some((known, until)) = self.prepared(tables).traits
             && now < until
         {
             return Ok(known);
@@ -172,9 +186,12 @@ impl Connection {
         let [sessions, metadata] = tables.names();
         let rows = self.query(tables, Shape::Traits, &[&sessions, &metadata])?;
         let traits = rows.first().ok_or_else(|| undecodable("no row"))?;
-        let leaves = column(traits, 0)? && !column::<bool>(traits, 1)?;
-        self.prepared(tables).leaves_metadata = Some((leaves, now + BELIEVED));
-        Ok(leaves)
+        let traits = Traits {
+            leaves_metadata: column(traits, 0)? && !column::<bool>(traits, 1)?,
+            distributed: column(traits, 2)?,
+        };
+        self.prepared(tables).traits = Some((traits, now + BELIEVED));
+        Ok(traits)
     }
 }
 

@@ -65,3 +65,42 @@ pub(crate) const ESTIMATE: &str =
 /// Lets the session $1, if it is alive at $2, end at $3.
 pub(crate) const TOUCH: &str = "UPDATE {sessions} SET exp = $3::timestamptz \
      WHERE sid = $1::text AND exp >= $2::timestamptz RETURNING sid";
+
+/// Deletes at most $2 sessions that are over on the database's clock and were before $1, unless
+/// another process does so at the moment. Answers whose turn it was, and how many went. Rows that
+/// others hold are left for the next time.
+macro_rules! sweep {
+    ($metadata:literal) => {
+        concat!(
+            "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock({locks}, 16) AS ours), \
+             dead AS MATERIALIZED ( \
+               SELECT sid FROM {sessions} WHERE (SELECT ours FROM turn) \
+               AND exp < least($1::timestamptz, date_trunc('second', now())) \
+               ORDER BY exp LIMIT $2::bigint FOR UPDATE SKIP LOCKED), ",
+            $metadata,
+            "gone AS (DELETE FROM {sessions} AS s USING dead WHERE s.sid = dead.sid RETURNING 1) \
+             SELECT ours, (SELECT count(*) FROM gone) FROM turn"
+        )
+    };
+}
+
+pub(crate) const SWEEP: &str = sweep!("");
+
+/// The same where the tables do not delete metadata by themselves.
+pub(crate) const SWEEP_UNLINKED: &str =
+    sweep!("unlinked AS (DELETE FROM {metadata} AS m USING dead WHERE m.sid = dead.sid), ");
+
+/// The same in three statements of one transaction: whose turn it is, and since when a session is
+/// over,
+pub(crate) const SWEEP_TURN: &str = "SELECT pg_try_advisory_xact_lock({locks}, 16), \
+     least($1::timestamptz, date_trunc('second', now()))";
+
+/// which are,
+pub(crate) const SWEEP_FIND: &str = "SELECT sid FROM {sessions} \
+     WHERE exp < $1::timestamptz ORDER BY exp LIMIT $2::bigint";
+
+/// and those of them that still are.
+pub(crate) const SWEEP_FOUND: &str = "WITH gone AS ( \
+       DELETE FROM {sessions} WHERE sid = ANY ($1::text[]) AND exp < $2::timestamptz \
+       RETURNING sid) \
+     SELECT count(*) FROM gone";

@@ -212,6 +212,7 @@ pub(super) fn c_request(request: &Request) -> rsp_request {
         "list" => rsp_operation::RSP_LIST,
         "count" => rsp_operation::RSP_COUNT,
         "touch" => rsp_operation::RSP_TOUCH,
+        "cleanup" => rsp_operation::RSP_CLEANUP,
         other => panic!("no operation {other}"),
     };
     let mut made = mem::MaybeUninit::<rsp_request>::uninit();

@@ -232,3 +232,24 @@ pub fn touch_changes_the_end_alone(store: &Store<impl Door>) {
     }
     assert_eq!(store.db.exp("ada 3"), NOW - 1.0);
 }
+
+pub fn cleanup_deletes_what_is_over(store: &Store<impl Door>) {
+    store.populate();
+    store
+        .db
+        .execute("UPDATE sessions SET exp = now() - interval '1 minute' WHERE sid LIKE 'ada%'");
+    let cleanup = |limit| {
+        store.number(&Request {
+            limit,
+            ..request("cleanup")
+        })
+    };
+    assert_eq!(cleanup(Some(2.0)), 2);
+    assert_eq!(cleanup(None), 1);
+    assert_eq!(cleanup(None), 0);
+    assert_eq!(store.keys(&request("list")), ["bob", "nobody"]);
+    assert_eq!(
+        store.db.text("SELECT count(*)::text FROM sessions_meta"),
+        "1"
+    );
+}

@@ -86,6 +86,7 @@ macro_rules! common_tests {
                 count_counts_live_sessions,
                 a_subject_without_an_audience_is_a_mistake,
                 touch_changes_the_end_alone,
+                cleanup_deletes_what_is_over,
             }
             text {
                 awkward_text_comes_back_byte_for_byte,

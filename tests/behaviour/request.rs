@@ -66,6 +66,7 @@ impl Request<'_> {
                 self.now.into(),
                 estimate.into(),
             ],
+            "cleanup" => return vec![self.limit.into(), self.now.into()],
             "touch" => vec![self.key.into(), self.ttl.into(), self.now.into()],
             other => panic!("no operation {other}"),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use resty_session_postgres as rsp;
 use rsp::config::{Draft, Value as Setting};
-use rsp::manage::{Count, List, Revoke, Scope, Touch};
+use rsp::manage::{Cleanup, Count, List, Revoke, Scope, Touch};
 use rsp::{Epoch, Error, Old, Operation, Output, Storage};
 
 use super::door::{Conf, Door, Failure, Pairs, Set};
@@ -182,6 +182,11 @@ fn operation(request: &Request) -> Result<Operation, Error> {
             scope: Scope::new(audience, subject)?,
             now,
             estimate: request.estimate,
+        }
+        .into(),
+        "cleanup" => Cleanup {
+            limit: request.limit.map(|limit| limit as u32),
+            now,
         }
         .into(),
         "touch" => Touch {

@@ -1,6 +1,7 @@
 //! The operations of people who run a site, where more than one call matters: beside saves, beside
 //! each other, in time.
 
+mod cleanup;
 mod revoke;
 
 use postgres::Client;

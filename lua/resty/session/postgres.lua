@@ -39,6 +39,7 @@ end
 -- @field pool Name by which different configurations share a pool
 -- @field pool_size Connections of a worker at most (default `4`)
 -- @field backlog Operations that may wait; one more fails at once (default `1024`)
+-- @field cleanup_interval Milliseconds between clean-ups; 0 is never (default `60000`)
 -- @field ssl Use TLS where the server offers it (default `false`)
 -- @field ssl_required With `ssl`: refuse a server without TLS (default `false`)
 -- @field ssl_verify With `ssl`: verify certificate and host name (default `false`)
@@ -169,6 +170,17 @@ end
 -- @tparam number ttl seconds from current_time until the session ends
 -- @tparam[opt] number current_time seconds since 1970 (defaults to now)
 -- @treturn true|nil ok; a bare `nil` where there is no live session
+-- @treturn string error message
+
+---
+-- Delete sessions that are over, at once instead of in the background. It takes up to half of the
+-- time that an operation may take; where more is left, call it again.
+--
+-- @function instance:cleanup
+-- @tparam[opt] number limit sessions at most
+-- @tparam[opt] number current_time what is alive then stays, also if it is over on the database's
+-- clock (defaults to now)
+-- @treturn number|nil how many were deleted
 -- @treturn string error message
 
 -- Outside of nginx and in the threads of ngx.run_worker_thread there is no event loop to yield to.

@@ -1,0 +1,145 @@
+//! `cleanup`: deletes sessions that are over, a few at a time.
+
+use super::{Alone, Described};
+use crate::op::{Epoch, Output};
+use crate::pool::{Connection, Fault, column};
+use crate::sql::{Shape, Tables, manage as sql};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Deletes sessions that are over on the database's clock and at `now`. Answers how many.
+///
+/// It works in statements of up to 1,000 rows, each a transaction of its own, none of which waits
+/// for a row that a save holds. One process at a time cleans a table up, in all of the cluster: where
+/// another one does, this waits for its turn.
+#[derive(Debug, Clone)]
+pub struct Cleanup {
+    /// How many sessions at most; `None` for as many as the time allows.
+    pub limit: Option<u32>,
+    /// What is alive at this time stays, whatever the database's clock says.
+    pub now: Epoch,
+}
+
+/// One statement's worth of it, as the engine does in the background.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    /// How many sessions at most.
+    pub(crate) rows: u32,
+    /// As in [`Cleanup`].
+    pub(crate) now: Epoch,
+}
+
+/// What came of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// It was this process's turn.
+    pub ours: bool,
+    /// How many sessions were deleted.
+    pub removed: u32,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// The most rows of one statement.
+pub(crate) const MOST_ROWS: u32 = 1_000;
+
+pub(super) const DESCRIBED: Described = Described {
+    name: "cleanup",
+    parameters: &["limit", "current_time"],
+    read: |arguments| {
+        let cleanup = Cleanup {
+            limit: arguments.optional_count("limit", u32::MAX)?,
+            now: arguments.time("current_time")?,
+        };
+        Ok(cleanup.into())
+    },
+};
+
+impl Alone for Cleanup {
+    fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
+        // Half of the time that there is: the last statement must not be the one that is too late.
+        let end = Instant::now() + connection.time_left() / 2;
+        let mut removed: u64 = 0;
+        loop {
+            let left = self.limit.map_or(u64::MAX, u64::from) - removed;
+            let rows = left.min(MOST_ROWS.into()) as u32;
+            match sweep(connection, tables, self.now, rows) {
+                Ok(swept) if !swept.ours && removed == 0 => {
+                    // The engine tries again later, and gives the connection back until then.
+                    return Err(Fault::Locked("another process cleans up".into()));
+                }
+                Ok(swept) => {
+                    removed += u64::from(swept.removed);
+                    let done = !swept.ours || swept.removed < rows;
+                    if done || Some(removed) == self.limit.map(u64::from) || Instant::now() > end {
+                        return Ok(Output::Count(removed));
+                    }
+                }
+                // What was deleted before stays deleted, and is to be counted.
+                Err(Fault::Locked(_)) if removed > 0 => return Ok(Output::Count(removed)),
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+}
+
+impl Alone for Sweep {
+    fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
+        sweep(connection, tables, self.now, self.rows).map(Output::Swept)
+    }
+}
+
+fn sweep(
+    connection: &mut Connection,
+    tables: &Arc<Tables>,
+    now: Epoch,
+    rows: u32,
+) -> Result<Swept, Fault> {
+    let traits = connection.traits(tables)?;
+    let start = Instant::now();
+    let limit = i64::from(rows);
+    let (ours, removed) = if traits.distributed {
+        connection.transaction(|connection| sweep_distributed(connection, tables, now, limit))?
+    } else {
+        let sweep = match traits.leaves_metadata {
+            false => sql::SWEEP,
+            true => sql::SWEEP_UNLINKED,
+        };
+        let rows = connection.query(tables, Shape::Other(sweep), &[&now, &limit])?;
+        match rows.first() {
+            Some(row) => (column(row, 0)?, column(row, 1)?),
+            None => (false, 0),
+        }
+    };
+    Ok(Swept {
+        ours,
+        removed: u32::try_from(removed).unwrap_or(rows),
+        took: start.elapsed(),
+    })
+}
+
+/// Distributed tables do not take the statement of one piece.
+fn sweep_distributed(
+    connection: &mut Connection,
+    tables: &Arc<Tables>,
+    now: Epoch,
+    limit: i64,
+) -> Result<(bool, i64), Fault> {
+    let turn = connection.query(tables, Shape::Other(sql::SWEEP_TURN), &[&now])?;
+    let (ours, before): (bool, Epoch) = match turn.first() {
+        Some(row) => (column(row, 0)?, column(row, 1)?),
+        None => return Ok((false, 0)),
+    };
+    if !ours {
+        return Ok((false, 0));
+    }
+    let dead = connection.query(tables, Shape::Other(sql::SWEEP_FIND), &[&before, &limit])?;
+    let keys: Result<Vec<&str>, Fault> = dead.iter().map(|row| column(row, 0)).collect();
+    let keys = keys?;
+    if keys.is_empty() {
+        return Ok((true, 0));
+    }
+    let gone = connection.query(tables, Shape::Other(sql::SWEEP_FOUND), &[&keys, &before])?;
+    let removed = gone.first().map_or(Ok(0), |row| column(row, 0))?;
+    Ok((true, removed))
+}

@@ -13,16 +13,22 @@ SIZE=${SIZE:-512}
 ROUNDS=${ROUNDS:-3}
 DURATION=${DURATION:-5}
 POOL_SIZE=${POOL_SIZE:-16}
+# As PostgreSQL's documentation advises for a server of its own, and room for the log of random
+# writes: with the default 128 MB of buffers, what would be measured is their size.
+memory=$(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo)
+SETTINGS=${SETTINGS-shared_buffers=$((memory / 3))MB max_wal_size=16GB checkpoint_timeout=30min wal_compression=on}
 unset BASELINE_LUA_PATH BASELINE_LUA_CPATH
 
 # The table, its indexes, what PostgreSQL logs of both, and room for the sets.
 check_disk() {
-  local most needed free
-  most=$(tr ' ' '\n' <<<"$ROWS" | sort -n | tail -n 1)
-  needed=$((most * (SIZE + 300) * 3 / 2 / 1048576 + 4096))
+  local rows all=0 needed free
+  for rows in $ROWS; do
+    all=$((all + rows))
+  done
+  needed=$((all * (SIZE + 300) * 3 / 2 / 1048576 + 4096))
   free=$(df --output=avail --block-size=1M "$work" | tail -n 1)
   [ "$free" -ge "$needed" ] ||
-    fail "$most rows need about $needed MiB in ${TMPDIR:-/tmp}, where $free are free"
+    fail "$all rows need about $needed MiB in ${TMPDIR:-/tmp}, where $free are free"
 }
 
 # Without the indexes that are there in the meantime, as many rows take many times as long.
@@ -39,28 +45,38 @@ fill_at_once() {
     CREATE INDEX sessions_exp_idx ON sessions (exp)" --command "ANALYZE sessions" --command CHECKPOINT
 }
 
-declare -A smallest
-
-# print_row PATH ROWS
-print_row() {
-  local rate
-  rate=$(median rate)
-  smallest[$1]=${smallest[$1]:-$rate}
-  printf '%-5s %10s %9s %9.0f %9.2f %9.2f %9s\n' "$1" "$2" "$size_on_disk" "$rate" \
-    "$(median p50)" "$(median p99)" "$(ratio "$rate" "${smallest[$1]}")"
+# A database of its own for each size, so that all sizes can be measured in turn: prepare ROWS
+prepare() {
+  sql template1 --command "CREATE DATABASE rows_$1"
+  PGDATABASE=rows_$1
+  sql "$PGDATABASE" --file "$stage/share/resty-session-postgres/schema.sql"
+  fill_at_once "$1"
+  start_nginx "rows_$1" "$1"
 }
 
 # measure PATH ROWS
 measure() {
-  local round
-  forget_numbers
-  for ((round = 0; round < ROUNDS; round++)); do
-    run_wrk ours "$1" "$CONNECTIONS" "$DURATION"
-    note rate "$rate"
-    note p50 "$p50"
-    note p99 "$p99"
-  done
-  print_row "$1" "$2"
+  run_wrk "rows_$2" "$1" "$CONNECTIONS" "$DURATION"
+  note "$1.$2.rate" "$rate"
+  note "$1.$2.p50" "$p50"
+  note "$1.$2.p99" "$p99"
+}
+
+# The same by pgbench: measure_pgbench PATH ROWS
+measure_pgbench() {
+  PGDATABASE=rows_$2 run_pgbench "$1" 16 "$DURATION" "$2"
+  note "$1.$2.pgbench" "$rate"
+}
+
+# print_row PATH ROWS
+print_row() {
+  local size first=${ROWS%% *}
+  size=$(sql "rows_$2" --command \
+    "SELECT replace(pg_size_pretty(pg_total_relation_size('sessions')), ' ', '')")
+  printf '%-5s %10s %9s %9.0f %9.2f %9.2f %9s %10.0f %9s\n' "$1" "$2" "$size" \
+    "$(median "$1.$2.rate")" "$(median "$1.$2.p50")" "$(median "$1.$2.p99")" \
+    "$(ratio "$(median "$1.$2.rate")" "$(median "$1.$first.rate")")" "$(median "$1.$2.pgbench")" \
+    "$(ratio "$(median "$1.$2.pgbench")" "$(median "$1.$first.pgbench")")"
 }
 
 check_numbers ROWS CONNECTIONS SIZE ROUNDS DURATION POOL_SIZE
@@ -75,15 +91,27 @@ describe_machine
 describe_project
 describe_servers
 stop_nginx ours
-echo "method:   $ROUNDS rounds of $DURATION s with $CONNECTIONS connections, $SIZE bytes a value; medians."
-printf '\n%-5s %10s %9s %9s %9s %9s %9s\n' path rows "on disk" "ops/s" "p50 ms" "p99 ms" "to first"
+echo "method:   $ROUNDS rounds of $DURATION s, the sizes in turn, with $CONNECTIONS connections, $SIZE bytes a"
+echo "          value, and pgbench with 16 clients; medians. PostgreSQL: $SETTINGS"
 for rows in $ROWS; do
-  fill_at_once "$rows"
-  size_on_disk=$(sql "$PGDATABASE" --command \
-    "SELECT replace(pg_size_pretty(pg_total_relation_size('sessions')), ' ', '')")
-  start_nginx ours "$rows"
+  prepare "$rows"
+done
+forget_numbers
+for ((round = 0; round < ROUNDS; round++)); do
   for path in get set; do
-    measure "$path" "$rows"
+    for rows in $ROWS; do
+      measure "$path" "$rows"
+      measure_pgbench "$path" "$rows"
+    done
   done
-  stop_nginx ours
+done
+printf '\n%-5s %10s %9s %9s %9s %9s %9s %10s %9s\n' path rows "on disk" "ops/s" "p50 ms" "p99 ms" "to first" \
+  "pgbench/s" "to first"
+for path in get set; do
+  for rows in $ROWS; do
+    print_row "$path" "$rows"
+  done
+done
+for rows in $ROWS; do
+  stop_nginx "rows_$rows"
 done

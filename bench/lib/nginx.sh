@@ -19,17 +19,17 @@ find_nginx() {
   [ -e "$stage/lib/lua/5.1/resty_session_postgres.so" ] || fail "nothing is built yet; make build"
 }
 
-# The Lua paths of a storage: "ours" comes from the stage, "baseline" from BASELINE_LUA_PATH, and
-# resty.session itself, for both, from there or from where nginx finds it.
+# The Lua paths of a storage: "baseline" comes from BASELINE_LUA_PATH, any other one from the stage,
+# and resty.session itself, for all, from there or from where nginx finds it.
 lua_path_of() {
   local path="$PWD/bench/lua/?.lua;"
-  [ "$1" != ours ] || path+="$(realpath "$stage")/share/lua/5.1/?.lua;"
+  [ "$1" = baseline ] || path+="$(realpath "$stage")/share/lua/5.1/?.lua;"
   echo "$path${BASELINE_LUA_PATH:+$BASELINE_LUA_PATH;}/usr/share/lua/5.1/?.lua;;"
 }
 
 lua_cpath_of() {
   local path=
-  [ "$1" != ours ] || path="$(realpath "$stage")/lib/lua/5.1/?.so;"
+  [ "$1" = baseline ] || path="$(realpath "$stage")/lib/lua/5.1/?.so;"
   echo "$path${BASELINE_LUA_CPATH:+$BASELINE_LUA_CPATH;}/usr/lib/$(uname -m)-linux-gnu/lua/5.1/?.so;;"
 }
 

@@ -1,5 +1,5 @@
-# A PostgreSQL of the benchmark's own, with its default settings (fsync is on), and what is asked
-# of it. To be sourced after common.sh.
+# A PostgreSQL of the benchmark's own, with its default settings (fsync is on) but for SETTINGS, and
+# what is asked of it. To be sourced after common.sh.
 
 readonly most_connections=400
 
@@ -30,6 +30,11 @@ start_postgres() {
     --pwfile "$folder/password" --auth md5 --encoding UTF8 --locale C.UTF-8 --no-sync) \
     >"$work/initdb.log" || { cat "$work/initdb.log" >&2; fail "initdb failed"; }
 
+  local setting settings=()
+  for setting in ${SETTINGS:-}; do
+    settings+=(-c "$setting")
+  done
+
   # Only a port can be taken by somebody else in the meantime, so another one is tried then. The
   # time zone is the one in which the baseline's expiry is right.
   for attempt in 1 2 3; do
@@ -37,7 +42,7 @@ start_postgres() {
     PGPORT=$(free_port)
     (cd / && exec "${as_postgres[@]}" postgres -D "$folder/data" -c listen_addresses=127.0.0.1 \
       -c port="$PGPORT" -c unix_socket_directories= -c timezone=UTC \
-      -c max_connections="$most_connections") >"$work/postgres.log" 2>&1 &
+      -c max_connections="$most_connections" "${settings[@]}") >"$work/postgres.log" 2>&1 &
     postgres_pid=$!
     started "$postgres_pid" QUIT
     if wait_for "$postgres_pid" sql template1 --command 'SELECT 1'; then

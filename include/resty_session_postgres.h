@@ -374,7 +374,8 @@ rsp_status rsp_set_init(struct rsp_set *set, size_t size);
 //
 // # Errors
 //
-// `RSP_INVALID_CONFIG` where keys contradict each other, `RSP_NULL_POINTER`.
+// `RSP_INVALID_CONFIG` where keys contradict each other, or name a file that cannot be used;
+// `RSP_NULL_POINTER`.
 //
 // Any thread may call this at any time, but none may change `config` meanwhile.
 //
@@ -519,6 +520,34 @@ rsp_status rsp_storage_read_metadata(const struct rsp_storage *storage,
 //
 // `storage` must be NULL or come from `rsp_storage_new`, and not be freed already.
 void rsp_storage_free(struct rsp_storage *storage);
+
+// Replaces the password that this process opens further connections with; those that are open
+// stay. Concerns every storage that shares the connections of this one. Does not wait for the
+// database.
+//
+// # Arguments
+//
+// - `storage`: the storage.
+// - `password`, `password_len`: the new password and its length in bytes; no NUL is needed at its
+//   end. It is copied.
+// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
+//   NULL or of size 0.
+//
+// # Errors
+//
+// `RSP_INVALID_TEXT`, `RSP_NULL_POINTER`, `RSP_INTERNAL`.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// `storage` must be NULL or a live `rsp_storage`; `password` must be NULL or valid for reads of
+// `password_len` bytes; `message` must be NULL or valid for writes of `message_size` bytes.
+rsp_status rsp_storage_set_password(const struct rsp_storage *storage,
+                                    const char *password,
+                                    size_t password_len,
+                                    char *message,
+                                    size_t message_size);
 
 // Returns the data's first byte.
 //

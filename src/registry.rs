@@ -4,6 +4,7 @@
 use crate::config::{Config, ConnectionConfig, PoolConfig, Timeouts};
 use crate::engine::Engine;
 use crate::host::{exit, fork::ForkLocal, thread};
+use crate::tls::{Files, Tls, Unusable};
 use crate::{Error, Storage};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
@@ -58,7 +59,10 @@ pub(crate) fn storage(config: Config) -> Storage {
 }
 
 /// The engine of a configuration, started if this process has none.
-pub(crate) fn engine(config: &Config) -> Result<Arc<Engine>, Error> {
+pub(crate) fn engine(
+    config: &Config,
+    files: &Result<Files, Unusable>,
+) -> Result<Arc<Engine>, Error> {
     let pool = &config.pool;
     let key = PoolKey {
         connection: config.connection.clone(),
@@ -71,7 +75,13 @@ pub(crate) fn engine(config: &Config) -> Result<Arc<Engine>, Error> {
     if let Some(engine) = engines.get(&key) {
         return Ok(Arc::clone(engine));
     }
-    let engine = Arc::new(Engine::new(config)?);
+    let connection = &config.connection;
+    let tls = Tls::new(
+        connection.tls.clone(),
+        connection.allow_cleartext,
+        files.clone(),
+    );
+    let engine = Arc::new(Engine::new(config, tls)?);
     // After the engine, and so after OpenSSL, has set itself up: handlers run in reverse order, and
     // no thread of ours may be inside OpenSSL when its own handler takes it down.
     exit::at_exit(stop_all_at_exit);

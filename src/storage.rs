@@ -1,13 +1,14 @@
 //! The storage: where an operation enters, from whichever language.
 
 use crate::completion::{CompletionQueue, Parked, Reply, Ticket};
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::engine::{Engine, Job, Target};
 use crate::host::fork::ForkLocal;
 use crate::manage::{Cleanup, Count, List, Revoke, Scope, Session, Touch};
 use crate::op::{Epoch, Operation, Outcome, Output, Set};
 use crate::registry;
 use crate::sql::Tables;
+use crate::tls::{Files, Unusable};
 use crate::{Error, op};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -41,13 +42,51 @@ pub struct Storage(Arc<Inner>);
 struct Inner {
     config: Config,
     target: Arc<Target>,
+    /// Read here, where nginx may still be root, and kept across its forks.
+    files: Result<Files, Unusable>,
     engine: ForkLocal<Arc<Engine>>,
 }
 
 impl Storage {
-    /// A storage. No connection is opened, no thread is started.
+    /// A storage. No connection is opened, no thread is started. Where a file that the configuration
+    /// names cannot be used, each operation says so, until it can; [`Storage::checked`] says so at
+    /// once.
     pub fn new(config: Config) -> Self {
         registry::storage(config)
+    }
+
+    /// The same, if the files that the configuration names can be used.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] of the key that names an unusable file.
+    pub fn checked(config: Config) -> Result<Self, Error> {
+        let storage = Self::new(config);
+        // What could not be used when an equal storage was made may be usable now; the connections
+        // to come look again, too.
+        let files = match &storage.0.files {
+            Err(_) => Files::read(&storage.0.config.connection.tls).map(drop),
+            Ok(_) => Ok(()),
+        };
+        files.map_err(|unusable| Error::config(unusable.key, unusable.reason))?;
+        Ok(storage)
+    }
+
+    /// Replaces the password that this process opens further connections with; those that are open
+    /// stay. For passwords that change: where the server takes both for a moment, no operation
+    /// fails. Concerns all storages that share the connections of this one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] for a NUL byte; [`Error::Internal`] where the engine cannot be started.
+    pub fn set_password(&self, password: &str) -> Result<(), Error> {
+        if password.contains('\0') {
+            let (name, reason) = ("password", "contains a NUL byte");
+            return Err(Error::Text { name, reason });
+        }
+        self.engine()?
+            .set_password(Secret::new(password.to_owned()));
+        Ok(())
     }
 
     /// The storage that [`registry`] keeps for a configuration.
@@ -55,6 +94,7 @@ impl Storage {
         let tables = Tables::new(config.sessions.clone(), config.metadata.clone());
         let target = Arc::new(Target::new(Arc::new(tables), config.timeouts));
         Storage(Arc::new(Inner {
+            files: Files::read(&config.connection.tls),
             config,
             target,
             engine: ForkLocal::new(),
@@ -70,7 +110,7 @@ impl Storage {
         if let Some(engine) = self.0.engine.get() {
             return Ok(engine);
         }
-        let engine = registry::engine(&self.0.config)?;
+        let engine = registry::engine(&self.0.config, &self.0.files)?;
         if let Some(interval) = self.0.config.cleanup_interval {
             engine.clean_up(&self.0.target, interval, self.0.config.identity());
         }

@@ -6,6 +6,9 @@
 mod batching;
 mod behaviour;
 mod capi;
+mod docs;
+mod durability;
+mod failover;
 mod generated;
 mod manage;
 mod nginx;

@@ -23,6 +23,8 @@ mod config;
 mod set;
 mod storage;
 
+mod password;
+
 mod bytes;
 mod metadata;
 
@@ -43,6 +45,7 @@ pub use completion::*;
 pub use config::*;
 pub use log::*;
 pub use metadata::*;
+pub use password::*;
 pub use queue::*;
 pub use request::*;
 pub use set::*;

@@ -32,7 +32,8 @@ pub struct rsp_storage {
 ///
 /// # Errors
 ///
-/// `RSP_INVALID_CONFIG` where keys contradict each other, `RSP_NULL_POINTER`.
+/// `RSP_INVALID_CONFIG` where keys contradict each other, or name a file that cannot be used;
+/// `RSP_NULL_POINTER`.
 ///
 /// Any thread may call this at any time, but none may change `config` meanwhile.
 ///
@@ -57,7 +58,7 @@ pub unsafe extern "C" fn rsp_storage_new(
             Some(config) => config.draft.clone().build()?,
             None => Config::default(),
         };
-        let storage = Storage::new(config);
+        let storage = Storage::checked(config)?;
         out.write(pointer::give(rsp_storage { storage }));
         Ok(())
     })

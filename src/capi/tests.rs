@@ -33,6 +33,7 @@ fn a_panic_becomes_a_status() {
         rsp_storage_read_metadata(null(), null(), 0, null(), 0, 0, null_mut(), null_mut(), 0);
         rsp_metadata_get(null(), 0, null_mut(), null_mut(), null_mut());
         rsp_metadata_name(null(), 0, null_mut(), null_mut(), null_mut());
+        rsp_storage_set_password(null(), null(), 0, null_mut(), 0);
         rsp_request_init(null_mut(), 0, 0);
         rsp_storage_call(null(), null(), null_mut(), null_mut(), 0);
         rsp_storage_submit(null(), null(), null(), null_mut(), null_mut(), null_mut(), 0);

@@ -1,6 +1,7 @@
 //! The one table of configuration keys. The Lua module, the C interface and the README's table
 //! come from it or are tested against it.
 
+use super::tls::{Binding, Root, SslMode, TlsVersion};
 use super::value::{Rejected, Value};
 use super::{
     Draft, PreparedStatements, SynchronousCommit, TargetSession, server, table_name::TableName,
@@ -181,21 +182,113 @@ pub static KEYS: &[Key] = &[
         alias: None,
         default: "false",
         doc: "Whether to use TLS where the server offers it.",
-        apply: |draft, value| put(&mut draft.ssl, value.flag()),
+        apply: |draft, value| put(&mut draft.tls.ssl, value.flag().map(Some)),
     },
     Key {
         name: "ssl_required",
         alias: None,
         default: "false",
         doc: "With `ssl`: refuse a server that offers no TLS instead of going on in plain text.",
-        apply: |draft, value| put(&mut draft.ssl_required, value.flag()),
+        apply: |draft, value| put(&mut draft.tls.required, value.flag().map(Some)),
     },
     Key {
         name: "ssl_verify",
         alias: None,
         default: "false",
         doc: "With `ssl`: verify the server's certificate chain and its host name.",
-        apply: |draft, value| put(&mut draft.ssl_verify, value.flag()),
+        apply: |draft, value| put(&mut draft.tls.verify, value.flag().map(Some)),
+    },
+    Key {
+        name: "sslmode",
+        alias: None,
+        default: "by `ssl` and the two after it",
+        doc: "libpq's: `disable`, `prefer`, `require`, `verify-ca`, `verify-full`. The three keys \
+              above may not say otherwise.",
+        apply: |draft, value| put(&mut draft.tls.mode, value.word(SslMode::WORDS).map(Some)),
+    },
+    Key {
+        name: "sslrootcert",
+        alias: None,
+        default: "the system's store",
+        doc: "File with the certificates that the server's must come from; with it the chain is \
+              verified in every mode. `system` is the system's store, and wants `verify-full`.",
+        apply: |draft, value| {
+            let root = match value {
+                Value::Text(text) if text == "system" => Ok(Root::System),
+                path => path.path().map(Root::File),
+            };
+            put(&mut draft.tls.root, root.map(Some))
+        },
+    },
+    Key {
+        name: "sslcrl",
+        alias: None,
+        default: "none",
+        doc: "File with the lists of certificates that their issuers have revoked: one of each \
+              issuer in the chain.",
+        apply: |draft, value| put(&mut draft.tls.revoked, value.path().map(Some)),
+    },
+    Key {
+        name: "sslcert",
+        alias: None,
+        default: "none",
+        doc: "File with a certificate for the server to see, and those between it and its root.",
+        apply: |draft, value| put(&mut draft.tls.certificate, value.path().map(Some)),
+    },
+    Key {
+        name: "sslkey",
+        alias: None,
+        default: "none",
+        doc: "File with the key of `sslcert`, which nobody but its owner may read (of root's, its \
+              group too). Read when the storage is made, where nginx is root still.",
+        apply: |draft, value| put(&mut draft.tls.key, value.path().map(Some)),
+    },
+    Key {
+        name: "sslpassword",
+        alias: None,
+        default: "none",
+        doc: "What `sslkey` is encrypted with.",
+        apply: |draft, value| put(&mut draft.tls.password, value.secret().map(Some)),
+    },
+    Key {
+        name: "ssl_min_protocol_version",
+        alias: None,
+        default: "\"TLSv1.2\"",
+        doc: "The oldest version of TLS: `TLSv1`, `TLSv1.1`, `TLSv1.2` or `TLSv1.3`.",
+        apply: |draft, value| put(&mut draft.tls.least_version, value.word(TlsVersion::WORDS)),
+    },
+    Key {
+        name: "sslnegotiation",
+        alias: None,
+        default: "\"postgres\"",
+        doc: "`direct` starts TLS without asking first: a round trip less, from PostgreSQL 17 on.",
+        apply: |draft, value| {
+            let words = &[("postgres", false), ("direct", true)];
+            put(&mut draft.tls.direct, value.word(words))
+        },
+    },
+    Key {
+        name: "channel_binding",
+        alias: None,
+        default: "\"prefer\"",
+        doc: "Whether SCRAM is bound to the TLS session: `disable`, `prefer` or `require`.",
+        apply: |draft, value| put(&mut draft.tls.channel_binding, value.word(Binding::WORDS)),
+    },
+    Key {
+        name: "passfile",
+        alias: None,
+        default: "none",
+        doc: "File with passwords, in libpq's format, for where `password` is not set. Read at each \
+              new connection; nobody but its owner may read it.",
+        apply: |draft, value| put(&mut draft.passfile, value.path().map(Some)),
+    },
+    Key {
+        name: "allow_cleartext",
+        alias: None,
+        default: "false",
+        doc: "Whether the password may be sent in clear text without TLS, should the server ask \
+              for that.",
+        apply: |draft, value| put(&mut draft.allow_cleartext, value.flag()),
     },
     Key {
         name: "target_session_attrs",

@@ -5,18 +5,22 @@ mod server;
 mod session;
 pub mod spelling;
 mod table_name;
+mod tls;
 mod value;
 
 pub use server::{Host, Server};
 pub use session::{PreparedStatements, SessionConfig, SynchronousCommit, TargetSession};
 pub use table_name::TableName;
+pub use tls::{Binding, ClientCertificate, TlsConfig, TlsMode, TlsVersion, Verify};
 pub use value::Value;
 
 use crate::Error;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::TlsDraft;
 
 /// A checked configuration. Equal configurations reach the same pool of connections.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -46,12 +50,14 @@ pub struct ConnectionConfig {
     pub username: String,
     /// The user's password.
     pub password: Option<Secret>,
+    /// The file with passwords, for where none is given.
+    pub passfile: Option<PathBuf>,
+    /// Whether a password may go in clear text over a connection that is not encrypted.
+    pub allow_cleartext: bool,
     /// The database.
     pub database: String,
-    /// Whether to use TLS.
-    pub tls: TlsMode,
-    /// Whether to verify the server's certificate and name.
-    pub tls_verify: bool,
+    /// How connections are encrypted, and whom they trust.
+    pub tls: TlsConfig,
     /// What is asked of a session.
     pub session: SessionConfig,
 }
@@ -85,22 +91,15 @@ impl Timeouts {
     }
 }
 
-/// Whether to use TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TlsMode {
-    /// Plain text.
-    Off,
-    /// TLS where the server offers it, else plain text.
-    Prefer,
-    /// TLS or nothing.
-    Require,
-}
-
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {
+    pub(crate) fn new(text: String) -> Self {
+        Secret(text)
+    }
+
     /// The text, for the server alone.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
@@ -168,9 +167,9 @@ pub struct Draft {
     pool: Option<String>,
     pool_size: usize,
     backlog: usize,
-    ssl: bool,
-    ssl_required: bool,
-    ssl_verify: bool,
+    passfile: Option<PathBuf>,
+    allow_cleartext: bool,
+    tls: TlsDraft,
     session: SessionConfig,
 }
 
@@ -193,9 +192,9 @@ impl Default for Draft {
             pool: None,
             pool_size: 4,
             backlog: 1024,
-            ssl: false,
-            ssl_required: false,
-            ssl_verify: false,
+            passfile: None,
+            allow_cleartext: false,
+            tls: TlsDraft::default(),
             session: SessionConfig::default(),
         }
     }
@@ -243,12 +242,9 @@ impl Draft {
                 database: self.database.unwrap_or_else(|| self.username.clone()),
                 username: self.username,
                 password: self.password.map(Secret),
-                tls: match (self.ssl, self.ssl_required) {
-                    (false, _) => TlsMode::Off,
-                    (true, false) => TlsMode::Prefer,
-                    (true, true) => TlsMode::Require,
-                },
-                tls_verify: self.ssl && self.ssl_verify,
+                passfile: self.passfile,
+                allow_cleartext: self.allow_cleartext,
+                tls: self.tls.build()?,
                 session: self.session,
             },
             pool: PoolConfig {

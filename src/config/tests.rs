@@ -30,7 +30,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.pool.keepalive, Some(Duration::from_secs(60)));
     assert_eq!(config.timeouts.connect, Duration::from_secs(5));
     assert_eq!(config.timeouts.statement, Duration::from_secs(10));
-    assert_eq!(config.connection.tls, TlsMode::Off);
+    assert_eq!(config.connection.tls.mode, TlsMode::Off);
 }
 
 #[test]
@@ -165,25 +165,113 @@ fn both_spellings_of_the_tables_work() {
     );
 }
 
+/// The mode and what is verified.
+fn tls(keys: &[(&str, Value)]) -> (TlsMode, Verify) {
+    let config = build(keys).expect("valid").connection.tls;
+    (config.mode, config.verify)
+}
+
 #[test]
 fn tls_needs_ssl_to_be_on() {
-    let flag = Value::Flag(true);
-    let off =
-        build(&[("ssl_required", flag.clone()), ("ssl_verify", flag.clone())]).expect("valid");
-    assert_eq!(
-        (off.connection.tls, off.connection.tls_verify),
-        (TlsMode::Off, false)
-    );
-    let prefer = build(&[("ssl", flag.clone())]).expect("valid");
-    assert_eq!(prefer.connection.tls, TlsMode::Prefer);
-    let require = build(&[
-        ("ssl", flag.clone()),
-        ("ssl_required", flag.clone()),
-        ("ssl_verify", flag),
-    ]);
-    let require = require.expect("valid");
-    assert_eq!(
-        (require.connection.tls, require.connection.tls_verify),
-        (TlsMode::Require, true)
-    );
+    let on = || Value::Flag(true);
+    let switches = [("ssl_required", on()), ("ssl_verify", on())];
+    assert_eq!(tls(&switches), (TlsMode::Off, Verify::Nothing));
+    assert_eq!(tls(&[("ssl", on())]), (TlsMode::Offered, Verify::Nothing));
+    let [required, verify] = switches;
+    let all = [("ssl", on()), required, verify];
+    assert_eq!(tls(&all), (TlsMode::Require, Verify::Name));
+}
+
+#[test]
+fn sslmode_means_what_it_does_to_libpq() {
+    let cases = [
+        ("disable", TlsMode::Off, Verify::Nothing, Verify::Nothing),
+        ("prefer", TlsMode::Prefer, Verify::Nothing, Verify::Chain),
+        ("require", TlsMode::Require, Verify::Nothing, Verify::Chain),
+        ("verify-ca", TlsMode::Require, Verify::Chain, Verify::Chain),
+        ("verify-full", TlsMode::Require, Verify::Name, Verify::Name),
+    ];
+    for (word, mode, verify, with_root) in cases {
+        assert_eq!(tls(&[("sslmode", text(word))]), (mode, verify), "{word}");
+        let root = ("sslrootcert", text("/root.crt"));
+        assert_eq!(tls(&[("sslmode", text(word)), root]), (mode, with_root));
+    }
+    let system = [("sslrootcert", text("system"))];
+    assert_eq!(tls(&system), (TlsMode::Require, Verify::Name));
+}
+
+#[test]
+fn keys_of_tls_that_contradict_each_other_are_both_named() {
+    let flag = Value::Flag;
+    let cases: &[(&[(&str, Value)], &str)] = &[
+        (
+            &[("sslmode", text("disable")), ("ssl", flag(true))],
+            "sslmode: disable contradicts ssl = true",
+        ),
+        (
+            &[("sslmode", text("require")), ("ssl", flag(false))],
+            "sslmode: require contradicts ssl = false",
+        ),
+        (
+            &[("sslmode", text("prefer")), ("ssl_required", flag(true))],
+            "sslmode: prefer contradicts ssl_required = true",
+        ),
+        (
+            &[("sslmode", text("require")), ("ssl_verify", flag(true))],
+            "sslmode: require contradicts ssl_verify = true",
+        ),
+        (
+            &[("sslmode", text("verify-ca")), ("ssl_verify", flag(true))],
+            "sslmode: verify-ca contradicts ssl_verify = true",
+        ),
+        (
+            &[
+                ("sslmode", text("require")),
+                ("sslrootcert", text("system")),
+            ],
+            "sslrootcert: system needs an sslmode of verify-full",
+        ),
+        (
+            &[
+                ("sslmode", text("prefer")),
+                ("sslnegotiation", text("direct")),
+            ],
+            "sslnegotiation: direct needs an sslmode of require or more",
+        ),
+        (
+            &[("channel_binding", text("require"))],
+            "channel_binding: require needs TLS, which sslmode or ssl turns on",
+        ),
+        (
+            &[("ssl", flag(true)), ("sslcrl", text("/crl"))],
+            "sslcrl: is not looked at unless sslmode, or ssl_verify, has certificates verified",
+        ),
+        (
+            &[("sslcert", text("/crt"))],
+            "sslcert: needs sslkey, its key",
+        ),
+        (
+            &[("sslkey", text("/key"))],
+            "sslkey: needs sslcert, its certificate",
+        ),
+        (
+            &[("sslrootcert", text("root.crt"))],
+            "sslrootcert: expected the path of a file, from the root (/…), got the string \"root.crt\"",
+        ),
+        (
+            &[("sslmode", text("allow"))],
+            "sslmode: expected one of disable, prefer, require, verify-ca, verify-full, got the string \"allow\"",
+        ),
+    ];
+    for (keys, expected) in cases {
+        assert_eq!(reason(keys), *expected);
+    }
+    // The same said twice is no contradiction.
+    let twice = [
+        ("sslmode", text("verify-full")),
+        ("ssl", flag(true)),
+        ("ssl_required", flag(true)),
+        ("ssl_verify", flag(true)),
+    ];
+    assert_eq!(tls(&twice), (TlsMode::Require, Verify::Name));
 }

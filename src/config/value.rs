@@ -1,5 +1,6 @@
 //! A configuration value as a caller gives it, and what each kind of key accepts.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A value for a configuration key, before it is checked.
@@ -83,6 +84,14 @@ impl Value {
             Value::Text(text) if !text.contains('\0') => Ok(text.clone()),
             _ => Err(self.reject_secret("a string without NUL bytes")),
         }
+    }
+
+    /// A file's path. Workers run in another folder than the master started in, so it must not depend
+    /// on that.
+    pub(super) fn path(&self) -> Result<PathBuf, Rejected> {
+        let path = self.text().ok().filter(|text| text.starts_with('/'));
+        path.map(PathBuf::from)
+            .ok_or_else(|| self.reject("the path of a file, from the root (/…)"))
     }
 
     /// A whole number from `least` to `most`, also as a numeric string.

@@ -12,9 +12,10 @@ pub(crate) use job::{Job, Target};
 
 use crate::Error;
 use crate::completion::{Reply, deliver};
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::host::thread;
 use crate::pool::Pool;
+use crate::tls::Tls;
 use cleaner::Cleaner;
 use queue::{Call, Queue};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -145,9 +146,9 @@ fn answer(jobs: impl IntoIterator<Item = (Job, Error)>) {
 
 impl Engine {
     /// An engine without worker threads and connections: they come with the first operations.
-    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+    pub(crate) fn new(config: &Config, tls: Tls) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
-            pool: Pool::new(config)?,
+            pool: Pool::new(config, tls)?,
             queue: Mutex::default(),
             cleaner: Cleaner::default(),
             work: Condvar::new(),
@@ -203,6 +204,11 @@ impl Engine {
         }
         shared.dispatch(queue, now);
         Ok(())
+    }
+
+    /// Replaces the password of the connections to come.
+    pub(crate) fn set_password(&self, password: Secret) {
+        self.0.pool.set_password(password);
     }
 
     /// Ends the engine: what waits is answered, what runs gets half of the time to finish, then is

@@ -53,7 +53,7 @@ fn read(table: &Table) -> std::result::Result<Storage, Error> {
         }
     }
     report_unknown(table);
-    draft.build().map(Storage::new)
+    draft.build().and_then(Storage::checked)
 }
 
 fn setting(table: &Table, key: &str) -> std::result::Result<Option<Setting>, Error> {

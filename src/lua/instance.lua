@@ -42,6 +42,18 @@ return function(completions)
     metatable[name] = method(run, completions)
   end
 
+  -- Waits for nobody, so it needs no completions.
+  function metatable.set_password(self, password)
+    local ok, message = native.set_password(self.storage, password)
+    if ok == false then
+      error(message, 2)
+    end
+    if ok then
+      return ok
+    end
+    return nil, message
+  end
+
   metatable.__index = metatable
 
   function metatable.__newindex()

@@ -8,6 +8,7 @@ mod args;
 mod config;
 mod manage;
 mod methods;
+mod password;
 mod queue;
 mod results;
 
@@ -59,6 +60,7 @@ fn open(lua: &Lua) -> Result<Table> {
     native.set("storage", lua.create_function(config::storage)?)?;
     methods::register(lua, &native)?;
     manage::register(lua, &native)?;
+    password::register(lua, &native)?;
     queue::register(lua, &native)?;
     native.set("take_log", lua.create_function(take_log)?)?;
     native.set(

@@ -2,30 +2,18 @@
 
 use super::connection::Connection;
 use super::open::Opener;
-use super::status::{Failure, Status};
-use crate::config::{ConnectionConfig, Timeouts};
-use crate::tls::Tls;
+use super::status::Failure;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 /// r2d2's manager of our connections.
 pub(crate) struct Manager {
     opener: Opener,
-    status: Arc<Status>,
 }
 
 impl Manager {
-    pub(crate) fn new(config: ConnectionConfig, timeouts: Timeouts, tls: Tls) -> Self {
-        let status = Arc::<Status>::default();
-        Manager {
-            opener: Opener::new(config, timeouts, tls, Arc::clone(&status)),
-            status,
-        }
-    }
-
-    pub(crate) fn status(&self) -> &Arc<Status> {
-        &self.status
+    pub(super) fn new(opener: Opener) -> Self {
+        Manager { opener }
     }
 }
 
@@ -46,14 +34,15 @@ impl r2d2::ManageConnection for Manager {
     /// Runs on r2d2's thread. A panic there would lose a place in the pool for ever; the blocking
     /// client panics where it cannot make its runtime (no file descriptor left).
     fn connect(&self) -> Result<Attempt, Infallible> {
-        if let Err(closed) = self.status.begin() {
+        if let Err(closed) = self.opener.status().begin() {
             return Ok(Attempt::Failed(closed));
         }
         let opened = catch_unwind(AssertUnwindSafe(|| self.opener.open())).unwrap_or_else(|_| {
             let reason = "the client could not start (is the limit of open files reached?)";
             Err(Failure::new("connect", reason, false))
         });
-        self.status
+        self.opener
+            .status()
             .end(&self.opener.describe(), opened.as_ref().err());
         Ok(match opened {
             Ok(connection) => Attempt::Open(Box::new(connection)),

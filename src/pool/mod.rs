@@ -2,10 +2,13 @@
 //! nginx replaced.
 
 mod connection;
+mod credentials;
 pub(crate) mod deadline;
 mod fault;
 mod manager;
 mod open;
+mod passfile;
+mod refusal;
 mod resolve;
 mod session;
 mod settings;
@@ -20,10 +23,12 @@ pub(crate) use statements::column;
 pub(crate) use status::Failure;
 
 use crate::Error;
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::host::thread;
 use crate::tls::Tls;
+use credentials::Credentials;
 use manager::{Attempt, Manager};
+use open::Opener;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use status::Status;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,15 +59,21 @@ impl Pooled {
 pub(crate) struct Pool {
     connections: r2d2::Pool<Manager>,
     status: Arc<Status>,
+    credentials: Arc<Credentials>,
 }
 
 impl Pool {
     /// A pool without connections, and one thread, which opens and closes them.
-    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
-        let tls = Tls::new(&config.connection)
-            .map_err(|error| Error::internal(format!("OpenSSL: {error}")))?;
-        let manager = Manager::new(config.connection.clone(), config.timeouts, tls);
-        let status = Arc::clone(manager.status());
+    pub(crate) fn new(config: &Config, tls: Tls) -> Result<Self, Error> {
+        let credentials = Arc::new(Credentials::new(&config.connection));
+        let opener = Opener::new(
+            config.connection.clone(),
+            config.timeouts,
+            tls,
+            Arc::clone(&credentials),
+        );
+        let status = Arc::clone(opener.status());
+        let manager = Manager::new(opener);
         let build = || {
             let opener = ScheduledThreadPool::builder()
                 .num_threads(1)
@@ -84,6 +95,7 @@ impl Pool {
             .map(|connections| Pool {
                 connections,
                 status,
+                credentials,
             })
             .map_err(|_| Error::internal("the connection pool's thread could not be started"))
     }
@@ -118,6 +130,11 @@ impl Pool {
         idle.iter_mut()
             .for_each(|connection| connection.get().mark_broken());
         idle
+    }
+
+    /// Replaces the password of the connections to come.
+    pub(crate) fn set_password(&self, password: Secret) {
+        self.credentials.set_password(password);
     }
 
     /// What the connections are about.

@@ -1,17 +1,17 @@
 //! Opens a connection to one of the servers, within its time, and says why none could be opened.
 
 use super::connection::Connection;
+use super::credentials::Credentials;
+use super::refusal::{Refusal, Remedy, explain};
 use super::resolve;
 use super::session::{Sessions, Wanted, inspect, refuses_settings};
 use super::settings::Settings;
 use super::status::{Failure, Status};
-use crate::config::{ConnectionConfig, Host, Server, Timeouts};
+use crate::config::{Binding, ConnectionConfig, Host, Server, Timeouts};
 use crate::host::thread;
-use crate::tls::{Tls, TlsFailure};
-use postgres::config::{SslMode, SslNegotiation};
-use postgres::error::SqlState;
+use crate::tls::Tls;
+use postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 use postgres::{Client, NoTls};
-use std::error::Error as StdError;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Arc, mpsc};
@@ -31,24 +31,11 @@ pub(super) struct Opener {
     config: ConnectionConfig,
     timeouts: Timeouts,
     tls: Tls,
+    credentials: Arc<Credentials>,
     sessions: Sessions,
     status: Arc<Status>,
     /// Shared with an attempt at a Unix socket for as long as that takes.
     unix_attempt: Arc<()>,
-}
-
-/// Why one attempt failed.
-enum Refusal {
-    /// For good.
-    Failed(Failure),
-    /// For what was asked of the session: less may do.
-    Settings(Failure),
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Refusal::Failed(failure)
-    }
 }
 
 impl Opener {
@@ -56,7 +43,7 @@ impl Opener {
         config: ConnectionConfig,
         timeouts: Timeouts,
         tls: Tls,
-        status: Arc<Status>,
+        credentials: Arc<Credentials>,
     ) -> Self {
         let settings = Settings {
             lock_timeout: LOCK_TIMEOUT,
@@ -68,9 +55,14 @@ impl Opener {
             config,
             timeouts,
             tls,
-            status,
+            credentials,
+            status: Arc::default(),
             unix_attempt: Arc::default(),
         }
+    }
+
+    pub(super) fn status(&self) -> &Arc<Status> {
+        &self.status
     }
 
     /// The servers, for messages.
@@ -107,7 +99,7 @@ impl Opener {
     }
 
     fn open_server(&self, server: &Server, end: Instant) -> Result<Connection, Failure> {
-        let mut options = self.options(server.port);
+        let mut options = self.options(server)?;
         match &server.host {
             Host::Unix(folder) => {
                 options.host_path(folder).ssl_mode(SslMode::Disable);
@@ -126,7 +118,7 @@ impl Opener {
                 for (n, &address) in addresses.iter().enumerate() {
                     let end = share(end, addresses.len() - n);
                     let opened = self.open_session(&options, |options, wanted| {
-                        self.open_address(options, wanted, address, end)
+                        self.open_address(&options, &wanted, address, end)
                     });
                     match opened {
                         Ok(connection) => return Ok(connection),
@@ -151,24 +143,49 @@ impl Opener {
             self.sessions.prepare(&wanted, &mut options);
             match open(options, wanted) {
                 Ok(connection) => return Ok(connection),
-                Err(Refusal::Failed(failure)) => return Err(failure),
-                Err(Refusal::Settings(failure)) => refused = failure,
+                Err(refusal) if refusal.remedy == Remedy::Settings => refused = refusal.failure,
+                Err(refusal) => return Err(refusal.failure),
             }
         }
         Err(refused)
     }
 
+    /// Opens a connection over TCP. What fails for its encryption is tried again with renewed
+    /// certificates, and without encryption where that is allowed.
     fn open_address(
         &self,
-        mut options: postgres::Config,
-        wanted: Wanted,
+        options: &postgres::Config,
+        wanted: &Wanted,
         address: IpAddr,
         end: Instant,
     ) -> Result<Connection, Refusal> {
+        let attempt = |encrypt| self.attempt(options.clone(), wanted, address, end, encrypt);
+        let mut opened = attempt(true);
+        let unfit = |opened: &Result<_, Refusal>| {
+            let remedy = opened.as_ref().err().map(|refusal| refusal.remedy);
+            remedy == Some(Remedy::Encryption)
+        };
+        if unfit(&opened) && self.tls.read_again() {
+            opened = attempt(true);
+        }
+        if unfit(&opened) && self.tls.does_without() {
+            opened = attempt(false);
+        }
+        opened
+    }
+
+    fn attempt(
+        &self,
+        mut options: postgres::Config,
+        wanted: &Wanted,
+        address: IpAddr,
+        end: Instant,
+        encrypt: bool,
+    ) -> Result<Connection, Refusal> {
         let deadline = self.status.deadline(end);
-        let connector = self.tls.connector(Arc::clone(&deadline));
+        let connector = self.tls.connector(Arc::clone(&deadline), encrypt);
         options.hostaddr(address).connect_timeout(remaining(end));
-        let opened = start(&wanted, || options.connect(connector));
+        let opened = start(wanted, || options.connect(connector));
         let (client, settings_hold) = opened.map_err(|refusal| {
             if deadline.has_passed() {
                 Failure::new("start-up", "no answer from the server", false).into()
@@ -212,10 +229,10 @@ impl Opener {
         Ok(Connection::new(client, deadline, false, session))
     }
 
-    fn options(&self, port: u16) -> postgres::Config {
+    fn options(&self, server: &Server) -> Result<postgres::Config, Failure> {
         let mut options = postgres::Config::new();
         options
-            .port(port)
+            .port(server.port)
             .user(&self.config.username)
             .dbname(&self.config.database)
             .application_name(&self.config.application)
@@ -223,11 +240,16 @@ impl Opener {
             .keepalives_idle(KEEPALIVE_IDLE)
             .keepalives_interval(KEEPALIVE_INTERVAL)
             .keepalives_retries(KEEPALIVE_RETRIES)
-            .tcp_user_timeout(self.timeouts.statement);
-        if let Some(password) = &self.config.password {
+            .tcp_user_timeout(self.timeouts.statement)
+            .channel_binding(match self.config.tls.channel_binding {
+                Binding::Disable => ChannelBinding::Disable,
+                Binding::Prefer => ChannelBinding::Prefer,
+                Binding::Require => ChannelBinding::Require,
+            });
+        if let Some(password) = self.credentials.password(server)? {
             options.password(password.reveal());
         }
-        options
+        Ok(options)
     }
 }
 
@@ -237,12 +259,11 @@ fn start(
     connect: impl FnOnce() -> Result<Client, postgres::Error>,
 ) -> Result<(Client, bool), Refusal> {
     let mut client = connect().map_err(|error| {
-        let failure = explain(&error);
+        let mut refusal = explain(&error);
         if refuses_settings(wanted, &error) {
-            Refusal::Settings(failure)
-        } else {
-            Refusal::Failed(failure)
+            refusal.remedy = Remedy::Settings;
         }
+        refusal
     })?;
     let settings_hold = inspect(&mut client, wanted)?;
     Ok((client, settings_hold))
@@ -259,24 +280,4 @@ fn remaining(end: Instant) -> Duration {
     // Zero would mean "no limit".
     end.saturating_duration_since(Instant::now())
         .max(Duration::from_millis(1))
-}
-
-/// Says at which step a connection attempt failed, and whether the server meant it.
-fn explain(error: &postgres::Error) -> Failure {
-    if let Some(answer) = error.as_db_error() {
-        let code = answer.code();
-        let refused = code.code().starts_with("28")
-            || [
-                SqlState::INVALID_CATALOG_NAME,
-                SqlState::INSUFFICIENT_PRIVILEGE,
-            ]
-            .contains(code);
-        let message = format!("{} (SQLSTATE {})", answer.message(), code.code());
-        return Failure::new("start-up", message, refused);
-    }
-    match error.source() {
-        Some(source) if source.is::<TlsFailure>() => Failure::new("TLS", source, true),
-        Some(source) => Failure::new("connect", source, false),
-        None => Failure::new("start-up", error, false),
-    }
 }

@@ -4,6 +4,7 @@
 use super::settings::Settings;
 use super::status::Failure;
 use crate::config::{PreparedStatements, SessionConfig, TargetSession};
+use crate::host::log::{self, Level};
 use postgres::error::SqlState;
 use postgres::{Client, Config, SimpleQueryMessage};
 use std::hash::{BuildHasher, RandomState};
@@ -20,7 +21,10 @@ impl Pooler {
     }
 
     pub(super) fn notice(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        if !self.0.swap(true, Ordering::Relaxed) {
+            let text = "a pooler was noticed: nothing is left in its sessions from now on";
+            log::log(Level::Notice, text.to_owned());
+        }
     }
 }
 

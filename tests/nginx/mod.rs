@@ -15,5 +15,6 @@ mod logging;
 mod never_waits;
 mod outage;
 mod phases;
+mod rotation;
 mod tls_phases;
 mod worker_threads;

@@ -105,7 +105,7 @@ fn connections_that_the_server_ends_under_load_fail_no_request() {
 }
 
 /// Eight clients store and read without a pause while `trouble` runs; none of them may fail.
-fn under_load(site: &Site, trouble: impl FnOnce()) {
+pub(super) fn under_load(site: &Site, trouble: impl FnOnce()) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         for client in 0..8 {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -71,8 +71,7 @@ impl Builder {
             "" => "local all all trust\nhost all all 127.0.0.1/32 trust\n",
             lines => lines,
         };
-        let rules = format!("local all postgres trust\n{hba}");
-        fs::write(data.join("pg_hba.conf"), rules).expect("pg_hba.conf");
+        fs::write(data.join("pg_hba.conf"), rules(hba)).expect("pg_hba.conf");
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
              max_connections = 200\nfsync = off\ntimezone = 'UTC'\n{}",
@@ -84,6 +83,29 @@ impl Builder {
             write_private(&data.join(name), content);
         }
 
+        Cluster::start_in(folder)
+    }
+}
+
+/// The lines of `pg_hba.conf`, and the tests' own way in.
+fn rules(lines: &str) -> String {
+    format!("local all postgres trust\nlocal replication postgres trust\n{lines}\n")
+}
+
+fn write_private(path: &Path, content: &[u8]) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::write(path, content).expect("the data folder");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("our own file");
+    initdb::give_to_server(path);
+}
+
+impl Cluster {
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Starts a server in a folder that has all it needs.
+    fn start_in(folder: TempDir) -> Self {
         let mut cluster = Cluster {
             folder,
             port: 0,
@@ -101,22 +123,53 @@ impl Builder {
         }
         panic!("PostgreSQL finds no free port");
     }
-}
 
-fn write_private(path: &Path, content: &[u8]) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, content).expect("the data folder");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("our own file");
-    initdb::give_to_server(path);
-}
+    /// A standby that follows this server, which stops for a moment to be copied.
+    pub fn standby(&self) -> Self {
+        self.stop(Stop::Fast);
+        let folder = process::folder();
+        initdb::give_to_server(folder.path());
+        let data = folder.path().join("data");
+        let from = self.socket_dir().join("data");
+        process::run(Command::new("cp").arg("-a").arg(from).arg(&data));
+        self.start_again();
+        let settings = format!(
+            "unix_socket_directories = '{}'\nprimary_conninfo = 'host={} port={} user=postgres'\n",
+            folder.path().display(),
+            self.socket_dir().display(),
+            self.port
+        );
+        let file = data.join("postgresql.conf");
+        let all = fs::read_to_string(&file).expect("the copy") + &settings;
+        fs::write(file, all).expect("the copy");
+        write_private(&data.join("standby.signal"), b"");
+        let standby = Cluster::start_in(folder);
+        let streams = "SELECT FROM pg_stat_replication WHERE state = 'streaming'";
+        let follows = || {
+            let rows = self.client("postgres").query(streams, &[]);
+            !rows.expect("its own statistics").is_empty()
+        };
+        assert!(process::eventually(PATIENCE, follows), "it does not follow");
+        standby
+    }
 
-impl Cluster {
-    pub fn builder() -> Builder {
-        Builder::default()
+    /// Lets clients in by other lines of `pg_hba.conf`.
+    pub fn change_hba(&self, lines: &str) {
+        self.write("pg_hba.conf", rules(lines).as_bytes());
+        let mut client = self.client("postgres");
+        let reload = "SELECT pg_reload_conf()";
+        client.execute(reload, &[]).expect("a superuser may");
+        // The server has it read when it comes to its signals.
+        thread::sleep(Duration::from_millis(100));
     }
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Writes a file of the data folder that only the server may read.
+    pub fn write(&self, name: &str, content: &[u8]) {
+        write_private(&self.socket_dir().join("data").join(name), content);
     }
 
     /// The folder of the unix socket.

@@ -15,7 +15,7 @@ pub mod stage;
 
 use std::sync::OnceLock;
 
-pub use cluster::{Cluster, Stop};
+pub use cluster::{Builder, Cluster, Stop};
 pub use nginx::{Builder as NginxBuilder, Exit, Nginx, Response};
 pub use pgbouncer::PgBouncer;
 

@@ -43,6 +43,17 @@ end
 -- @field ssl Use TLS where the server offers it (default `false`)
 -- @field ssl_required With `ssl`: refuse a server without TLS (default `false`)
 -- @field ssl_verify With `ssl`: verify certificate and host name (default `false`)
+-- @field sslmode `"disable"`, `"prefer"`, `"require"`, `"verify-ca"` or `"verify-full"`
+-- @field sslrootcert File with the certificates to trust, or `"system"`
+-- @field sslcrl File with lists of revoked certificates
+-- @field sslcert File with a certificate for the server to see
+-- @field sslkey File with its key
+-- @field sslpassword What that key is encrypted with
+-- @field ssl_min_protocol_version The oldest version of TLS (default `"TLSv1.2"`)
+-- @field sslnegotiation `"direct"` starts TLS without asking first (default `"postgres"`)
+-- @field channel_binding `"disable"`, `"prefer"` or `"require"` (default `"prefer"`)
+-- @field passfile File with passwords, in libpq's format
+-- @field allow_cleartext Send the password in clear text without TLS (default `false`)
 -- @field target_session_attrs `"any"` server, a `"read-write"` or a `"read-only"` one (`"any"`)
 -- @field load_balance_hosts `"random"` tries the servers in a random order (default `"disable"`)
 -- @field prepared_statements `true`, `false`, or `"auto"`: without a pooler (default `"auto"`)
@@ -181,6 +192,15 @@ end
 -- @tparam[opt] number current_time what is alive then stays, also if it is over on the database's
 -- clock (defaults to now)
 -- @treturn number|nil how many were deleted
+-- @treturn string error message
+
+---
+-- Replace the password that this worker opens further connections with; those that are open stay.
+-- Each worker has to be told: from `init_worker_by_lua`, a timer or a request.
+--
+-- @function instance:set_password
+-- @tparam string password the new password
+-- @treturn true|nil ok
 -- @treturn string error message
 
 -- Outside of nginx and in the threads of ngx.run_worker_thread there is no event loop to yield to.

@@ -1,48 +1,15 @@
 //! TLS: what each of the three switches accepts and refuses, against real servers.
 
-use openssl::asn1::Asn1Time;
-use openssl::hash::MessageDigest;
-use openssl::pkey::PKey;
-use openssl::rsa::Rsa;
-use openssl::x509::extension::SubjectAlternativeName;
-use openssl::x509::{X509Builder, X509NameBuilder};
 use resty_session_postgres::config::{Draft, Value};
-use resty_session_postgres::{Epoch, Error, Storage};
+use resty_session_postgres::{Error, Storage};
 
+use super::pki::Authority;
+use super::{cluster, miss};
 use crate::support::Cluster;
 
-/// A self-signed certificate for 127.0.0.1, and its key.
-fn certificate() -> (Vec<u8>, Vec<u8>) {
-    let key = PKey::from_rsa(Rsa::generate(2048).unwrap()).unwrap();
-    let mut name = X509NameBuilder::new().unwrap();
-    name.append_entry_by_text("CN", "127.0.0.1").unwrap();
-    let name = name.build();
-    let mut builder = X509Builder::new().unwrap();
-    builder.set_version(2).unwrap();
-    builder.set_subject_name(&name).unwrap();
-    builder.set_issuer_name(&name).unwrap();
-    builder.set_pubkey(&key).unwrap();
-    let (from, to) = (Asn1Time::days_from_now(0), Asn1Time::days_from_now(2));
-    builder.set_not_before(&from.unwrap()).unwrap();
-    builder.set_not_after(&to.unwrap()).unwrap();
-    let context = builder.x509v3_context(None, None);
-    let names = SubjectAlternativeName::new()
-        .ip("127.0.0.1")
-        .build(&context);
-    builder.append_extension(names.unwrap()).unwrap();
-    builder.sign(&key, MessageDigest::sha256()).unwrap();
-    let pem = builder.build().to_pem().unwrap();
-    (pem, key.private_key_to_pem_pkcs8().unwrap())
-}
-
 fn tls_cluster(hba: &str) -> Cluster {
-    let (certificate, key) = certificate();
-    Cluster::builder()
-        .setting("ssl", "on")
-        .file("server.crt", certificate)
-        .file("server.key", key)
-        .hba(hba)
-        .start()
+    let server = Authority::new("our own").server(&["127.0.0.1"]);
+    cluster(&server, hba)
 }
 
 /// A storage on the cluster, with the given switches on.
@@ -59,12 +26,6 @@ fn storage(cluster: &Cluster, user: &str, switches: &[&str]) -> Storage {
         draft.set(switch, &Value::Flag(true)).unwrap();
     }
     Storage::new(draft.build().unwrap())
-}
-
-fn miss(storage: &Storage) -> Result<(), Error> {
-    let found = storage.get("no such session", Epoch::now())?;
-    assert_eq!(found, None);
-    Ok(())
 }
 
 #[test]
@@ -100,7 +61,10 @@ fn a_certificate_that_nobody_vouches_for_is_refused_at_once() {
     assert!(matches!(error, Error::Refused { .. }), "{error}");
     let message = error.to_string();
     assert!(message.contains("TLS: "), "{message}");
-    assert!(message.contains("self-signed certificate"), "{message}");
+    assert!(
+        message.contains("unable to get local issuer certificate"),
+        "{message}"
+    );
     assert!(!message.contains("secret"), "{message}");
     assert!(
         start.elapsed().as_secs() < 3,

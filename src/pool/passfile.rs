@@ -1,0 +1,122 @@
+//! The password file, in libpq's format: a line is `host:port:database:user:password`, each of the
+//! first four also `*`; `\` keeps a colon or itself; the first line that fits counts.
+
+use crate::config::{Host, Secret, Server};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// The password for a server; none where no line fits. Read anew at each call, so that a changed
+/// file needs no reload.
+///
+/// # Errors
+///
+/// A description, where the file cannot be read, or by others than its owner too.
+pub(super) fn password(
+    path: &Path,
+    server: &Server,
+    database: &str,
+    user: &str,
+) -> Result<Option<Secret>, String> {
+    let name = path.display();
+    let cannot = |error| format!("cannot read {name}: {error}");
+    let mut file = File::open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    if !metadata.is_file() {
+        return Err(format!("{name} is not a plain file"));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return Err(format!(
+            "{name} may be read by others than its owner (chmod 600)"
+        ));
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content).map_err(cannot)?;
+    let content = String::from_utf8_lossy(&content);
+    Ok(find(&content, server, database, user).map(Secret::new))
+}
+
+/// The folders in which libpq looks for a socket by itself; to it, that host is `localhost`.
+const DEFAULT_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+fn find(content: &str, server: &Server, database: &str, user: &str) -> Option<String> {
+    let port = server.port.to_string();
+    let (host, alias) = match &server.host {
+        Host::Tcp(host) => (host.clone(), None),
+        Host::Unix(folder) => {
+            let folder = folder.display().to_string();
+            let default = DEFAULT_FOLDERS.contains(&&*folder);
+            (folder, default.then_some("localhost"))
+        }
+    };
+    let lines = content.lines().filter(|line| !line.starts_with('#'));
+    lines.map(fields).find_map(|fields| {
+        let [given_host, given_port, given_database, given_user, password] = &fields[..] else {
+            return None;
+        };
+        let fits = |given: &str, wanted: &str| given == "*" || given == wanted;
+        let host_fits = fits(given_host, &host) || alias == Some(given_host);
+        (host_fits
+            && fits(given_port, &port)
+            && fits(given_database, database)
+            && fits(given_user, user))
+        .then(|| password.clone())
+    })
+}
+
+/// The fields of a line; the fifth goes on to its end, colons and all.
+fn fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        let last = fields.len() == 5;
+        let field = fields.last_mut().expect("one at least");
+        match c {
+            '\\' => field.extend(characters.next()),
+            ':' if !last => fields.push(String::new()),
+            c => field.push(c),
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn tcp(host: &str, port: u16) -> Server {
+        let host = Host::Tcp(host.into());
+        Server { host, port }
+    }
+
+    const FILE: &str = "\
+# comment:*:*:*:no
+short:line
+db.example:5432:sessions:web:first
+db.example:*:*:web:sec\\:ond\\\\:and more
+localhost:5432:*:*:local
+/srv/pg:*:*:*:socket
+*:5433:*:*:any host
+";
+
+    #[test]
+    fn the_first_line_that_fits_counts() {
+        let find = |server, database| find(FILE, &server, database, "web");
+        let db = || tcp("db.example", 5432);
+        assert_eq!(find(db(), "sessions").as_deref(), Some("first"));
+        assert_eq!(find(db(), "other").as_deref(), Some("sec:ond\\:and more"));
+        assert_eq!(find(tcp("x", 5433), "y").as_deref(), Some("any host"));
+        assert_eq!(find(tcp("x", 5432), "y"), None);
+        for (folder, password) in [
+            ("/srv/pg", Some("socket")),
+            ("/tmp", Some("local")),
+            ("/x", None),
+        ] {
+            let host = Host::Unix(PathBuf::from(folder));
+            let server = Server { host, port: 5432 };
+            assert_eq!(find(server, "y").as_deref(), password, "{folder}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! A password that changes while the site is in use, at a moment at which the server takes the old
+//! one and the new one.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use super::outage::under_load;
+use super::site::{self, Site, assert_answer};
+use crate::support::{Cluster, process};
+
+const SCRAM: &str = "host all all 127.0.0.1/32 scram-sha-256";
+/// For a moment, whatever password one comes with will do.
+const EITHER: &str = "host all all 127.0.0.1/32 trust";
+
+fn set_password(cluster: &Cluster, password: &str) {
+    let sql = format!("ALTER ROLE postgres PASSWORD '{password}'");
+    cluster.client("postgres").batch_execute(&sql).unwrap();
+}
+
+/// Has every connection of the site opened anew, again and again.
+fn disconnect(site: &Site) {
+    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+               WHERE datname = current_database() AND application_name = 'pgmoon'";
+    let mut ended = 0;
+    for _ in 0..5 {
+        ended += site.sql().query_one(sql, &[]).unwrap().get::<_, i64>(0);
+        thread::sleep(Duration::from_millis(60));
+    }
+    assert!(ended > 0, "there was no connection to end");
+}
+
+/// Changes the password three times under load. `tell` tells the site.
+fn rotate(cluster: &Cluster, site: &Site, tell: impl Fn(&str)) {
+    under_load(site, || {
+        for number in 1..=3 {
+            disconnect(site);
+            cluster.change_hba(EITHER);
+            let password = format!("password {number}");
+            set_password(cluster, &password);
+            tell(&password);
+            cluster.change_hba(SCRAM);
+            disconnect(site);
+        }
+    });
+    site.nginx.assert_clean_log();
+    // The last one is what lets it in.
+    set_password(cluster, "nobody knows");
+    let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+               WHERE application_name = 'pgmoon'";
+    site.sql().query(sql, &[]).unwrap();
+    let response = site.get("key");
+    assert_eq!(response.status, 503, "{}", response.body);
+    let reason = "password authentication failed";
+    assert!(response.body.contains(reason), "{}", response.body);
+}
+
+fn cluster() -> Cluster {
+    let cluster = Cluster::builder().hba(SCRAM).start();
+    set_password(&cluster, "password 0");
+    cluster
+}
+
+fn plan(cluster: &Cluster) -> site::Plan<'_> {
+    site::on(cluster)
+        .conf("connect_timeout", 10_000)
+        .conf("read_timeout", 10_000)
+}
+
+#[test]
+fn a_password_that_is_replaced_under_load_fails_no_request() {
+    let cluster = cluster();
+    let lua = "ngx.print(require('site').storage():set_password(ngx.unescape_uri(ngx.var.arg_to)))";
+    let site = plan(&cluster)
+        .conf("password", "password 0")
+        .content("/tell", lua)
+        .start();
+    rotate(&cluster, &site, |password| {
+        let path = format!("/tell?to={}", password.replace(" ", "%20"));
+        assert_answer(&site.nginx.get(&path), 200, "true");
+    });
+}
+
+#[test]
+fn a_password_file_that_changes_under_load_fails_no_request() {
+    let cluster = cluster();
+    let folder = process::folder();
+    let file = folder.path().join("passfile");
+    let write = |password: &str| {
+        let new = folder.path().join("new");
+        write_private(&new, &format!("*:*:*:postgres:{password}\n"));
+        fs::rename(&new, &file).unwrap();
+    };
+    write("password 0");
+    let path = file.to_str().unwrap();
+    let site = plan(&cluster).conf("passfile", path).start();
+    rotate(&cluster, &site, write);
+}
+
+fn write_private(path: &Path, content: &str) {
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn a_password_must_be_a_text() {
+    let cluster = Cluster::builder().start();
+    let lua = "ngx.print(select(2, pcall(function()
+                 require('site').storage():set_password(nil)
+               end)))";
+    let site = site::on(&cluster).content("/tell", lua).start();
+    let body = site.nginx.get("/tell").body;
+    assert!(body.contains("bad argument #1 to 'set_password'"), "{body}");
+    assert!(body.contains("string expected, got nil"), "{body}");
+}

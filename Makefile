@@ -20,16 +20,21 @@ LUA_CLIB_DIR ?= $(PREFIX)/lib/lua/5.1
 
 # One crate, two artifacts under one file name: each has its own target folder.
 LIBRARY := libresty_session_postgres.so
-C_LIBRARY := target/release/$(LIBRARY)
-STATIC_LIBRARY := target/release/libresty_session_postgres.a
+TARGET ?= target
+C_LIBRARY := $(TARGET)/release/$(LIBRARY)
+STATIC_LIBRARY := $(TARGET)/release/libresty_session_postgres.a
+# More features of the crate for both, such as `vendored`.
+FEATURES ?=
 # The static library is made along with the shared one, and only here: a debug build needs neither.
-BUILD_C_LIBRARY = $(CARGO) rustc --lib --release --locked --target-dir target \
-	--crate-type cdylib,rlib,staticlib
+BUILD_C_LIBRARY = $(CARGO) rustc --lib --release --locked --target-dir '$(TARGET)' \
+	--features '$(FEATURES)' --crate-type cdylib,rlib,staticlib
+BUILD_LUA_MODULE = $(CARGO) build --release --locked --target-dir '$(TARGET)/module' \
+	--features 'lua $(FEATURES)'
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # The first number of the version, which is also the soname's (in build.rs).
 SO_VERSION := $(firstword $(subst ., ,$(VERSION)))
 PC_FILE := resty-session-postgres.pc
-LUA_MODULE := target/module/release/$(LIBRARY)
+LUA_MODULE := $(TARGET)/module/release/$(LIBRARY)
 
 # lua-resty-session brings a file of the same name, which is not ours to overwrite or remove.
 FRONT_DOOR := resty/session/postgres.lua
@@ -37,9 +42,10 @@ FRONT_DOOR_IS_FOREIGN = [ -e '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)' ] && \
 	! grep -q resty_session_postgres '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
 LUA_PARTS = $(notdir $(wildcard lua/resty/session/postgres/*.lua))
 HEADERS = $(notdir $(wildcard include/*.h))
+SCHEMAS = $(notdir $(wildcard sql/*.sql))
 
 # Where `build` installs to, so that the tests and the demo run what a user would install.
-STAGE := DESTDIR=target/stage PREFIX=/usr/local LIB_DIR=/usr/local/lib \
+STAGE := DESTDIR=$(TARGET)/stage TARGET=$(TARGET) PREFIX=/usr/local LIB_DIR=/usr/local/lib \
 	INCLUDE_DIR=/usr/local/include SHARE_DIR=/usr/local/share/resty-session-postgres \
 	LUA_LIB_DIR=/usr/local/share/lua/5.1 LUA_CLIB_DIR=/usr/local/lib/lua/5.1
 
@@ -50,7 +56,8 @@ LUA_SOURCES = $(wildcard lua src tests examples bench)
 # The Lua features exclude each other; each goes with the C interface and without it.
 FEATURE_SETS := none capi lua capi,lua lua51 lua54
 
-.PHONY: demo test help deps build install uninstall lint fmt fuzz generate bench bench-deps clean
+.PHONY: demo test help deps build install uninstall lint fmt fuzz generate bench bench-deps clean \
+	test-matrix test-long test-vendored
 
 demo: deps build ## Run the demo until Ctrl-C; with CHECK=1, walk through it and stop
 	@CHECK='$(CHECK)' scripts/demo.sh
@@ -58,15 +65,29 @@ demo: deps build ## Run the demo until Ctrl-C; with CHECK=1, walk through it and
 test: deps build lint ## Run everything a change has to pass
 	@scripts/in-own-tmpdir.sh $(CARGO) test --locked
 
+test-matrix: deps build ## Run the tests on the installed PostgreSQL, and on the newest (needs npm)
+	scripts/in-own-tmpdir.sh $(CARGO) test --locked
+	scripts/in-own-tmpdir.sh scripts/newest-postgres.sh $(CARGO) test --locked --test tests
+
+test-long: deps build ## Run the tests under load for a minute each
+	RSP_LONG=1 scripts/in-own-tmpdir.sh $(CARGO) test --locked --test tests -- \
+		pgbouncer:: --nocapture --test-threads 1
+
+# OpenSSL is compiled for it, which takes minutes.
+test-vendored: deps ## Build with OpenSSL inside, and run the tests of what that concerns
+	@$(MAKE) build TARGET=target/vendored FEATURES=vendored
+	RSP_STAGE='$(CURDIR)/target/vendored/stage/usr/local' scripts/in-own-tmpdir.sh $(CARGO) test \
+		--locked --target-dir target/vendored --features vendored -- tls:: symbols:: nginx::leaving
+
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: ## Install the system packages that are missing, and check that Rust is there
 	@scripts/deps.sh
 
 build: ## Build the C library and the Lua module, and stage them in target/stage
 	$(BUILD_C_LIBRARY)
-	$(CARGO) build --release --locked --target-dir target/module --features lua
+	$(BUILD_LUA_MODULE)
 	@$(MAKE) --silent install $(STAGE)
 
 # Only for an install without a build before it: `sudo make install` must not compile as root.
@@ -74,7 +95,7 @@ $(C_LIBRARY) $(STATIC_LIBRARY) &:
 	$(BUILD_C_LIBRARY)
 
 $(LUA_MODULE):
-	$(CARGO) build --release --locked --target-dir target/module --features lua
+	$(BUILD_LUA_MODULE)
 
 install: $(C_LIBRARY) $(STATIC_LIBRARY) $(LUA_MODULE) ## Install what was built (DESTDIR, PREFIX, LUA_LIB_DIR, LUA_CLIB_DIR)
 	@if $(FRONT_DOOR_IS_FOREIGN); then \
@@ -96,7 +117,7 @@ install: $(C_LIBRARY) $(STATIC_LIBRARY) $(LUA_MODULE) ## Install what was built 
 		-e 's|@INCLUDE_DIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDE_DIR))|' \
 		include/$(PC_FILE).in >'$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
 	chmod 644 '$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
-	install -D -m 644 sql/schema.sql '$(DESTDIR)$(SHARE_DIR)/schema.sql'
+	install -D -m 644 -t '$(DESTDIR)$(SHARE_DIR)' sql/*.sql
 
 uninstall: ## Remove what `install` put there (same variables)
 	rm -f '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
@@ -106,7 +127,7 @@ uninstall: ## Remove what `install` put there (same variables)
 	rm -f '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(VERSION)'
 	rm -f '$(DESTDIR)$(LIB_DIR)/$(notdir $(STATIC_LIBRARY))' '$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
 	rm -f $(foreach file,$(HEADERS),'$(DESTDIR)$(INCLUDE_DIR)/$(file)')
-	rm -f '$(DESTDIR)$(SHARE_DIR)/schema.sql'
+	rm -f $(foreach file,$(SCHEMAS),'$(DESTDIR)$(SHARE_DIR)/$(file)')
 	rmdir '$(DESTDIR)$(SHARE_DIR)' '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' 2>/dev/null || true
 
 bench: build ## Measure, beside pgbench and, with BASELINE_LUA_PATH, another storage (bench/README.md)

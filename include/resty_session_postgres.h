@@ -26,6 +26,10 @@
 // rows is enough.
 #define RSP_COUNT_ESTIMATE 1
 
+// In `rsp_request.flags` of `RSP_MIGRATE`: new tables are unlogged, and so empty after a crash of the
+// server.
+#define RSP_MIGRATE_UNLOGGED 1
+
 // The most sessions of a page.
 #define List_MOST 10000
 
@@ -69,6 +73,9 @@ enum rsp_status
   RSP_INTERNAL = 13,
   // The operating system refused something, such as one more file descriptor.
   RSP_SYSTEM = 14,
+  // The subject has as many live sessions as `max_sessions_per_subject` allows, and one more is
+  // refused.
+  RSP_TOO_MANY_SESSIONS = 15,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -125,6 +132,12 @@ enum rsp_operation
   // Deletes sessions that are over on the database's clock and at the given time: \[limit\],
   // \[now_s\]. `rsp_completion_count` says how many. It takes up to half of an operation's time.
   RSP_CLEANUP = 6,
+  // Creates the tables, or makes of older ones what they should be: \[flags\].
+  // `rsp_completion_count` says how many changes that took.
+  RSP_MIGRATE = 7,
+  // Looks at the tables. `rsp_completion_count` says how many things are wrong or slow, and
+  // `rsp_completion_value` has two lines for each: in words, and the statement that repairs it.
+  RSP_CHECK = 8,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -1031,7 +1044,8 @@ rsp_status rsp_completion_status(const struct rsp_completion *completion,
                                  char *message,
                                  size_t message_size);
 
-// Returns the data that a get has found.
+// Returns the data that a get has found, or the text of an operation that answers one; see
+// `rsp_operation`.
 //
 // # Arguments
 //
@@ -1040,7 +1054,7 @@ rsp_status rsp_completion_status(const struct rsp_completion *completion,
 // # Returns
 //
 // The data, which belongs to the completion: it is valid until that is freed, and must not be freed
-// itself. NULL where there is no such session, after a failure, and for other operations.
+// itself. NULL where there is no such session, after a failure, and for operations without a text.
 //
 // Any thread may call this at any time.
 //

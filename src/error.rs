@@ -99,6 +99,13 @@ pub enum Error {
         message: Arc<str>,
     },
 
+    /// The subject has as many live sessions as `max_sessions_per_subject` allows.
+    #[error("the subject has {limit} sessions, which is the limit")]
+    TooManySessions {
+        /// The configured limit.
+        limit: u32,
+    },
+
     /// The storage is shutting down with its process.
     #[error("the session storage is shutting down")]
     Stopped,

@@ -1,7 +1,7 @@
 //! One operation as data: what the caller wants, checked, and what comes of it.
 
 use crate::Error;
-use crate::manage::{Manage, Session, Swept};
+use crate::manage::{Finding, Manage, Session, Swept};
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use std::error::Error as StdError;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -224,6 +224,8 @@ pub enum Output {
     Sessions(Vec<Session>),
     /// Whether there is such a live session.
     Touched(bool),
+    /// What is wrong or slow about the tables.
+    Findings(Vec<Finding>),
     /// What one statement has cleaned up in the background.
     Swept(Swept),
 }

@@ -4,7 +4,7 @@ use crate::completion::{CompletionQueue, Parked, Reply, Ticket};
 use crate::config::{Config, Secret};
 use crate::engine::{Engine, Job, Target};
 use crate::host::fork::ForkLocal;
-use crate::manage::{Cleanup, Count, List, Revoke, Scope, Session, Touch};
+use crate::manage::{Check, Cleanup, Count, Finding, List, Migrate, Revoke, Scope, Session, Touch};
 use crate::op::{Epoch, Operation, Outcome, Output, Set};
 use crate::registry;
 use crate::sql::Tables;
@@ -91,7 +91,8 @@ impl Storage {
 
     /// The storage that [`registry`] keeps for a configuration.
     pub(crate) fn make(config: Config) -> Self {
-        let tables = Tables::new(config.sessions.clone(), config.metadata.clone());
+        let tables =
+            Tables::new(config.sessions.clone(), config.metadata.clone()).limited(config.limit);
         let target = Arc::new(Target::new(Arc::new(tables), config.timeouts));
         Storage(Arc::new(Inner {
             files: Files::read(&config.connection.tls),
@@ -333,6 +334,28 @@ impl Storage {
     pub fn cleanup(&self, limit: Option<u32>) -> Result<u64, Error> {
         let now = Epoch::now();
         self.counted(Cleanup { limit, now })
+    }
+
+    /// Creates the tables, or makes of older ones what they should be; see
+    /// [`crate::manage::Migrate`]. Returns how many changes that took.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn migrate(&self, unlogged: bool) -> Result<u64, Error> {
+        self.counted(Migrate { unlogged })
+    }
+
+    /// What is wrong or slow about the tables; nothing where all is well.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn check(&self) -> Result<Vec<Finding>, Error> {
+        match self.call(Check::default().into())? {
+            Output::Findings(findings) => Ok(findings),
+            other => Err(unexpected(&other)),
+        }
     }
 
     fn counted(&self, operation: impl Into<Operation>) -> Result<u64, Error> {

@@ -109,7 +109,8 @@ pub unsafe extern "C" fn rsp_completion_status(
     })
 }
 
-/// Returns the data that a get has found.
+/// Returns the data that a get has found, or the text of an operation that answers one; see
+/// `rsp_operation`.
 ///
 /// # Arguments
 ///
@@ -118,7 +119,7 @@ pub unsafe extern "C" fn rsp_completion_status(
 /// # Returns
 ///
 /// The data, which belongs to the completion: it is valid until that is freed, and must not be freed
-/// itself. NULL where there is no such session, after a failure, and for other operations.
+/// itself. NULL where there is no such session, after a failure, and for operations without a text.
 ///
 /// Any thread may call this at any time.
 ///

@@ -73,6 +73,16 @@ impl From<Output> for Results {
                 count,
                 ..Results::default()
             },
+            Output::Findings(findings) => Results {
+                count: findings.len() as u64,
+                value: Some(rsp_bytes::new(
+                    findings
+                        .iter()
+                        .map(|finding| format!("{}\n{}\n", finding.problem, finding.repair))
+                        .collect(),
+                )),
+                ..Results::default()
+            },
             Output::Swept(swept) => Results {
                 count: swept.removed.into(),
                 ..Results::default()

@@ -39,11 +39,21 @@ pub enum rsp_operation {
     /// Deletes sessions that are over on the database's clock and at the given time: \[limit\],
     /// \[now_s\]. `rsp_completion_count` says how many. It takes up to half of an operation's time.
     RSP_CLEANUP = 6,
+    /// Creates the tables, or makes of older ones what they should be: \[flags\].
+    /// `rsp_completion_count` says how many changes that took.
+    RSP_MIGRATE = 7,
+    /// Looks at the tables. `rsp_completion_count` says how many things are wrong or slow, and
+    /// `rsp_completion_value` has two lines for each: in words, and the statement that repairs it.
+    RSP_CHECK = 8,
 }
 
 /// In `rsp_request.flags` of `RSP_COUNT`: for all sessions, PostgreSQL's estimate of the number of
 /// rows is enough.
 pub const RSP_COUNT_ESTIMATE: u64 = 1;
+
+/// In `rsp_request.flags` of `RSP_MIGRATE`: new tables are unlogged, and so empty after a crash of the
+/// server.
+pub const RSP_MIGRATE_UNLOGGED: u64 = 1;
 
 /// An operation with its arguments. Prepare it by `rsp_request_init`, then fill in what the operation
 /// takes. No text needs a NUL at its end; everything is copied before the call returns. A text that
@@ -94,6 +104,8 @@ const NUMBERS: &[(rsp_operation, &str)] = &[
     (rsp_operation::RSP_COUNT, "count"),
     (rsp_operation::RSP_TOUCH, "touch"),
     (rsp_operation::RSP_CLEANUP, "cleanup"),
+    (rsp_operation::RSP_MIGRATE, "migrate"),
+    (rsp_operation::RSP_CHECK, "check"),
 ];
 
 /// The size of the struct in the first version that had it.
@@ -268,7 +280,8 @@ unsafe fn operation(request: *const rsp_request) -> Result<Operation, Failure> {
         return Err(Error::argument("request", reason).into());
     }
     let described = described(known.operation)?;
-    if known.flags & !RSP_COUNT_ESTIMATE != 0 {
+    // So far each operation has one flag at most.
+    if known.flags & !(RSP_COUNT_ESTIMATE | RSP_MIGRATE_UNLOGGED) != 0 {
         let reason = format!(
             "{:#x} has a flag that this version does not know",
             known.flags
@@ -357,7 +370,7 @@ impl Arguments for Fields {
     }
 
     fn flag(&self, _: &'static str) -> Result<bool, Error> {
-        Ok(self.0.flags & RSP_COUNT_ESTIMATE != 0)
+        Ok(self.0.flags != 0)
     }
 
     fn unused_name(&self) -> Result<(), Error> {

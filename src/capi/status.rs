@@ -40,6 +40,9 @@ pub enum rsp_status {
     RSP_INTERNAL = 13,
     /// The operating system refused something, such as one more file descriptor.
     RSP_SYSTEM = 14,
+    /// The subject has as many live sessions as `max_sessions_per_subject` allows, and one more is
+    /// refused.
+    RSP_TOO_MANY_SESSIONS = 15,
 }
 
 use rsp_status::*;
@@ -61,6 +64,7 @@ const NAMES: &[(rsp_status, &CStr)] = &[
     (RSP_STOPPED, c"RSP_STOPPED"),
     (RSP_INTERNAL, c"RSP_INTERNAL"),
     (RSP_SYSTEM, c"RSP_SYSTEM"),
+    (RSP_TOO_MANY_SESSIONS, c"RSP_TOO_MANY_SESSIONS"),
 ];
 
 /// Returns the name of a status, such as "RSP_TIMEOUT".
@@ -118,6 +122,7 @@ pub(super) fn status_of(error: &Error) -> rsp_status {
         Error::Lost { .. } => RSP_CONNECTION_LOST,
         Error::Locked { .. } => RSP_LOCKED,
         Error::Database { .. } => RSP_DATABASE,
+        Error::TooManySessions { .. } => RSP_TOO_MANY_SESSIONS,
         Error::Stopped => RSP_STOPPED,
         Error::Internal(_) => RSP_INTERNAL,
     }

@@ -1,6 +1,7 @@
 //! The one table of configuration keys. The Lua module, the C interface and the README's table
 //! come from it or are tested against it.
 
+use super::limit::Beyond;
 use super::tls::{Binding, Root, SslMode, TlsVersion};
 use super::value::{Rejected, Value};
 use super::{
@@ -176,6 +177,22 @@ pub static KEYS: &[Key] = &[
             draft.cleanup_interval = (!interval.is_zero()).then_some(interval);
             Ok(())
         },
+    },
+    Key {
+        name: "max_sessions_per_subject",
+        alias: None,
+        default: "0",
+        doc: "Live sessions that a subject may have in an audience; 0 is no limit. It holds for \
+              sessions that are saved with metadata.",
+        apply: |draft, value| put(&mut draft.max_sessions, value.whole(0, 1_000_000)),
+    },
+    Key {
+        name: "max_sessions_beyond",
+        alias: None,
+        default: "\"end-oldest\"",
+        doc: "What a save beyond that limit does: `end-oldest` ends those that would end first, \
+              `refuse` fails.",
+        apply: |draft, value| put(&mut draft.beyond, value.word(Beyond::WORDS)),
     },
     Key {
         name: "ssl",

@@ -1,6 +1,7 @@
 //! The configuration: read key by key, checked once, then immutable.
 
 pub mod keys;
+mod limit;
 mod server;
 mod session;
 pub mod spelling;
@@ -8,6 +9,7 @@ mod table_name;
 mod tls;
 mod value;
 
+pub use limit::{Beyond, SessionLimit};
 pub use server::{Host, Server};
 pub use session::{PreparedStatements, SessionConfig, SynchronousCommit, TargetSession};
 pub use table_name::TableName;
@@ -37,6 +39,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How often sessions that are over are cleaned up in the background; `None` for never.
     pub cleanup_interval: Option<Duration>,
+    /// How many sessions a subject may have.
+    pub limit: Option<SessionLimit>,
 }
 
 /// How to reach the database.
@@ -163,6 +167,8 @@ pub struct Draft {
     send_timeout: Duration,
     read_timeout: Duration,
     keepalive_timeout: Option<Duration>,
+    max_sessions: u32,
+    beyond: Beyond,
     cleanup_interval: Option<Duration>,
     pool: Option<String>,
     pool_size: usize,
@@ -188,6 +194,8 @@ impl Default for Draft {
             send_timeout: Duration::from_secs(5),
             read_timeout: Duration::from_secs(5),
             keepalive_timeout: Some(Duration::from_secs(60)),
+            max_sessions: 0,
+            beyond: Beyond::default(),
             cleanup_interval: Some(Duration::from_secs(60)),
             pool: None,
             pool_size: 4,
@@ -256,6 +264,10 @@ impl Draft {
             sessions: self.sessions,
             metadata,
             cleanup_interval: self.cleanup_interval,
+            limit: (self.max_sessions > 0).then_some(SessionLimit {
+                sessions: self.max_sessions,
+                beyond: self.beyond,
+            }),
             timeouts: Timeouts {
                 connect: self.connect_timeout,
                 statement: self.send_timeout + self.read_timeout,

@@ -44,6 +44,12 @@ impl TableName {
         &self.table
     }
 
+    /// Its schema, quoted, if it is named with one.
+    pub(crate) fn schema(&self) -> Option<String> {
+        let schema = self.schema.as_ref()?;
+        Some(format!("\"{}\"", schema.replace('"', "\"\"")))
+    }
+
     /// The name of the metadata table that belongs to this table when none is configured.
     pub(super) fn with_suffix(&self, suffix: &str) -> Result<Self, String> {
         let table = format!("{}{suffix}", self.table);

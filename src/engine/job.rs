@@ -91,6 +91,10 @@ impl Job {
         }
     }
 
+    fn is_limited(&self, set: &Set) -> bool {
+        self.target.tables.limit().is_some() && !set.metadata.is_empty()
+    }
+
     /// Until when it may wait: for a connection first, then for its answer.
     pub(crate) fn expires(&self) -> Instant {
         self.deadline
@@ -124,8 +128,10 @@ fn bytes_of(set: &Set) -> usize {
 
 impl Batchable for Job {
     fn group(&self) -> Option<Group> {
-        let kind = match self.operation {
+        let kind = match &self.operation {
             Operation::Get(_) => Kind::Get,
+            // A transaction of several statements.
+            Operation::Set(set) if self.is_limited(set) => return None,
             Operation::Set(_) => Kind::Set,
             Operation::Delete { .. } => Kind::Delete,
             Operation::ReadMetadata(_) => Kind::ReadMetadata,

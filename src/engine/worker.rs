@@ -268,6 +268,7 @@ fn next(shared: &Shared, job: &mut Job, fault: &Fault, company: bool) -> Next {
             let (code, message) = (Arc::clone(code), Arc::clone(message));
             try_again(job, Error::Database { code, message })
         }
+        Fault::TooMany(limit) => Next::Answer(Error::TooManySessions { limit: *limit }),
         Fault::Expired => Next::Answer(Error::Timeout {
             server,
             timeout: job.target.timeouts.statement,

@@ -22,6 +22,16 @@ pub(super) fn outcome(lua: &Lua, outcome: Outcome) -> Result<(Value, Value)> {
             Value::Table(table)
         }
         Output::Count(count) => Value::Number(count as f64),
+        Output::Findings(findings) => {
+            let list = lua.create_table_with_capacity(findings.len(), 0)?;
+            for finding in findings {
+                let table = lua.create_table_with_capacity(0, 2)?;
+                table.raw_set("problem", finding.problem)?;
+                table.raw_set("repair", finding.repair)?;
+                list.raw_push(table)?;
+            }
+            Value::Table(list)
+        }
         Output::Swept(swept) => Value::Number(swept.removed.into()),
         Output::Touched(found) => match found {
             true => Value::Boolean(true),

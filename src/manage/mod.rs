@@ -11,16 +11,20 @@
     allow(dead_code, reason = "each binding uses its part")
 )]
 
+mod check;
 mod cleanup;
 mod count;
 mod list;
+mod migrate;
 mod revoke;
 mod touch;
 
+pub use check::{Check, Finding};
 pub use cleanup::{Cleanup, Swept};
 pub(crate) use cleanup::{MOST_ROWS, Sweep};
 pub use count::Count;
 pub use list::{List, Session};
+pub use migrate::Migrate;
 pub use revoke::Revoke;
 pub use touch::Touch;
 
@@ -76,6 +80,8 @@ pub(crate) static ALL: &[Described] = &[
     count::DESCRIBED,
     touch::DESCRIBED,
     cleanup::DESCRIBED,
+    migrate::DESCRIBED,
+    check::DESCRIBED,
 ];
 
 /// A caller's arguments, by the parameters' names. What is missing is an error, or `None`.

@@ -162,6 +162,11 @@ impl Connection {
         result.map_err(|error| self.fault(&error))
     }
 
+    /// Asks anew what the tables do by themselves, when it matters next.
+    pub(crate) fn forget(&mut self, tables: &Arc<Tables>) {
+        self.prepared(tables).traits = None;
+    }
+
     pub(super) fn prepared(&mut self, tables: &Arc<Tables>) -> &mut PreparedTables {
         self.tables.entry(Arc::as_ptr(tables) as usize).or_default()
     }

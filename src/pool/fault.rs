@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     },
     /// Another transaction was in the way; nothing was carried out.
     Locked(Arc<str>),
+    /// The subject has as many sessions as it may; nothing was carried out.
+    TooMany(u32),
     /// The server rejected the statement; nothing was carried out.
     Rejected {
         /// The SQLSTATE.
@@ -41,7 +43,7 @@ impl Fault {
     pub(super) fn breaks_the_connection(&self) -> bool {
         match self {
             Fault::Lost(_) | Fault::Expired | Fault::Stale { .. } | Fault::ReadOnly { .. } => true,
-            Fault::Locked(_) | Fault::Rejected { .. } => false,
+            Fault::Locked(_) | Fault::TooMany(_) | Fault::Rejected { .. } => false,
         }
     }
 

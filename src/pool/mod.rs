@@ -5,6 +5,7 @@ mod connection;
 mod credentials;
 pub(crate) mod deadline;
 mod fault;
+mod limit;
 mod manager;
 mod open;
 mod passfile;

@@ -50,7 +50,12 @@ impl Connection {
             }
         }
         let mut outputs = Vec::with_capacity(operations.len());
-        if !sets.is_empty() {
+        if let ([set], Some(limit)) = (&sets[..], tables.limit())
+            && !set.metadata.is_empty()
+        {
+            self.set_limited(tables, set, limit)?;
+            outputs.push(Output::Stored);
+        } else if !sets.is_empty() {
             self.set(tables, &mut sets)?;
             outputs.resize(operations.len(), Output::Stored);
         } else if !gets.is_empty() {
@@ -89,7 +94,7 @@ impl Connection {
         Ok(gets.iter().map(value).collect())
     }
 
-    fn set(&mut self, tables: &Arc<Tables>, sets: &mut [&Set]) -> Result<(), Fault> {
+    pub(super) fn set(&mut self, tables: &Arc<Tables>, sets: &mut [&Set]) -> Result<(), Fault> {
         // Two statements that share rows take them in the same order.
         sets.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         let (mut expire, mut expire_at): (Vec<&str>, Vec<Epoch>) = Default::default();

@@ -104,3 +104,47 @@ pub(crate) const SWEEP_FOUND: &str = "WITH gone AS ( \
        DELETE FROM {sessions} WHERE sid = ANY ($1::text[]) AND exp < $2::timestamptz \
        RETURNING sid) \
      SELECT count(*) FROM gone";
+
+/// Waits until no other save with a limit is under way for a pair of $1 and $2, in the order of the
+/// locks' numbers.
+pub(crate) const LIMIT_LOCK: &str = "SELECT pg_advisory_xact_lock(lock) FROM ( \
+       SELECT DISTINCT hashtextextended(aud, hashtextextended(sub, {locks})) AS lock \
+       FROM unnest($1::text[], $2::text[]) AS pair (aud, sub) ORDER BY lock) AS sorted";
+
+/// The live sessions of each of the pairs of $1 and $2 but for those of the keys $3, with each its
+/// place, that which ends last first.
+macro_rules! ranked {
+    () => {
+        "WITH ranked AS MATERIALIZED ( \
+           SELECT s.sid, row_number() OVER ( \
+             PARTITION BY m.aud, m.sub ORDER BY s.exp DESC, s.sid) AS place \
+           FROM (SELECT DISTINCT aud, sub FROM unnest($1::text[], $2::text[]) AS p (aud, sub)) AS pair \
+           JOIN {metadata} AS m ON m.aud = pair.aud AND m.sub = pair.sub \
+           JOIN {sessions} AS s ON s.sid = m.sid \
+           WHERE s.exp >= date_trunc('second', now()) AND s.sid <> ALL ($3::text[]))"
+    };
+}
+
+/// Whether any pair has as many sessions as $4.
+pub(crate) const LIMIT_REACHED: &str = concat!(
+    ranked!(),
+    " SELECT EXISTS (SELECT FROM ranked WHERE place >= $4::bigint)"
+);
+
+/// Ends the sessions from the place $4 on.
+pub(crate) const LIMIT: &str = concat!(
+    ranked!(),
+    ", ended AS (DELETE FROM {sessions} AS s USING ranked AS r \
+       WHERE s.sid = r.sid AND r.place >= $4::bigint RETURNING s.sid) \
+     SELECT count(*) FROM ended"
+);
+
+/// The same where the tables do not delete metadata by themselves.
+pub(crate) const LIMIT_UNLINKED: &str = concat!(
+    ranked!(),
+    ", ended AS (DELETE FROM {sessions} AS s USING ranked AS r \
+       WHERE s.sid = r.sid AND r.place >= $4::bigint RETURNING s.sid), \
+     unlinked AS (DELETE FROM {metadata} AS m USING ranked AS r \
+       WHERE m.sid = r.sid AND r.place >= $4::bigint RETURNING m.sid) \
+     SELECT count(*) FROM ended"
+);

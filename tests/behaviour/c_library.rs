@@ -213,6 +213,8 @@ pub(super) fn c_request(request: &Request) -> rsp_request {
         "count" => rsp_operation::RSP_COUNT,
         "touch" => rsp_operation::RSP_TOUCH,
         "cleanup" => rsp_operation::RSP_CLEANUP,
+        "migrate" => rsp_operation::RSP_MIGRATE,
+        "check" => rsp_operation::RSP_CHECK,
         other => panic!("no operation {other}"),
     };
     let mut made = mem::MaybeUninit::<rsp_request>::uninit();
@@ -245,6 +247,14 @@ pub(super) fn answer(request: &Request, completion: *const capi::rsp_completion)
     let number = call!(rsp_completion_count(completion));
     match request.operation {
         "touch" => Answer::Found(number == 1),
+        "check" => {
+            let text = value(call!(rsp_completion_value(completion))).expect("a text");
+            let text = String::from_utf8(text).expect("text");
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines.len() as u64, number * 2);
+            let pairs = lines.chunks(2);
+            Answer::Findings(pairs.map(|pair| (pair[0].into(), pair[1].into())).collect())
+        }
         "list" => {
             let metadata = call!(rsp_completion_metadata(completion));
             let len = call!(rsp_metadata_len(metadata));

@@ -253,3 +253,21 @@ pub fn cleanup_deletes_what_is_over(store: &Store<impl Door>) {
         "1"
     );
 }
+
+/// The documented tables lack an index.
+pub fn check_names_what_migrate_repairs(store: &Store<impl Door>) {
+    store.db.spoil();
+    let check = || match store.ask(&request("check")) {
+        Answer::Findings(findings) => findings,
+        other => panic!("check answered {other:?}"),
+    };
+    let findings = check();
+    let [(problem, repair)] = &findings[..] else {
+        panic!("{findings:?}");
+    };
+    assert!(problem.contains("no index on (sid)"), "{problem}");
+    assert!(repair.starts_with("CREATE INDEX"), "{repair}");
+    assert!(store.number(&request("migrate")) > 0);
+    assert_eq!(check(), []);
+    assert_eq!(store.number(&request("migrate")), 0);
+}

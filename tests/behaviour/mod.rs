@@ -87,6 +87,7 @@ macro_rules! common_tests {
                 a_subject_without_an_audience_is_a_mistake,
                 touch_changes_the_end_alone,
                 cleanup_deletes_what_is_over,
+                check_names_what_migrate_repairs,
             }
             text {
                 awkward_text_comes_back_byte_for_byte,

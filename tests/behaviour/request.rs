@@ -32,6 +32,8 @@ pub enum Answer {
     Number(u64),
     Found(bool),
     Sessions(Vec<Listed>),
+    /// Problems and their repairs.
+    Findings(Vec<(String, String)>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +69,7 @@ impl Request<'_> {
                 estimate.into(),
             ],
             "cleanup" => return vec![self.limit.into(), self.now.into()],
+            "migrate" | "check" => return vec![],
             "touch" => vec![self.key.into(), self.ttl.into(), self.now.into()],
             other => panic!("no operation {other}"),
         };
@@ -79,12 +82,26 @@ impl Request<'_> {
             [Value::Number(number)] => Answer::Number(*number as u64),
             [Value::Boolean(true)] => Answer::Found(true),
             [Value::Nil] => Answer::Found(false),
+            [Value::Table(list)] if self.operation == "check" => {
+                Answer::Findings(list.iter().map(|(_, item)| finding(item)).collect())
+            }
             [Value::Table(list)] => {
                 Answer::Sessions(list.iter().map(|(_, item)| listed(item)).collect())
             }
             other => panic!("{} answered {other:?}", self.operation),
         }
     }
+}
+
+fn finding(item: &Value) -> (String, String) {
+    let Value::Table(fields) = item else {
+        panic!("not a finding: {item:?}");
+    };
+    let get = |name: &str| {
+        let field = fields.iter().find(|(key, _)| *key == name.into());
+        field.expect("a field").1.clone().into_text()
+    };
+    (get("problem"), get("repair"))
 }
 
 fn listed(item: &Value) -> Listed {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use resty_session_postgres as rsp;
 use rsp::config::{Draft, Value as Setting};
-use rsp::manage::{Cleanup, Count, List, Revoke, Scope, Touch};
+use rsp::manage::{Check, Cleanup, Count, List, Migrate, Revoke, Scope, Touch};
 use rsp::{Epoch, Error, Old, Operation, Output, Storage};
 
 use super::door::{Conf, Door, Failure, Pairs, Set};
@@ -152,6 +152,10 @@ impl Door for RustDoor {
                 };
                 Answer::Sessions(sessions.into_iter().map(listed).collect())
             }
+            Output::Findings(findings) => {
+                let pair = |found: rsp::manage::Finding| (found.problem, found.repair);
+                Answer::Findings(findings.into_iter().map(pair).collect())
+            }
             other => panic!("not the answer to {request:?}: {other:?}"),
         };
         Ok(answer)
@@ -189,6 +193,8 @@ fn operation(request: &Request) -> Result<Operation, Error> {
             now,
         }
         .into(),
+        "migrate" => Migrate::default().into(),
+        "check" => Check::default().into(),
         "touch" => Touch {
             key: key("key", request.key)?.expect("a key"),
             now,

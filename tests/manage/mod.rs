@@ -2,10 +2,13 @@
 //! each other, in time.
 
 mod cleanup;
+mod limit;
 mod revoke;
+mod schema;
 
 use postgres::Client;
 use resty_session_postgres::config::{Draft, Value};
+use resty_session_postgres::manage::{List, Scope};
 use resty_session_postgres::{Config, Epoch, Set, Storage};
 
 use crate::support;
@@ -27,12 +30,19 @@ impl Site {
 
     /// A configuration with these keys besides.
     fn config(&self, keys: &[(&str, f64)]) -> Config {
+        let keys = keys
+            .iter()
+            .map(|(key, value)| (*key, Value::Number(*value)));
+        self.config_with(keys)
+    }
+
+    fn config_with<'a>(&self, keys: impl IntoIterator<Item = (&'a str, Value)>) -> Config {
         let mut draft = Draft::default();
         let mut set = |key: &str, value: Value| draft.set(key, &value).expect("a good key");
         set("port", Value::Number(support::shared().port().into()));
         set("database", Value::Text(self.database.clone()));
         for (key, value) in keys {
-            set(key, Value::Number(*value));
+            set(key, value);
         }
         draft.build().expect("a good configuration")
     }
@@ -51,6 +61,17 @@ fn login(key: impl Into<String>) -> Set {
         expires: Epoch::now().plus(3600),
         old: None,
         metadata: vec![("shop".into(), "ada".into())],
+    }
+}
+
+/// Her sessions there.
+fn list_of_ada() -> List {
+    let (audience, subject) = (Some("shop".into()), Some("ada".into()));
+    List {
+        scope: Scope::new(audience, subject).expect("a scope"),
+        now: Epoch::now(),
+        after: None,
+        limit: List::PAGE,
     }
 }
 

@@ -40,6 +40,8 @@ end
 -- @field pool_size Connections of a worker at most (default `4`)
 -- @field backlog Operations that may wait; one more fails at once (default `1024`)
 -- @field cleanup_interval Milliseconds between clean-ups; 0 is never (default `60000`)
+-- @field max_sessions_per_subject Live sessions of a subject in an audience; 0: any (default `0`)
+-- @field max_sessions_beyond `"refuse"`, or `"end-oldest"` for those that would end first (default)
 -- @field ssl Use TLS where the server offers it (default `false`)
 -- @field ssl_required With `ssl`: refuse a server without TLS (default `false`)
 -- @field ssl_verify With `ssl`: verify certificate and host name (default `false`)
@@ -201,6 +203,25 @@ end
 -- @function instance:set_password
 -- @tparam string password the new password
 -- @treturn true|nil ok
+-- @treturn string error message
+
+---
+-- Create the tables, or make of older ones what they should be: what @{instance:check} finds about
+-- their structure is repaired. Changes nothing where there is nothing to do; several may run at the
+-- same time. On large tables that are in use, run the statements that `check` gives, by hand and in
+-- a quiet hour: an index is made under a lock that saves wait for.
+--
+-- @function instance:migrate
+-- @tparam[opt] boolean unlogged `true` creates unlogged tables: faster, and empty after a crash
+-- @treturn number|nil how many changes that took
+-- @treturn string error message
+
+---
+-- Look at the tables.
+--
+-- @function instance:check
+-- @treturn table|nil array of `{ problem = …, repair = … }`: what is wrong or slow, in words, and
+-- the statement that repairs it; empty where all is well
 -- @treturn string error message
 
 -- Outside of nginx and in the threads of ngx.run_worker_thread there is no event loop to yield to.

@@ -1,0 +1,284 @@
+//! Tables as they are made, found, and repaired.
+
+use std::thread;
+
+use postgres::Client;
+use resty_session_postgres::config::Value;
+use resty_session_postgres::manage::Migrate;
+use resty_session_postgres::{Config, Epoch, Error, Output, Storage};
+
+use super::{Site, login, number};
+
+fn migrate(storage: &Storage, unlogged: bool) -> Result<u64, Error> {
+    match storage.call(Migrate { unlogged }.into())? {
+        Output::Count(changes) => Ok(changes),
+        other => panic!("not the answer to a migrate: {other:?}"),
+    }
+}
+
+/// The problems that a check finds, with their repairs.
+fn check(storage: &Storage) -> Vec<(String, String)> {
+    let findings = storage.check().expect("a check").into_iter();
+    findings
+        .map(|found| (found.problem, found.repair))
+        .collect()
+}
+
+fn repair(storage: &Storage, sql: &mut Client) {
+    for (problem, statement) in check(storage) {
+        let done = sql.batch_execute(&statement);
+        done.unwrap_or_else(|error| panic!("{problem}\n{statement}\n{error}"));
+    }
+    assert_eq!(check(storage), []);
+}
+
+/// A site without tables.
+fn bare() -> Site {
+    let site = Site::new();
+    site.sql()
+        .batch_execute("DROP TABLE sessions_meta, sessions")
+        .expect("no tables");
+    site
+}
+
+#[test]
+fn migrate_makes_the_tables() {
+    let site = bare();
+    let storage = site.storage();
+    assert!(migrate(&storage, false).expect("a migration") > 0);
+    assert_eq!(check(&storage), []);
+    assert_eq!(migrate(&storage, false), Ok(0));
+    let before = Epoch::now();
+    storage.set(login("key")).expect("a save");
+    let sessions = storage.list(super::list_of_ada()).expect("a list");
+    let created = sessions[0].created.expect("the time of the first save");
+    assert!((before..=Epoch::now().plus(1)).contains(&created));
+    let mut sql = site.sql();
+    let logged = "SELECT count(*) FROM pg_class WHERE relname ~ '^sessions' AND relkind = 'r'
+                  AND relpersistence = 'p' AND reloptions::text LIKE '%fillfactor%'";
+    assert_eq!(number(&mut sql, logged), 2);
+    storage.delete("key").expect("a delete");
+    assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions_meta"), 0);
+}
+
+#[test]
+fn migrate_makes_unlogged_tables_in_a_schema_of_their_own() {
+    let site = bare();
+    let table = [("table_name", Value::Text("web.logins".into()))];
+    let storage = Storage::new(site.config_with(table));
+    migrate(&storage, true).expect("a migration");
+    assert_eq!(check(&storage), []);
+    storage.set(login("key")).expect("a save");
+    let unlogged = "SELECT count(*) FROM pg_class WHERE relnamespace = 'web'::regnamespace
+                    AND relkind = 'r' AND relpersistence = 'u'";
+    assert_eq!(number(&mut site.sql(), unlogged), 2);
+}
+
+#[test]
+fn migrate_makes_documented_tables_better_and_keeps_what_is_in_them() {
+    let site = Site::new();
+    let storage = site.storage();
+    storage.set(login("key")).expect("a save");
+    assert!(migrate(&storage, false).expect("a migration") > 0);
+    assert_eq!(migrate(&storage, false), Ok(0));
+    assert_eq!(check(&storage), []);
+    let sessions = storage.list(super::list_of_ada()).expect("a list");
+    assert_eq!(sessions[0].created, None);
+}
+
+#[test]
+fn many_may_migrate_at_once() {
+    let site = bare();
+    thread::scope(|scope| {
+        for size in 1..=8 {
+            let storage = Storage::new(site.config(&[("pool_size", size.into())]));
+            scope.spawn(move || migrate(&storage, false).expect("a migration"));
+        }
+    });
+    assert_eq!(check(&site.storage()), []);
+}
+
+#[test]
+fn check_misses_one_index_of_the_documented_tables() {
+    let site = Site::new();
+    let found = check(&site.storage());
+    let [(problem, _)] = &found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(
+        problem.contains("sessions_meta\" has no index on (sid)"),
+        "{problem}"
+    );
+    repair(&site.storage(), &mut site.sql());
+}
+
+#[test]
+fn check_names_each_defect_and_what_repairs_it() {
+    let site = Site::new();
+    let (storage, mut sql) = (site.storage(), site.sql());
+    migrate(&storage, false).expect("a migration");
+    storage.set(login("key")).expect("a save");
+    let defects = [
+        ("DROP INDEX sessions_exp_idx", "no index on (exp)"),
+        ("DROP INDEX sessions_meta_sid_idx", "no index on (sid)"),
+        (
+            "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey",
+            "no foreign key",
+        ),
+        (
+            "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey;
+             ALTER TABLE sessions_meta ADD FOREIGN KEY (sid) REFERENCES sessions",
+            "no foreign key",
+        ),
+        (
+            "ALTER TABLE sessions DROP CONSTRAINT sessions_pkey CASCADE",
+            "no unique index on (sid)",
+        ),
+        (
+            "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_pkey",
+            "no unique index on (aud, sub, sid)",
+        ),
+        (
+            "ALTER TABLE sessions ALTER exp TYPE timestamp USING exp AT TIME ZONE 'UTC'",
+            "exp of \"sessions\" is of type timestamp without time zone",
+        ),
+        (
+            "ALTER TABLE sessions ALTER data TYPE bytea USING data::bytea",
+            "data of \"sessions\" is of type bytea",
+        ),
+        ("ALTER TABLE sessions DROP name", "has no column name"),
+        (
+            "DROP TABLE sessions_meta",
+            "There is no table \"sessions_meta\"",
+        ),
+    ];
+    for (defect, words) in defects {
+        sql.batch_execute(defect).expect(defect);
+        let found = check(&storage);
+        let named = found.iter().any(|(problem, _)| problem.contains(words));
+        assert!(named, "{defect}: {found:?}");
+        repair(&storage, &mut sql);
+    }
+    // A session whose data went through bytea is not what it was; its end is.
+    let alive = "SELECT count(*) FROM sessions WHERE exp > now() + interval '59 minutes'";
+    assert_eq!(number(&mut sql, alive), 1);
+    sql.batch_execute("DROP TABLE sessions_meta, sessions")
+        .expect("no tables");
+    let found = check(&storage);
+    assert!(
+        found[0].0.contains("There is no table \"sessions\""),
+        "{found:?}"
+    );
+    migrate(&storage, false).expect("a migration");
+    assert_eq!(check(&storage), []);
+}
+
+#[test]
+fn check_names_the_privileges_that_the_user_lacks() {
+    let site = Site::new();
+    let mut sql = site.sql();
+    let user = format!("web_{}", site.database);
+    sql.batch_execute(&format!(
+        "CREATE INDEX ON sessions_meta (sid); CREATE ROLE {user} LOGIN;
+         GRANT SELECT, INSERT ON sessions TO {user}; GRANT SELECT ON sessions_meta TO {user}"
+    ))
+    .expect("a role");
+    let mut config: Config = site.config(&[]);
+    config.connection.username = user;
+    let storage = Storage::new(config);
+    let found = check(&storage);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(
+        found[0]
+            .0
+            .contains("may not UPDATE, DELETE on \"sessions\""),
+        "{found:?}"
+    );
+    assert!(
+        found[1]
+            .0
+            .contains("may not INSERT, DELETE on \"sessions_meta\""),
+        "{found:?}"
+    );
+    repair(&storage, &mut sql);
+    storage.set(login("key")).expect("a save");
+}
+
+/// Sessions that upstream's statement has saved, in that zone.
+fn shifted(zone: &str) -> (Site, Storage) {
+    let site = Site::new();
+    site.sql()
+        .batch_execute(&format!(
+            "ALTER DATABASE {} SET timezone = '{zone}'; CREATE INDEX ON sessions_meta (sid)",
+            site.database
+        ))
+        .expect("a time zone");
+    let expires = Epoch::now().plus(3600).seconds();
+    site.sql()
+        .batch_execute(&format!(
+            "INSERT INTO sessions (sid, name, data, exp)
+             SELECT 'key ' || n, 'session', 'value', TO_TIMESTAMP({expires}) AT TIME ZONE 'UTC'
+             FROM generate_series(1, 10) AS n"
+        ))
+        .expect("rows");
+    let storage = Storage::new(site.config(&[("cleanup_interval", 0.0)]));
+    (site, storage)
+}
+
+#[test]
+fn check_finds_expiries_that_upstream_has_shifted() {
+    for (zone, how) in [
+        ("Asia/Tokyo", "9 hours too early, and 10"),
+        ("Asia/Kolkata", "5.5 hours too early, and 10"),
+        ("America/Los_Angeles", "hours too late, and 10"),
+    ] {
+        let (site, storage) = shifted(zone);
+        let truly = "SELECT count(*) FROM sessions WHERE exp > now() + interval '59 minutes'
+                     AND exp < now() + interval '61 minutes'";
+        assert_eq!(number(&mut site.sql(), truly), 0, "{zone}");
+        let found = check(&storage);
+        let [(problem, _)] = &found[..] else {
+            panic!("{found:?}");
+        };
+        assert!(problem.contains(how) && problem.contains(zone), "{problem}");
+        repair(&storage, &mut site.sql());
+        assert_eq!(number(&mut site.sql(), truly), 10, "{zone}");
+        storage.set(login("new")).expect("a save");
+        assert_eq!(check(&storage), []);
+    }
+}
+
+#[test]
+fn nothing_is_shifted_where_the_server_is_in_utc() {
+    let (_site, storage) = shifted("Etc/UTC");
+    assert_eq!(check(&storage), []);
+}
+
+/// Not Citus, but what it would be told, in that order.
+#[test]
+fn migrate_distributes_new_tables() {
+    let site = bare();
+    let mut sql = site.sql();
+    sql.batch_execute(
+        "CREATE TABLE pg_dist_partition ();
+         CREATE TABLE told (n serial, what text);
+         CREATE FUNCTION create_distributed_table(t regclass, c text, colocate_with text DEFAULT '')
+         RETURNS void LANGUAGE plpgsql AS $$ BEGIN
+           IF EXISTS (SELECT FROM pg_constraint WHERE contype = 'f') THEN
+             RAISE 'a foreign key to a table that is not distributed';
+           END IF;
+           INSERT INTO told (what) VALUES (concat_ws(' ', t, c, colocate_with)); END $$",
+    )
+    .expect("functions");
+    migrate(&site.storage(), false).expect("a migration");
+    let told: String = sql
+        .query_one("SELECT string_agg(what, ', ' ORDER BY n) FROM told", &[])
+        .expect("a row")
+        .get(0);
+    assert_eq!(told, "sessions sid , sessions_meta sid \"sessions\"");
+    let cascades = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'
+                    AND confdeltype = 'c' AND confupdtype = 'a'";
+    assert_eq!(number(&mut sql, cascades), 1);
+    assert_eq!(check(&site.storage()), []);
+    assert_eq!(migrate(&site.storage(), false), Ok(0));
+}

@@ -91,6 +91,8 @@ enum rsp_log_level
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
+  // What happens in the ordinary course of things.
+  RSP_LOG_INFO = 0,
   // Worth knowing.
   RSP_LOG_NOTICE = 1,
   // Somebody should look at it: a server that went away, for example.
@@ -265,6 +267,10 @@ typedef struct rsp_request {
   // 0, or flags of the operation.
   uint64_t flags;
 } rsp_request;
+
+// A function of the host's that takes lines for its log: `user` as it was set, how urgent the line
+// is, and its text as of `rsp_log_get`, valid until the function returns.
+typedef void (*rsp_log_function)(void *user, rsp_log_level level, const char *text);
 
 #ifdef __cplusplus
 extern "C" {
@@ -1182,6 +1188,25 @@ rsp_status rsp_log_get(const struct rsp_log *log,
 //
 // `log` must be NULL or come from `rsp_log_take`, and not be freed already.
 void rsp_log_free(struct rsp_log *log);
+
+// Has lines given to a function as they come up, instead of keeping them for `rsp_log_take`. Lines
+// that wait already are given to it at once.
+//
+// # Arguments
+//
+// - `function`: the function. It is called on any thread, by one at a time, and those that serve
+//   sessions wait for it: it should not take long. It must not end its thread or unwind, and must
+//   call no function of this library but this one. NULL takes the function away.
+// - `user`: what the function gets as its first argument. May be NULL.
+//
+// Any thread may call this at any time. When it returns, a function that was set before is not
+// running any more, unless that is what calls this. A child of a fork keeps the function.
+//
+// # Safety
+//
+// `function` must be NULL or callable with `user` on any thread until it is taken away, and while
+// the process exits.
+void rsp_log_set_function(rsp_log_function function, void *user);
 
 #ifdef __cplusplus
 }  // extern "C"

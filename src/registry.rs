@@ -86,6 +86,8 @@ pub(crate) fn engine(
     // no thread of ours may be inside OpenSSL when its own handler takes it down.
     exit::at_exit(stop_all_at_exit);
     engines.insert(key, Arc::clone(&engine));
+    drop(engines);
+    engine.announce();
     Ok(engine)
 }
 

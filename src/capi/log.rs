@@ -1,12 +1,13 @@
 //! `rsp_log`: lines for the host's log. The library writes nothing to stdout or stderr, and calls
-//! nobody from threads of its own.
+//! nobody from threads of its own but the function that the host sets for that.
 
 use super::guard::{guard, guard_status};
 use super::pointer::{self, Message, Out};
 use super::status::rsp_status;
 use crate::Error;
 use crate::host::log::{self, Level};
-use std::ffi::c_char;
+use crate::host::sink::{self, Sink};
+use std::ffi::{CString, c_char, c_void};
 use std::ptr;
 
 /// Lines for the host's log, the eldest first. They never change, so any number of threads may read
@@ -20,6 +21,8 @@ pub struct rsp_log {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum rsp_log_level {
+    /// What happens in the ordinary course of things.
+    RSP_LOG_INFO = 0,
     /// Worth knowing.
     RSP_LOG_NOTICE = 1,
     /// Somebody should look at it: a server that went away, for example.
@@ -31,6 +34,7 @@ pub enum rsp_log_level {
 impl From<Level> for rsp_log_level {
     fn from(level: Level) -> Self {
         match level {
+            Level::Info => rsp_log_level::RSP_LOG_INFO,
             Level::Notice => rsp_log_level::RSP_LOG_NOTICE,
             Level::Warn => rsp_log_level::RSP_LOG_WARN,
             Level::Error => rsp_log_level::RSP_LOG_ERROR,
@@ -151,5 +155,52 @@ pub unsafe extern "C" fn rsp_log_free(log: *mut rsp_log) {
     guard((), || {
         // SAFETY: promised by the caller.
         unsafe { pointer::take_back(log) }
+    })
+}
+
+/// A function of the host's that takes lines for its log: `user` as it was set, how urgent the line
+/// is, and its text as of `rsp_log_get`, valid until the function returns.
+pub type rsp_log_function =
+    Option<unsafe extern "C" fn(user: *mut c_void, level: rsp_log_level, text: *const c_char)>;
+
+/// What the host set along with its function.
+struct User(*mut c_void);
+
+// SAFETY: the library only hands it back; the caller of `rsp_log_set_function` promises that its
+// function may be called on any thread.
+unsafe impl Send for User {}
+// SAFETY: as above.
+unsafe impl Sync for User {}
+
+/// Has lines given to a function as they come up, instead of keeping them for `rsp_log_take`. Lines
+/// that wait already are given to it at once.
+///
+/// # Arguments
+///
+/// - `function`: the function. It is called on any thread, by one at a time, and those that serve
+///   sessions wait for it: it should not take long. It must not end its thread or unwind, and must
+///   call no function of this library but this one. NULL takes the function away.
+/// - `user`: what the function gets as its first argument. May be NULL.
+///
+/// Any thread may call this at any time. When it returns, a function that was set before is not
+/// running any more, unless that is what calls this. A child of a fork keeps the function.
+///
+/// # Safety
+///
+/// `function` must be NULL or callable with `user` on any thread until it is taken away, and while
+/// the process exits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_log_set_function(function: rsp_log_function, user: *mut c_void) {
+    guard((), || {
+        let user = User(user);
+        let sink = function.map(|function| -> Sink {
+            Box::new(move |line| {
+                let User(user) = &user;
+                let text = CString::new(line.text.replace('\0', " ")).unwrap_or_default();
+                // SAFETY: promised by the caller; the text lives until the function returns.
+                unsafe { function(*user, line.level.into(), text.as_ptr()) }
+            })
+        });
+        sink::set(sink);
     })
 }

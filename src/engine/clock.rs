@@ -34,10 +34,9 @@ fn tick_until_stopped(shared: &Arc<Shared>) {
         drop(queue);
         shared.call(call);
         shared.clean_up(now);
-        answer(expired.into_iter().map(|job| {
-            let error = why_expired(shared, &job);
-            (job, error)
-        }));
+        if !expired.is_empty() {
+            expire(shared, expired);
+        }
         queue = shared.lock();
         if sleep && queue.is_quiet() {
             queue.clock_sleeps = true;
@@ -68,19 +67,42 @@ fn sleep_until<'a>(
     woken.unwrap_or_else(|poisoned| poisoned.into_inner()).0
 }
 
-/// The answer to an operation whose time is up.
-fn why_expired(shared: &Shared, job: &Job) -> Error {
-    if let Some(obstacle) = &job.obstacle {
-        return obstacle.clone();
+/// Answers operations whose time is up.
+fn expire(shared: &Shared, expired: Vec<Job>) {
+    let status = shared.pool.status();
+    let failure = status.last_failure().map(|failure| failure.reason);
+    let opening = status.is_opening();
+    let busy = failure.is_none() && !opening;
+    let without = expired.iter().filter(|job| job.obstacle.is_none()).count();
+    if busy && without > 0 {
+        shared.report_busy(without);
     }
-    let reason = match shared.pool.status().last_failure() {
-        Some(failure) => failure.reason,
-        None if shared.pool.status().is_opening() => "still connecting".into(),
+    let why: Arc<str> = match &failure {
+        Some(reason) => Arc::clone(reason),
+        None if opening => "still connecting".into(),
         None => "all connections are busy".into(),
     };
-    Error::NoConnection {
-        server: Arc::clone(&shared.server),
-        timeout: job.target.timeouts.connect,
-        reason,
+    answer(expired.into_iter().map(|job| {
+        let error = match &job.obstacle {
+            Some(obstacle) => and_no_new_connection(obstacle, failure.as_deref()),
+            None => Error::NoConnection {
+                server: Arc::clone(&shared.server),
+                timeout: job.target.timeouts.connect,
+                reason: Arc::clone(&why),
+            },
+        };
+        (job, error)
+    }));
+}
+
+/// What stood in an operation's way last. Where that was a lost connection, and since then none could
+/// be opened, the latter is what somebody has to see to.
+fn and_no_new_connection(obstacle: &Error, failure: Option<&str>) -> Error {
+    match (obstacle, failure) {
+        (Error::Lost { server, reason }, Some(failure)) => Error::Lost {
+            server: Arc::clone(server),
+            reason: format!("{reason}; no new one: {failure}").into(),
+        },
+        _ => obstacle.clone(),
     }
 }

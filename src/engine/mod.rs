@@ -6,6 +6,7 @@ mod cleaner;
 mod clock;
 mod job;
 mod queue;
+mod reports;
 mod worker;
 
 pub(crate) use job::{Job, Target};
@@ -18,6 +19,7 @@ use crate::pool::Pool;
 use crate::tls::Tls;
 use cleaner::Cleaner;
 use queue::{Call, Queue};
+use reports::Reports;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,7 @@ struct Shared {
     /// As configured; what would hold a connection each in a pool without batching does not count
     /// as waiting.
     backlog: usize,
+    reports: Reports,
 }
 
 impl Shared {
@@ -70,6 +73,9 @@ impl Shared {
             return Ok(queue);
         };
         drop(queue);
+        if let Error::Backlog { .. } = refusal {
+            self.report_backlog();
+        }
         job.reply.forget();
         Err(refusal)
     }
@@ -158,6 +164,7 @@ impl Engine {
             attempt_time: config.timeouts.connect + Duration::from_millis(100),
             most_threads: config.pool.size,
             backlog: config.pool.backlog,
+            reports: Reports::default(),
         });
         let clock = Arc::clone(&shared);
         thread::spawn("rsp-clock", move || clock::run(&clock))
@@ -169,6 +176,11 @@ impl Engine {
     /// those that name them so.
     pub(crate) fn clean_up(&self, target: &Arc<Target>, interval: Duration, name: String) {
         self.0.cleaner.add(target, interval, name);
+    }
+
+    /// Tells the log that there is a new engine; not under a lock that others wait for.
+    pub(crate) fn announce(&self) {
+        self.0.report_start();
     }
 
     /// Takes an operation; its reply gets the outcome. Returns at once.
@@ -222,6 +234,7 @@ impl Engine {
         queue.stopping = true;
         let cleared = queue.clear(&Error::Stopped);
         drop(queue);
+        let unanswered = cleared.len();
         answer(cleared);
         shared.work.notify_all();
         shared.tick.notify_all();
@@ -239,6 +252,7 @@ impl Engine {
                 std::thread::sleep(STOP_STEP);
             }
         }
+        shared.report_stop(unanswered);
     }
 }
 

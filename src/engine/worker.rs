@@ -204,7 +204,8 @@ enum Next {
 }
 
 fn fail(shared: &Arc<Shared>, batch: Batch, fault: &Fault) {
-    let company = batch.jobs.len() > 1;
+    let operations = batch.jobs.len();
+    let company = operations > 1;
     let now = Instant::now();
     let mut answers = Vec::new();
     let mut again = Vec::new();
@@ -228,12 +229,14 @@ fn fail(shared: &Arc<Shared>, batch: Batch, fault: &Fault) {
             }
         }
     }
+    let tried_again = again.len();
     queue.put_back(again);
     if batch.retry {
         queue.end_retry();
     }
     shared.dispatch(queue, now);
     answer(answers);
+    shared.report_fault(fault, operations, tried_again);
 }
 
 fn next(shared: &Shared, job: &mut Job, fault: &Fault, company: bool) -> Next {

@@ -1,16 +1,22 @@
 //! Log lines for the host. A library in nginx must not write to stdout or stderr, and its threads
-//! cannot call nginx; so lines wait here until the host takes them.
+//! cannot call nginx; so lines wait here until the host takes them. A host whose log any thread may
+//! write to can have them at once instead (`sink.rs`).
 
+use super::fork::ForkLocal;
+use super::sink;
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 /// What is kept until the host comes; an outage must not fill its memory.
 const CAPACITY: usize = 64;
 
 /// How urgent a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
+    /// What happens in the ordinary course of things.
+    Info,
     /// Worth knowing.
     Notice,
     /// Somebody should look at it.
@@ -23,6 +29,7 @@ impl Level {
     /// The name of nginx's level, in capitals as in ngx_lua's constants.
     pub fn name(self) -> &'static str {
         match self {
+            Level::Info => "INFO",
             Level::Notice => "NOTICE",
             Level::Warn => "WARN",
             Level::Error => "ERR",
@@ -39,35 +46,71 @@ pub struct Line {
     pub text: String,
 }
 
+#[derive(Default)]
 struct Lines {
     waiting: VecDeque<Line>,
     dropped: usize,
 }
 
-static LINES: Mutex<Lines> = Mutex::new(Lines {
-    waiting: VecDeque::new(),
-    dropped: 0,
-});
+/// A child of a fork starts without lines: those of its parent are for its parent to write, and a
+/// thread of the parent may have held the lock when it forked.
+static LINES: ForkLocal<Mutex<Lines>> = ForkLocal::new();
 
 /// Whether there are lines: asked after each operation, so without a lock.
 static ANY: AtomicBool = AtomicBool::new(false);
 
-fn lines() -> std::sync::MutexGuard<'static, Lines> {
+fn lines() -> MutexGuard<'static, Lines> {
     LINES
+        .get_or_init(Mutex::default)
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Leaves a line for the host. A repetition of the last one, and what is beyond the capacity, is
-/// counted instead of kept.
+/// counted instead of kept. To be called without any lock that others wait for.
 pub(crate) fn log(level: Level, text: String) {
+    let line = Line { level, text };
+    if sink::write(&line) {
+        return;
+    }
     let mut lines = lines();
     ANY.store(true, Ordering::Relaxed);
-    let line = Line { level, text };
     if lines.waiting.back() == Some(&line) || lines.waiting.len() >= CAPACITY {
         lines.dropped += 1;
     } else {
         lines.waiting.push_back(line);
+    }
+}
+
+/// How often a line of one kind is written at most.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// Lines of one kind: the first is written at once, and what follows within [`INTERVAL`] is counted
+/// and mentioned in the next one.
+#[derive(Default)]
+pub(crate) struct Limited(Mutex<(Option<Instant>, usize)>);
+
+impl Limited {
+    /// Leaves the line that `text` makes for the host, if it is time for one.
+    pub(crate) fn log(&self, level: Level, text: impl FnOnce() -> String) {
+        let now = Instant::now();
+        let mut state = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let (last, left_out) = &mut *state;
+        if last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
+            *left_out += 1;
+            return;
+        }
+        *last = Some(now);
+        let more = std::mem::take(left_out);
+        drop(state);
+        let mut text = text();
+        if more > 0 {
+            text += &format!(" (and {more} times before, not logged)");
+        }
+        log(level, text);
     }
 }
 
@@ -84,7 +127,8 @@ pub(crate) fn catch_panic_messages() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
-            log(Level::Error, format!("internal error: {panic}"));
+            let message = panic.to_string().replace('\n', " ");
+            log(Level::Error, format!("internal error: {message}"));
         }));
     });
 }
@@ -105,11 +149,20 @@ pub fn take() -> Vec<Line> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// The lines are the process's: one test of them at a time.
+    pub(in crate::host) fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let guard = ALONE.lock();
+        take();
+        guard.unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
 
     #[test]
     fn lines_wait_for_the_host_within_bounds() {
+        let _alone = alone();
         log(Level::Warn, "lost".into());
         log(Level::Warn, "lost".into());
         for n in 0..2 * CAPACITY {
@@ -124,5 +177,49 @@ mod tests {
             format!("{} more lines like these", CAPACITY + 2)
         );
         assert!(take().is_empty());
+    }
+
+    #[test]
+    fn lines_of_one_kind_are_written_once_in_a_while() {
+        let _alone = alone();
+        let limited = Limited::default();
+        for n in 0..5 {
+            limited.log(Level::Info, || format!("of one kind: {n}"));
+        }
+        let past = Instant::now().checked_sub(INTERVAL);
+        limited.0.lock().expect("no panic").0 = past;
+        limited.log(Level::Info, || "of one kind: last".into());
+        let ours = |line: &Line| line.text.starts_with("of one kind");
+        let taken: Vec<_> = take().into_iter().filter(ours).collect();
+        assert_eq!(taken.len(), 2, "{taken:?}");
+        assert_eq!(taken[0].text, "of one kind: 0");
+        assert_eq!(
+            taken[1].text,
+            "of one kind: last (and 4 times before, not logged)"
+        );
+    }
+
+    /// A thread of the parent's may be inside `log` when it forks.
+    #[test]
+    #[allow(unsafe_code)]
+    fn a_child_whose_parent_was_logging_can_log() {
+        let _alone = alone();
+        let held = lines();
+        // SAFETY: the child calls nothing that may take a lock another thread held.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: ends a child that hangs.
+            unsafe { libc::alarm(5) };
+            log(Level::Warn, "from the child".into());
+            let status = if take().len() == 1 { 7 } else { 1 };
+            // SAFETY: ends the child without running the test harness's exit handlers.
+            unsafe { libc::_exit(status) };
+        }
+        let mut status = 0;
+        // SAFETY: `child` is a child of this process and `status` is writable.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        drop(held);
+        assert!(libc::WIFEXITED(status), "the child hung");
+        assert_eq!(libc::WEXITSTATUS(status), 7);
     }
 }

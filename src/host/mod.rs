@@ -4,4 +4,5 @@ pub(crate) mod exit;
 pub(crate) mod fork;
 pub mod log;
 pub(crate) mod seat;
+pub(crate) mod sink;
 pub(crate) mod thread;

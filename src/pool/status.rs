@@ -121,21 +121,24 @@ impl Status {
         known.opening -= 1;
         let failed_before = known.last_failure.is_some();
         known.last_failure = failure.cloned();
-        let Some(failure) = failure else {
+        let line = if let Some(failure) = failure {
+            known.failures += 1;
+            let due = known.logged.is_none_or(|at| at.elapsed() >= REMINDER);
+            due.then(|| {
+                known.logged = Some(Instant::now());
+                let text = format!("no connection to {servers}: {failure}");
+                (Level::Warn, text)
+            })
+        } else {
             known.failures = 0;
-            if failed_before {
+            failed_before.then(|| {
                 known.logged = None;
-                log::log(Level::Notice, format!("connected to {servers} again"));
-            }
-            return;
+                (Level::Notice, format!("connected to {servers} again"))
+            })
         };
-        known.failures += 1;
-        if known.logged.is_none_or(|at| at.elapsed() >= REMINDER) {
-            known.logged = Some(Instant::now());
-            log::log(
-                Level::Warn,
-                format!("no connection to {servers}: {failure}"),
-            );
+        drop(known);
+        if let Some((level, text)) = line {
+            log::log(level, text);
         }
     }
 }

@@ -25,7 +25,8 @@ static void statuses_keep_their_numbers(void) {
     CHECK(strcmp(rsp_status_name(number), "RSP_UNKNOWN") == 0);
     CHECK(strcmp(rsp_status_name(UINT32_MAX), "RSP_UNKNOWN") == 0);
     CHECK(RSP_INVALID_CONFIG == 2 && RSP_SYSTEM == 14);
-    CHECK(RSP_LOG_NOTICE == 1 && RSP_LOG_WARN == 2 && RSP_LOG_ERROR == 3);
+    CHECK(RSP_LOG_INFO == 0 && RSP_LOG_NOTICE == 1 && RSP_LOG_WARN == 2);
+    CHECK(RSP_LOG_ERROR == 3);
 }
 
 static void keys_take_text(rsp_config *config) {

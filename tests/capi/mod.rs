@@ -9,6 +9,7 @@ use crate::support::process;
 use installed::Installed;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tempfile::TempDir;
 
 /// Nothing in memory that is reached by an error, and nothing lost. What the library keeps to the
 /// exit (pools, and OpenSSL's tables) is reachable still.
@@ -33,7 +34,23 @@ fn source(name: &str) -> PathBuf {
 }
 
 /// Compiles one of the tests and runs it under valgrind, with the way to a fresh database.
-fn run((compiler, language): (&str, &[&str]), name: &str) {
+fn run(language: (&str, &[&str]), name: &str) {
+    let (_built, program) = build(language, name);
+    let database = installed::Database::new();
+    process::run(
+        Installed::shared()
+            .command("timeout")
+            // A program that hangs is a failure, and not the end of the tests.
+            .args(["--kill-after=5", "300"])
+            .arg(process::program("/usr/bin/valgrind", "valgrind"))
+            .args(VALGRIND)
+            .arg(program)
+            .args(database.arguments()),
+    );
+}
+
+/// Compiles one of the tests, in a folder that goes with the result.
+fn build((compiler, language): (&str, &[&str]), name: &str) -> (TempDir, PathBuf) {
     let built = process::folder();
     let program = built.path().join(name);
     let installed = Installed::shared();
@@ -47,17 +64,19 @@ fn run((compiler, language): (&str, &[&str]), name: &str) {
             .arg(&program)
             .args(installed.flags()),
     );
-    let database = installed::Database::new();
-    process::run(
-        installed
-            .command("timeout")
-            // A program that hangs is a failure, and not the end of the tests.
-            .args(["--kill-after=5", "300"])
-            .arg(process::program("/usr/bin/valgrind", "valgrind"))
-            .args(VALGRIND)
-            .arg(program)
-            .args(database.arguments()),
-    );
+    (built, program)
+}
+
+/// Not under valgrind: what a child leaves behind of its parent's is meant to be lost. Where things lie
+/// in memory is chance, so it takes some tries.
+#[test]
+fn children_of_a_fork_have_storages_of_their_own() {
+    let (_built, program) = build(AS_C, "forks");
+    for _ in 0..6 {
+        let mut command = Installed::shared().command("timeout");
+        command.args(["--kill-after=5", "60"]).arg(&program);
+        process::run(command.args(["127.0.0.1", "1", "nowhere"]));
+    }
 }
 
 /// A test for each program and language.
@@ -72,4 +91,4 @@ macro_rules! programs {
     };
 }
 
-programs! { config operations queue orders threads }
+programs! { config operations queue orders threads log }

@@ -199,7 +199,7 @@ static void a_failure_is_told_and_logged(char **argv) {
     CHECK(line == POISON(const char));
     CHECK_STATUS(RSP_OK, rsp_log_get(log, 0, NULL, &line));
     CHECK_STATUS(RSP_OK, rsp_log_get(log, 0, &level, &line));
-    CHECK(strlen(line) > 0 && level >= RSP_LOG_NOTICE && level <= RSP_LOG_ERROR);
+    CHECK(strlen(line) > 0 && level <= RSP_LOG_ERROR);
     rsp_log_free(log);
     rsp_log_free(NULL);
     CHECK(rsp_log_len(NULL) == 0);

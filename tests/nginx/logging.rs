@@ -87,3 +87,90 @@ fn an_outage_is_logged_when_it_comes_and_when_it_goes() {
     assert!(all.len() < 20, "{} lines: {all:#?}", all.len());
     site.nginx.assert_clean_log();
 }
+
+/// Each kind once, however often it happens.
+fn assert_told_once(site: &Site, words: &str, level: &str) {
+    let told = lines(site, words);
+    assert_eq!(
+        told.len(),
+        1,
+        "{words}: {told:#?}\n{}",
+        site.nginx.error_log()
+    );
+    assert!(told[0].contains(&format!("[{level}]")), "{told:?}");
+}
+
+#[test]
+fn an_engines_start_and_what_happens_to_its_connections_are_told() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster)
+        .nginx(|nginx| nginx.log_level("info"))
+        .start();
+    site.assert_works();
+    assert_told_once(&site, "started, with 4 connections at most", "info");
+    let mut sql = site.sql();
+    for _ in 0..5 {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE application_name = 'pgmoon'";
+        sql.query(end, &[]).expect("an answer");
+        site.assert_works();
+    }
+    let lost = format!("connection to {} lost: ", site.server());
+    assert_told_once(&site, &lost, "warn");
+    cluster.pause();
+    assert_eq!(site.get("works").status, 503);
+    assert_eq!(site.get("works").status, 503);
+    cluster.resume();
+    site.assert_works();
+    assert_told_once(&site, &format!("no answer from {}", site.server()), "warn");
+    let exit = site.nginx.quit();
+    assert!(exit.status.success(), "{exit:?}");
+    assert_told_once(&site, "this worker, which exits", "info");
+    site.nginx.assert_clean_log();
+}
+
+#[test]
+fn a_pool_and_a_backlog_that_are_used_up_are_told() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster)
+        .conf("connect_timeout", 300)
+        .conf("pool_size", 1)
+        .conf("backlog", 5)
+        .start();
+    site.assert_works();
+    cluster.pause();
+    for (response, _) in site::together(20, |n| {
+        // The first has the only connection when the others come.
+        thread::sleep(Duration::from_millis(if n == 0 { 0 } else { 100 }));
+        site.get("works")
+    }) {
+        assert_eq!(response.status, 503, "{response:?}");
+    }
+    cluster.resume();
+    site.assert_works();
+    assert_told_once(&site, "all connections to", "warn");
+    assert_told_once(&site, "the backlog of 5 operations", "warn");
+    site.nginx.assert_clean_log();
+}
+
+/// Nothing of what the operations hold may be in it.
+#[test]
+fn a_batch_that_is_taken_apart_is_told_without_its_values() {
+    let site = site::on(support::shared())
+        .nginx(|nginx| nginx.log_level("info"))
+        .start();
+    site.assert_works();
+    let mut sql = site.sql();
+    let check = "ALTER TABLE sessions_meta ADD CHECK (sub NOT LIKE 'secret%')";
+    sql.batch_execute(check).expect("a constraint");
+    for _ in 0..5 {
+        site::together(16, |n| {
+            let subject = if n % 4 == 0 { "secret" } else { "known" };
+            let query = format!("do=set&key=key{n}&value=value&audience=a&subject={subject}");
+            site.nginx.get(&format!("/call?{query}")).status
+        });
+    }
+    assert_told_once(&site, "operations is taken apart: ", "info");
+    let log = lines(&site, "");
+    assert!(!log.iter().any(|line| line.contains("secret")), "{log:#?}");
+}

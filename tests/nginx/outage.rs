@@ -22,6 +22,8 @@ fn a_stopped_database_fails_in_time_and_serves_again_without_a_reload() {
         let (response, took) = timed(|| site.get("works"));
         assert_eq!(response.status, 503, "{}", response.body);
         assert!(response.body.contains(&site.server()), "{}", response.body);
+        let refused = "connect: Connection refused";
+        assert!(response.body.contains(refused), "{}", response.body);
         assert!(took < CONNECT + ANSWER + NOISE, "{took:?}");
         for _ in 0..2 {
             let (response, took) = timed(|| site.get("works"));

@@ -19,6 +19,7 @@ local pcall = pcall
 local tostring = tostring
 
 local ERR = ngx.ERR
+local INFO = ngx.INFO
 
 -- Where a coroutine may yield.
 local YIELDS = {
@@ -156,6 +157,9 @@ local function pump()
     end
   until ok or may_end()
   queue:close()
+  if not transient then
+    log(INFO, "resty.session.postgres: nobody waits any more in this worker, which exits")
+  end
   pumping = false
   running = false
 end

@@ -1,0 +1,110 @@
+//! A function of the host's that takes log lines at once, on whichever thread they come up.
+
+use super::fork::ForkLocal;
+use super::log::Line;
+use std::cell::Cell;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
+/// Takes a line.
+pub(crate) type Sink = Box<dyn Fn(&Line) + Send + Sync>;
+
+/// The current one. A child of a fork keeps its parent's. It is looked at, and called, by whoever
+/// holds [`CALLING`] alone.
+static SINK: AtomicPtr<Sink> = AtomicPtr::new(ptr::null_mut());
+
+/// Held during a call: the host's function is called by one thread at a time.
+static CALLING: ForkLocal<Mutex<()>> = ForkLocal::new();
+
+thread_local! {
+    /// This thread is inside the host's function.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+fn is_inside() -> bool {
+    // At the end of a thread the flag may be gone, and the thread is then in no function.
+    INSIDE.try_with(Cell::get).unwrap_or(false)
+}
+
+fn calling() -> MutexGuard<'static, ()> {
+    CALLING
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Gives a line to the host's function; false where there is none, or where that function itself
+/// has caused the line.
+pub(super) fn write(line: &Line) -> bool {
+    if SINK.load(Ordering::Acquire).is_null() || is_inside() {
+        return false;
+    }
+    let _calling = calling();
+    // It may have been taken away while this thread waited.
+    let sink = SINK.load(Ordering::Acquire);
+    // SAFETY: the pointer is null or comes from Box::into_raw in `set`, which frees what it points
+    // to when it has replaced it and has had the lock that is held here.
+    #[allow(unsafe_code)]
+    let Some(sink) = (unsafe { sink.as_ref() }) else {
+        return false;
+    };
+    let _ = INSIDE.try_with(|inside| inside.set(true));
+    sink(line);
+    let _ = INSIDE.try_with(|inside| inside.set(false));
+    true
+}
+
+/// Sets the host's function, or takes it away. After that the previous one is not called any more,
+/// and not running, unless it calls this itself. Lines that wait are given to the new one.
+#[cfg(feature = "capi")]
+pub(crate) fn set(sink: Option<Sink>) {
+    let is_there = sink.is_some();
+    let sink = sink.map_or(ptr::null_mut(), |sink| Box::into_raw(Box::new(sink)));
+    let previous = SINK.swap(sink, Ordering::AcqRel);
+    // From within itself it is left behind: it still runs.
+    if !is_inside() && !previous.is_null() {
+        drop(calling());
+        // SAFETY: the pointer comes from Box::into_raw here, and was taken out by this call alone.
+        // Whoever had looked at it before has let the lock go.
+        #[allow(unsafe_code)]
+        drop(unsafe { Box::from_raw(previous) });
+    }
+    if is_there {
+        for line in super::log::take() {
+            write(&line);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "capi"))]
+mod tests {
+    use super::super::log::{self, Level, tests::alone};
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn lines_go_to_the_hosts_function_for_as_long_as_it_is_set() {
+        let _alone = alone();
+        log::log(Level::Info, "sink: before".into());
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let written = Arc::clone(&lines);
+        set(Some(Box::new(move |line| {
+            written.lock().expect("no panic").push(line.text.clone());
+            // Its own lines must not come back to it.
+            log::log(Level::Info, "sink: inside".into());
+        })));
+        std::thread::spawn(|| log::log(Level::Warn, "sink: during".into()))
+            .join()
+            .expect("no panic");
+        set(None);
+        log::log(Level::Info, "sink: after".into());
+        let ours = |text: &&String| text.starts_with("sink: ");
+        let lines = lines.lock().expect("no panic");
+        let seen: Vec<_> = lines.iter().filter(ours).collect();
+        assert_eq!(seen, ["sink: before", "sink: during"]);
+        let left = log::take();
+        assert!(left.iter().any(|line| line.text == "sink: after"));
+        assert!(left.iter().any(|line| line.text == "sink: inside"));
+    }
+}

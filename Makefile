@@ -56,8 +56,8 @@ LUA_SOURCES = $(wildcard lua src tests examples bench)
 # The Lua features exclude each other; each goes with the C interface and without it.
 FEATURE_SETS := none capi lua capi,lua lua51 lua54
 
-.PHONY: demo test help deps build install uninstall lint fmt fuzz generate bench bench-deps clean \
-	test-matrix test-long test-vendored
+.PHONY: demo test soak help deps build install uninstall lint fmt races fuzz generate bench \
+	bench-deps clean test-matrix test-long test-vendored
 
 demo: deps build ## Run the demo until Ctrl-C; with CHECK=1, walk through it and stop
 	@CHECK='$(CHECK)' scripts/demo.sh
@@ -78,6 +78,11 @@ test-vendored: deps ## Build with OpenSSL inside, and run the tests of what that
 	@$(MAKE) build TARGET=target/vendored FEATURES=vendored
 	RSP_STAGE='$(CURDIR)/target/vendored/stage/usr/local' scripts/in-own-tmpdir.sh $(CARGO) test \
 		--locked --target-dir target/vendored --features vendored -- tls:: symbols:: nginx::leaving
+
+MINUTES ?= 20
+soak: build ## Load, reloads and faults together for MINUTES (20), and figures of them
+	@RSP_SOAK_MINUTES='$(MINUTES)' scripts/in-own-tmpdir.sh $(CARGO) test --locked --test faults \
+		soak -- --nocapture
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -150,6 +155,17 @@ lint: $(STYLUA) ## Check formatting, Clippy on every feature set, the docs, and 
 fmt: $(STYLUA) ## Format the Rust and the Lua files
 	$(CARGO) fmt
 	$(STYLUA) $(LUA_SOURCES)
+
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# The sanitizer has to see the locks of Rust's own library, which is built anew for that. Both are
+# unstable options, which RUSTC_BOOTSTRAP has the stable compiler take.
+RACES = RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=thread' \
+	TSAN_OPTIONS='suppressions=$(CURDIR)/tests/races.supp exitcode=66' scripts/in-own-tmpdir.sh \
+	$(CARGO) test --locked -Zbuild-std --target $(HOST) --target-dir target/races
+races: build ## Look for data races in the engine with the thread sanitizer (needs rustup)
+	rustup component add rust-src
+	$(RACES) --lib
+	$(RACES) --test faults database network refusals -- --test-threads 1 --nocapture
 
 FUZZ_SECONDS ?= 45
 CARGO_FUZZ_VERSION := 0.13.2

@@ -8,6 +8,7 @@ packages=(
   ca-certificates build-essential pkg-config libssl-dev    # building
   postgresql pgbouncer nginx-light libnginx-mod-http-lua   # the servers of the tests and the demo
   valgrind                                                 # the C tests run under it
+  mount                                                    # a disk that a test fills up
   luajit2 lua5.1 lua5.4 lua-cjson lua-check curl           # Lua hosts, the Lua linter, the demo's walk
 )
 

@@ -3,10 +3,13 @@
 //!
 //! What comes of an operation is the business of `behaviour`; here it is when, and at whose cost.
 
+#[path = "../faults/client.rs"]
+mod client;
 pub mod site;
 
 mod abandoned;
 mod concurrency;
+mod guest;
 mod held_up;
 mod leaving;
 mod loading;

@@ -29,7 +29,8 @@ end
 
 function operations.set(storage, args)
   local metadata = args.audience and { audiences = { args.audience }, subjects = { args.subject } }
-  return storage:set("session", args.key, args.value, 3600, nil, nil, nil, metadata)
+  local old_key, stale_ttl = args.old_key, args.stale_ttl
+  return storage:set("session", args.key, args.value, 3600, nil, old_key, stale_ttl, metadata)
 end
 
 -- Carries out `args["do"]`; gives a status of HTTP (404 is a miss, 503 a failure) and a text.

@@ -4,22 +4,25 @@
 use std::thread;
 use std::time::Duration;
 
-use super::site::{self, assert_answer, timed, together};
+use super::client::Client;
+use super::site::{self, Plan, assert_answer, timed, together};
 use crate::support;
 
-#[test]
-fn a_worker_thread_of_nginx_may_call_the_storage() {
-    let site = site::on(support::shared())
-        .nginx(|nginx| nginx.thread_pool("default", 4))
-        .content(
-            "/threaded",
-            "local ok, status, text = ngx.run_worker_thread('default', 'site', 'run',
+/// `/threaded` calls in a thread of nginx's pool.
+fn with_worker_threads(plan: Plan) -> Plan {
+    plan.nginx(|nginx| nginx.thread_pool("default", 4)).content(
+        "/threaded",
+        "local ok, status, text = ngx.run_worker_thread('default', 'site', 'run',
                                                              ngx.req.get_uri_args())
              assert(ok, status)
              ngx.status = status
              ngx.print(text)",
-        )
-        .start();
+    )
+}
+
+#[test]
+fn a_worker_thread_of_nginx_may_call_the_storage() {
+    let site = with_worker_threads(site::on(support::shared())).start();
     let set = |key: &str, value: &str| {
         site.nginx
             .get(&format!("/threaded?do=set&key={key}&value={value}"))
@@ -52,6 +55,41 @@ fn a_worker_thread_of_nginx_may_call_the_storage() {
     });
     site.nginx.assert_clean_log();
     let exit = site.nginx.quit();
+    assert!(exit.status.success(), "{exit:?}");
+    assert!(!site.nginx.error_log().contains("exited on signal"));
+}
+
+/// nginx does not wait for such a task when a worker leaves: what is in flight then, it cuts.
+#[test]
+fn reloads_and_an_exit_in_the_middle_of_such_calls_crash_nobody() {
+    let site = with_worker_threads(site::on(support::shared()))
+        .nginx(|nginx| nginx.workers(2))
+        .start();
+    thread::scope(|scope| {
+        let clients = scope.spawn(|| {
+            together(6, |client| {
+                let mut connection = Client::new(site.nginx.port(), false);
+                let calls = (0..80).map(|n| {
+                    let path = format!("/threaded?do=set&key=client{client}&value=value{n}");
+                    connection.get(&path)
+                });
+                let answered = calls.filter_map(Result::ok);
+                answered.filter(|response| response.status == 200).count()
+            })
+        });
+        for _ in 0..3 {
+            thread::sleep(Duration::from_millis(50));
+            site.nginx.reload();
+        }
+        for (answered, _) in clients.join().expect("no panic") {
+            assert!(answered >= 80 - 6, "{answered} of 80 were answered");
+        }
+    });
+    let waiting: Vec<_> = (0..20)
+        .map(|_| site.leave("/threaded?do=get&key=client0"))
+        .collect();
+    let exit = site.nginx.quit();
+    drop(waiting);
     assert!(exit.status.success(), "{exit:?}");
     assert!(!site.nginx.error_log().contains("exited on signal"));
 }

@@ -12,12 +12,15 @@ use nix::sys::signal::Signal;
 use postgres::{Client, NoTls};
 use tempfile::TempDir;
 
+use super::disk::Disk;
 use super::{initdb, process};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Cluster {
     folder: TempDir,
+    /// Where the data are, if not in the folder.
+    disk: Option<Disk>,
     port: u16,
     server: Mutex<Option<Child>>,
     databases: AtomicU32,
@@ -39,6 +42,7 @@ pub struct Builder {
     settings: String,
     hba: String,
     files: Vec<(String, Vec<u8>)>,
+    disk: Option<usize>,
 }
 
 impl Builder {
@@ -61,10 +65,21 @@ impl Builder {
         self
     }
 
+    /// The data are on a disk of their own, of so many megabytes.
+    pub fn disk(mut self, megabytes: usize) -> Self {
+        self.disk = Some(megabytes);
+        self
+    }
+
     pub fn start(self) -> Cluster {
         let folder = process::folder();
         initdb::give_to_server(folder.path());
-        let data = folder.path().join("data");
+        let disk = self.disk.map(|size| Disk::new(folder.path(), size));
+        let data = match &disk {
+            Some(disk) => disk.path(),
+            None => folder.path().to_owned(),
+        }
+        .join("data");
         initdb::copy_to(&data);
 
         let hba = match self.hba.as_str() {
@@ -83,7 +98,7 @@ impl Builder {
             write_private(&data.join(name), content);
         }
 
-        Cluster::start_in(folder)
+        Cluster::start_in(folder, disk)
     }
 }
 
@@ -105,9 +120,10 @@ impl Cluster {
     }
 
     /// Starts a server in a folder that has all it needs.
-    fn start_in(folder: TempDir) -> Self {
+    fn start_in(folder: TempDir, disk: Option<Disk>) -> Self {
         let mut cluster = Cluster {
             folder,
+            disk,
             port: 0,
             server: Mutex::new(None),
             databases: AtomicU32::new(0),
@@ -143,7 +159,7 @@ impl Cluster {
         let all = fs::read_to_string(&file).expect("the copy") + &settings;
         fs::write(file, all).expect("the copy");
         write_private(&data.join("standby.signal"), b"");
-        let standby = Cluster::start_in(folder);
+        let standby = Cluster::start_in(folder, None);
         let streams = "SELECT FROM pg_stat_replication WHERE state = 'streaming'";
         let follows = || {
             let rows = self.client("postgres").query(streams, &[]);
@@ -202,11 +218,17 @@ impl Cluster {
 
     /// A superuser's connection, for preparations and assertions.
     pub fn client(&self, database: &str) -> Client {
-        self.connect(database)
+        self.try_client(database)
             .unwrap_or_else(|error| panic!("no connection to {database}: {error}"))
     }
 
-    fn connect(&self, database: &str) -> Result<Client, postgres::Error> {
+    /// The disk that the data are on.
+    pub fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("a disk was asked for")
+    }
+
+    /// The same as `client`, where the server may not take it.
+    pub fn try_client(&self, database: &str) -> Result<Client, postgres::Error> {
         postgres::Config::new()
             .host_path(self.socket_dir())
             .port(self.port)
@@ -222,10 +244,17 @@ impl Cluster {
             .create(true)
             .open(self.socket_dir().join("log"))
             .expect("a log file");
-        let mut command = initdb::command("postgres");
+        let mut command = match &self.disk {
+            Some(disk) => disk.command(&initdb::command("postgres")),
+            None => initdb::command("postgres"),
+        };
+        let data = match &self.disk {
+            Some(disk) => disk.inner_path(),
+            None => self.socket_dir(),
+        };
         command
             .arg("-D")
-            .arg(self.socket_dir().join("data"))
+            .arg(data.join("data"))
             .args(["-p", &self.port.to_string()])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
@@ -234,7 +263,7 @@ impl Cluster {
         *process::lock(&self.server) = Some(child);
         // Either it answers or it gives up: whichever comes first ends the waiting.
         process::eventually(PATIENCE, || {
-            !self.is_running() || self.connect("postgres").is_ok()
+            !self.is_running() || self.try_client("postgres").is_ok()
         }) && self.is_running()
     }
 

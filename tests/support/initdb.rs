@@ -75,7 +75,7 @@ pub fn give_to_server(path: &Path) {
     }
 }
 
-fn server_user() -> Option<&'static User> {
+pub fn server_user() -> Option<&'static User> {
     static USER: OnceLock<Option<User>> = OnceLock::new();
     let find = || User::from_name("postgres").expect("the user database");
     USER.get_or_init(|| {

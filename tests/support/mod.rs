@@ -7,6 +7,7 @@
 )]
 
 mod cluster;
+mod disk;
 mod initdb;
 mod nginx;
 mod pgbouncer;

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,10 @@ pub struct Nginx {
     port: u16,
     master: bool,
     child: Mutex<Child>,
+    /// The master that is in charge: the child, until it is upgraded or becomes a daemon.
+    leader: AtomicU32,
+    /// Ends what does not end with the child, should the tests die.
+    sweeper: Option<Mutex<Child>>,
     http: ureq::Agent,
 }
 
@@ -42,6 +47,7 @@ pub struct Exit {
 pub struct Builder {
     workers: usize,
     master: bool,
+    daemon: bool,
     log_level: &'static str,
     main: String,
     http: String,
@@ -59,6 +65,12 @@ impl Builder {
     /// Without a master, the one process serves.
     pub fn master(mut self, on: bool) -> Self {
         self.master = on;
+        self
+    }
+
+    /// As a daemon, nginx leaves the process that started it.
+    pub fn daemon(mut self) -> Self {
+        self.daemon = true;
         self
     }
 
@@ -110,13 +122,20 @@ impl Builder {
             let port = process::free_port();
             fs::write(folder.path().join("nginx.conf"), self.configuration(port))
                 .expect("nginx.conf");
-            let nginx = Nginx {
-                child: Mutex::new(self.spawn(folder.path())),
+            let child = self.spawn(folder.path());
+            let mut nginx = Nginx {
+                leader: AtomicU32::new(child.id()),
+                child: Mutex::new(child),
+                sweeper: None,
                 folder,
                 port,
                 master: self.master,
                 http: agent(),
             };
+            if self.daemon {
+                nginx.follow_daemon();
+                return nginx;
+            }
             // The pid file comes when the configuration is read and the port is open.
             let pid_file = nginx.folder.path().join("nginx.pid");
             let started = process::eventually(PATIENCE, || {
@@ -149,7 +168,7 @@ impl Builder {
         let ndk = format!("{MODULES}/ndk_http_module.so");
         let lua = format!("{MODULES}/ngx_http_lua_module.so");
         format!(
-            r#"daemon off;
+            r#"daemon {daemon};
 {user}
 load_module {ndk};
 load_module {lua};
@@ -184,6 +203,7 @@ http {{
             } else {
                 ""
             },
+            daemon = if self.daemon { "on" } else { "off" },
             ndk = process::program(ndk, "libnginx-mod-http-ndk").display(),
             lua = process::program(lua, "libnginx-mod-http-lua").display(),
             workers = self.workers,
@@ -213,6 +233,7 @@ impl Nginx {
         Builder {
             workers: 1,
             master: true,
+            daemon: false,
             log_level: "notice",
             main: String::new(),
             http: String::new(),
@@ -256,7 +277,63 @@ impl Nginx {
 
     /// The master, or the only process where there is none.
     pub fn pid(&self) -> u32 {
-        process::lock(&self.child).id()
+        self.leader.load(Ordering::Relaxed)
+    }
+
+    /// The first process of a daemon ends when the daemon runs.
+    fn follow_daemon(&mut self) {
+        let status = process::wait(&mut process::lock(&self.child), PATIENCE);
+        assert!(status.is_some_and(|status| status.success()), "{status:?}");
+        let pid = self.pid_of_file();
+        self.leader.store(pid, Ordering::Relaxed);
+        let mut sweeper = Command::new("sh");
+        let sweep = format!("cat >/dev/null; kill -KILL -- -{pid} 2>/dev/null");
+        sweeper.args(["-c", &sweep]).stdin(Stdio::piped());
+        let sweeper = process::spawn(sweeper, Signal::SIGCONT).expect("sh");
+        self.sweeper = Some(Mutex::new(sweeper));
+    }
+
+    fn pid_of_file(&self) -> u32 {
+        let file = self.folder.path().join("nginx.pid");
+        let read = || fs::read_to_string(&file).ok()?.trim().parse().ok();
+        let mut pid = None;
+        let known = process::eventually(PATIENCE, || {
+            pid = read();
+            pid.is_some()
+        });
+        assert!(known, "nginx has written no pid");
+        pid.expect("it was read")
+    }
+
+    /// Replaces nginx by another process of its program, as for a new version, which takes over its
+    /// sockets. Gives how long the old one took to leave once it was told to.
+    pub fn upgrade(&self) -> Duration {
+        let old = self.pid();
+        self.signal(Signal::SIGUSR2);
+        let folder = self.folder.path();
+        let taken_over = || folder.join("nginx.pid.oldbin").exists() && self.pid_of_file() != old;
+        assert!(process::eventually(PATIENCE, taken_over), "no new master");
+        let new = self.pid_of_file();
+        let serves = || !process::children(new).is_empty();
+        assert!(process::eventually(PATIENCE, serves), "no new worker");
+        let start = Instant::now();
+        process::signal(old, Signal::SIGQUIT);
+        assert!(
+            process::eventually(PATIENCE, || !self.runs(old)),
+            "the old one stays"
+        );
+        self.leader.store(new, Ordering::Relaxed);
+        start.elapsed()
+    }
+
+    /// Whether a master runs; one that has ended may wait for somebody to notice.
+    fn runs(&self, pid: u32) -> bool {
+        let mut child = process::lock(&self.child);
+        if child.id() == pid {
+            return child.try_wait().expect("our own child").is_none();
+        }
+        let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !status.is_empty() && !status.contains(") Z ")
     }
 
     /// The workers there are, with those that a reload has told to leave.
@@ -295,9 +372,10 @@ impl Nginx {
 
     fn exit(&self, signal: Signal) -> Exit {
         let start = Instant::now();
+        let pid = self.pid();
         self.signal(signal);
         assert!(
-            process::eventually(PATIENCE, || self.exit_status().is_some()),
+            process::eventually(PATIENCE, || !self.runs(pid)),
             "nginx does not exit"
         );
         Exit {
@@ -328,15 +406,21 @@ impl Nginx {
 
     /// Ends nginx, gently at first, and removes its folder.
     pub fn destroy(&self) {
+        let pid = self.pid();
         self.signal(Signal::SIGTERM);
         let gentle = Duration::from_secs(3);
-        if !process::eventually(gentle, || self.exit_status().is_some()) {
+        if !process::eventually(gentle, || !self.runs(pid)) {
             eprintln!("nginx did not stop within {gentle:?}, and was killed");
         }
         let mut child = process::lock(&self.child);
         // The workers are of the master's process group, and may be stuck without it.
         let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
         let _ = child.wait();
+        if let Some(sweeper) = &self.sweeper {
+            let mut sweeper = process::lock(sweeper);
+            drop(sweeper.stdin.take());
+            let _ = sweeper.wait();
+        }
         process::remove(&self.folder);
     }
 }

@@ -6,7 +6,7 @@ mod matrix;
 mod negotiation;
 mod pki;
 mod renewal;
-mod switches;
+pub mod switches;
 
 use resty_session_postgres::config::{Draft, Value};
 use resty_session_postgres::{Config, Epoch, Error, Storage};

@@ -7,7 +7,7 @@ use super::pki::Authority;
 use super::{cluster, miss};
 use crate::support::Cluster;
 
-fn tls_cluster(hba: &str) -> Cluster {
+pub fn tls_cluster(hba: &str) -> Cluster {
     let server = Authority::new("our own").server(&["127.0.0.1"]);
     cluster(&server, hba)
 }

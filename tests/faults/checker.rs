@@ -1,0 +1,220 @@
+//! Knows what was asked of the storage and what it acknowledged, and finds what contradicts that.
+//!
+//! Each session has one writer, who saves it with an increasing number in its value and, as
+//! metadata, its key with the same number. A trigger records in which order the database took
+//! the saves, in their own transactions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use postgres::Client;
+
+use crate::support::process::lock;
+
+pub const HISTORY: &str = "
+    CREATE TABLE history (id BIGSERIAL PRIMARY KEY, sid TEXT, data TEXT);
+    CREATE FUNCTION record() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+        INSERT INTO public.history (sid, data) VALUES (new.sid, new.data);
+        RETURN new;
+    END $$;
+    CREATE TRIGGER inserts AFTER INSERT ON sessions FOR EACH ROW EXECUTE FUNCTION record();
+    CREATE TRIGGER updates AFTER UPDATE ON sessions FOR EACH ROW
+        WHEN (old.data IS DISTINCT FROM new.data) EXECUTE FUNCTION record();";
+
+/// Seconds that a session lives, and that a replaced one lives on.
+pub const TTL: i64 = 3600;
+pub const STALE_TTL: i64 = 10;
+
+/// What is known of one session.
+pub struct Session {
+    pub key: String,
+    /// The session that it replaces.
+    pub replaces: Option<String>,
+    /// The highest number that was asked for, and that was acknowledged.
+    asked: AtomicU64,
+    acknowledged: AtomicU64,
+    /// Numbers of saves that failed: they may have been carried out.
+    unsure: Mutex<BTreeSet<u64>>,
+}
+
+impl Session {
+    pub fn new(key: String, replaces: Option<String>) -> Self {
+        Session {
+            key,
+            replaces,
+            asked: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            unsure: Mutex::default(),
+        }
+    }
+
+    /// The number of the next save.
+    pub fn ask(&self) -> u64 {
+        self.asked.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub fn acknowledge(&self, number: u64) {
+        self.acknowledged.store(number, Ordering::SeqCst);
+    }
+
+    pub fn doubt(&self, number: u64) {
+        lock(&self.unsure).insert(number);
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// The value of the save of that number.
+    pub fn value(&self, number: u64) -> String {
+        let filling = "x".repeat(20 + number as usize * 7 % 300);
+        format!("{}.{number}.{filling}", self.key)
+    }
+
+    /// The number of a value, where it is one of this session.
+    fn number(&self, value: &str) -> Result<u64, String> {
+        let rest = value
+            .strip_prefix(&self.key)
+            .and_then(|rest| rest.strip_prefix('.'));
+        let number = rest.and_then(|rest| rest.split('.').next()?.parse().ok());
+        number
+            .filter(|number| *number <= self.asked.load(Ordering::SeqCst))
+            .filter(|number| self.value(*number) == value)
+            .ok_or_else(|| format!("{}: another's value: {value}", self.key))
+    }
+
+    /// Judges what a read found that began when `acknowledged` was the last acknowledged number.
+    pub fn judge(&self, found: Option<&str>, acknowledged: u64) -> Result<(), Wrong> {
+        let Some(found) = found else {
+            return match acknowledged {
+                0 => Ok(()),
+                _ => Err(Wrong::Violation(format!("{} was lost", self.key))),
+            };
+        };
+        let number = self.number(found).map_err(Wrong::Violation)?;
+        if number >= acknowledged {
+            return Ok(());
+        }
+        let what = format!("{}: {number} was read after {acknowledged}", self.key);
+        Err(match lock(&self.unsure).contains(&number) {
+            true => Wrong::Late(what),
+            false => Wrong::Violation(what),
+        })
+    }
+}
+
+/// What contradicts what is known.
+pub enum Wrong {
+    /// This must not be.
+    Violation(String),
+    /// A save that had failed was carried out after a newer one: a server that was merely slow may.
+    Late(String),
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::Violation(what) => write!(f, "violation: {what}"),
+            Wrong::Late(what) => write!(f, "late: {what}"),
+        }
+    }
+}
+
+/// At most ten of them, one a line.
+pub fn list<'a>(wrong: impl IntoIterator<Item = &'a Wrong>) -> String {
+    let lines: Vec<_> = wrong.into_iter().take(10).map(Wrong::to_string).collect();
+    lines.join("\n")
+}
+
+/// Compares what the database has with what is known of the sessions.
+pub fn verify(sql: &mut Client, sessions: &[&Session]) -> Vec<Wrong> {
+    let text = |row: &postgres::Row, column: usize| row.get::<_, String>(column);
+    let query = "SELECT sid, data, (extract(epoch FROM exp - now()))::bigint FROM sessions";
+    let rows: BTreeMap<String, (String, i64)> = sql
+        .query(query, &[])
+        .expect("the sessions")
+        .iter()
+        .map(|row| (text(row, 0), (text(row, 1), row.get(2))))
+        .collect();
+    let mut history: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in sql
+        .query("SELECT sid, data FROM history ORDER BY id", &[])
+        .expect("the history")
+    {
+        history
+            .entry(text(&row, 0))
+            .or_default()
+            .push(text(&row, 1));
+    }
+    let mut metadata: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    let query = "SELECT sid, sub FROM sessions_meta WHERE aud = sid";
+    for row in sql.query(query, &[]).expect("the metadata") {
+        let number = text(&row, 1).parse().expect("a number");
+        metadata.entry(text(&row, 0)).or_default().insert(number);
+    }
+
+    let mut wrong = Vec::new();
+    for session in sessions {
+        let key = &session.key;
+        let acknowledged = session.acknowledged();
+        let row = rows.get(key);
+        wrong.extend(
+            session
+                .judge(row.map(|(data, _)| &**data), acknowledged)
+                .err(),
+        );
+        let taken = history.remove(key).unwrap_or_default();
+        let described = metadata.remove(key).unwrap_or_default();
+        wrong.extend(verify_history(session, &taken, &described));
+        // A new session is there, so the old one's end is, too.
+        if let (Some(_), Some(old)) = (row, &session.replaces)
+            && let Some((_, left)) = rows.get(old)
+            && *left > STALE_TTL
+        {
+            wrong.push(Wrong::Violation(format!(
+                "{key} is there, and {old} lives on"
+            )));
+        }
+    }
+    let foreign = history.into_keys().chain(metadata.into_keys());
+    wrong.extend(foreign.map(|key| Wrong::Violation(format!("{key} was never asked for"))));
+    wrong
+}
+
+/// Each save has its metadata, each metadata its save; all acknowledged ones took place, in order.
+fn verify_history(session: &Session, taken: &[String], described: &BTreeSet<u64>) -> Vec<Wrong> {
+    let key = &session.key;
+    let unsure = lock(&session.unsure);
+    let (mut wrong, mut numbers, mut last) = (Vec::new(), BTreeSet::new(), 0);
+    for value in taken {
+        match session.number(value) {
+            Ok(number) if number < last => {
+                let what = format!("{key}: {number} was carried out after {last}");
+                wrong.push(match unsure.contains(&number) {
+                    true => Wrong::Late(what),
+                    false => Wrong::Violation(what),
+                });
+                numbers.insert(number);
+            }
+            Ok(number) => {
+                last = number;
+                numbers.insert(number);
+            }
+            Err(what) => wrong.push(Wrong::Violation(what)),
+        }
+    }
+    if numbers != *described {
+        let half: Vec<_> = numbers.symmetric_difference(described).collect();
+        let what = format!("{key}: half there: {half:?}");
+        wrong.push(Wrong::Violation(what));
+    }
+    for number in 1..=session.acknowledged() {
+        if !unsure.contains(&number) && !numbers.contains(&number) {
+            let what = format!("{key}: {number} was acknowledged and did not take place");
+            wrong.push(Wrong::Violation(what));
+        }
+    }
+    wrong
+}

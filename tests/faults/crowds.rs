@@ -1,0 +1,104 @@
+//! More operations than there is room for, and what an outage does to those who wait for its end.
+
+use std::time::Duration;
+
+use super::client::Client;
+use super::site::{self, CONNECT, timed, together};
+use super::trial::alone;
+use crate::support::Cluster;
+
+/// Those beyond the backlog fail at once and clearly, the rest completes, and then all is as it was.
+#[test]
+fn a_crowd_beyond_the_backlog_is_turned_away_and_the_others_are_served() {
+    let _alone = alone();
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster).conf("backlog", 50).start();
+    site.assert_works();
+    let worker = site.worker();
+    let mut memory = Vec::new();
+    for _ in 0..3 {
+        cluster.pause();
+        let answers = std::thread::scope(|scope| {
+            let crowd = scope.spawn(|| {
+                together(300, |_| {
+                    let mut client = Client::new(site.nginx.port(), false);
+                    client.get("/call?do=get&key=works").expect("a response")
+                })
+            });
+            std::thread::sleep(CONNECT / 2);
+            cluster.resume();
+            crowd.join().expect("no panic")
+        });
+        memory.push(site::memory(worker));
+        let (served, refused): (Vec<_>, Vec<_>) = answers
+            .into_iter()
+            .partition(|(response, _)| response.status == 200);
+        for (response, took) in &refused {
+            let clear = "too many waiting operations (the backlog of 50 is full)";
+            assert_eq!(response.body, clear);
+            assert!(*took < CONNECT / 2, "{took:?}");
+        }
+        // One that a connection could be had for does not count as waiting, and what the first
+        // statement holds does not wait any more.
+        assert!((50..=54 + 128).contains(&served.len()), "{}", served.len());
+        let (_, took) = timed(|| site.assert_works());
+        assert!(took < Duration::from_millis(250), "{took:?}");
+    }
+    println!("memory after each crowd, in KiB: {memory:?}");
+    assert!(memory[2] < memory[0] + 4_000, "{memory:?}");
+    site.nginx.assert_clean_log();
+}
+
+/// How often the server was asked for a connection, as its log tells.
+fn attempts(cluster: &Cluster) -> usize {
+    cluster.log().matches("connection received").count()
+}
+
+/// A server that starts up, and refuses everybody meanwhile, is not to be trampled on: of each
+/// process one attempt at a time, with pauses that grow and that differ.
+#[test]
+fn nobody_stampedes_to_a_server_that_comes_back() {
+    let _alone = alone();
+    let cluster = Cluster::builder()
+        .setting("log_connections", "on")
+        .setting("max_connections", "10")
+        .start();
+    let site = site::on(&cluster)
+        .conf("connect_timeout", 3500)
+        .nginx(|nginx| nginx.workers(2))
+        .start();
+    site.assert_works();
+    // Others take all the places, and ours are thrown out: each attempt is seen and refused.
+    let mut others = Vec::new();
+    let ours = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE application_name = 'pgmoon'";
+    let mut sql = site.sql();
+    while site_is_in(&mut sql) || others.is_empty() {
+        sql.query(ours, &[]).expect("an answer");
+        while let Ok(other) = cluster.try_client("postgres") {
+            others.push(other);
+        }
+    }
+    let before = attempts(&cluster);
+    std::thread::scope(|scope| {
+        let crowd = scope.spawn(|| together(200, |_| site.get("works")));
+        std::thread::sleep(Duration::from_millis(2000));
+        let during = attempts(&cluster) - before;
+        println!("{during} attempts of two workers in 2 s, with 200 requests waiting");
+        // 20, 40, 80 … 500 ms, less what chance takes off, of each worker.
+        assert!((6..=30).contains(&during), "{during} attempts");
+        drop(others);
+        let (_, took) = timed(|| crowd.join().expect("no panic"));
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        let after = attempts(&cluster) - before - during;
+        // Each opens a few connections, once there is room.
+        assert!(after <= 12, "{after} attempts");
+        sql.query(ours, &[]).expect("an answer");
+    });
+    site.nginx.assert_clean_log();
+}
+
+fn site_is_in(sql: &mut postgres::Client) -> bool {
+    let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgmoon'";
+    sql.query_one(query, &[]).expect("a count").get::<_, i64>(0) > 0
+}

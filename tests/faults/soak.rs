@@ -1,0 +1,232 @@
+//! Load, reloads and faults by chance, all together, for as long as it is asked for: `make soak`.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::checker::{Wrong, list};
+use super::load::Meter;
+use super::relay::{Mode, Relay};
+use super::site;
+use super::trial::{Ground, alone};
+use crate::support::{Cluster, Nginx, Stop, process};
+
+/// Without another word, as in `make test`.
+const SHORT: Duration = Duration::from_secs(7);
+
+/// The time between two checks.
+const ROUND: Duration = Duration::from_secs(10);
+const SHORT_ROUND: Duration = Duration::from_secs(3);
+
+/// What processes may grow by, in KiB and in open files, after the first minute.
+const MORE_MEMORY: usize = 6_000;
+const MORE_FILES: usize = 20;
+
+fn time() -> Option<Duration> {
+    let minutes = env::var("RSP_SOAK_MINUTES").ok()?;
+    let minutes: f64 = minutes.parse().expect("RSP_SOAK_MINUTES: a number");
+    Some(Duration::from_secs_f64(minutes * 60.0))
+}
+
+/// A number below `limit`.
+fn chance(limit: u64) -> u64 {
+    RandomState::new().hash_one(()) % limit
+}
+
+/// One thing that goes wrong, and is right again when this returns.
+fn trouble(cluster: &Cluster, relay: &Relay, reloaded: &Nginx) -> &'static str {
+    let pause = |most| thread::sleep(Duration::from_millis(100 + chance(most)));
+    let while_relayed = |mode| {
+        relay.set(mode);
+        pause(1000);
+        relay.set(Mode::Pass);
+    };
+    let terminate = || {
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE application_name = 'pgmoon'";
+        let _ = cluster.client("postgres").query(end, &[]);
+    };
+    match chance(10) {
+        0 => {
+            cluster.stop(Stop::Fast);
+            cluster.start_again();
+            "fast restart"
+        }
+        1 => {
+            cluster.stop(Stop::Immediate);
+            pause(500);
+            cluster.start_again();
+            "immediate restart"
+        }
+        2 => {
+            cluster.pause();
+            pause(2000);
+            cluster.resume();
+            "stop and continue"
+        }
+        3 => {
+            terminate();
+            "backends terminated"
+        }
+        4 => {
+            relay.cut();
+            "connections cut"
+        }
+        5 => {
+            while_relayed(Mode::Lose);
+            "black hole"
+        }
+        6 => {
+            while_relayed(Mode::Hold);
+            "standstill"
+        }
+        7 => {
+            while_relayed(Mode::Delay(Duration::from_millis(30)));
+            "delay"
+        }
+        8 => {
+            relay.leave_half_open();
+            "half-open"
+        }
+        _ => {
+            for _ in 0..3 {
+                reloaded.reload();
+                pause(200);
+            }
+            "three reloads"
+        }
+    }
+}
+
+/// What processes hold: KiB of memory, and open files.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    memory: usize,
+    files: usize,
+}
+
+fn held(pids: impl IntoIterator<Item = u32>) -> Held {
+    let mut held = Held {
+        memory: 0,
+        files: 0,
+    };
+    for pid in pids {
+        held.memory += site::memory(pid);
+        held.files += site::open_files(pid);
+    }
+    held
+}
+
+/// What came of all rounds.
+#[derive(Default)]
+struct Sum {
+    operations: u64,
+    errors: BTreeMap<String, u64>,
+    cut: usize,
+    late: usize,
+    violations: Vec<Wrong>,
+    slowest: Duration,
+    troubles: BTreeMap<&'static str, usize>,
+}
+
+impl Sum {
+    fn add(&mut self, (meter, wrong): (Meter, Vec<Wrong>)) {
+        self.operations += meter.operations.load(Ordering::Relaxed);
+        self.cut += process::lock(&meter.cut).len();
+        self.slowest = self.slowest.max(meter.slowest());
+        for (kind, count) in &*process::lock(&meter.errors) {
+            *self.errors.entry(kind.clone()).or_default() += count;
+        }
+        for wrong in wrong {
+            match wrong {
+                Wrong::Late(_) => self.late += 1,
+                Wrong::Violation(_) => self.violations.push(wrong),
+            }
+        }
+    }
+}
+
+#[test]
+fn load_reloads_and_faults_together() {
+    let _alone = alone();
+    let long = time();
+    let (lasts, round) = long.map_or((SHORT, SHORT_ROUND), |time| (time, ROUND));
+    let cluster = Cluster::builder().start();
+    let relay = Relay::to(cluster.port());
+    // One nginx lives through all of it behind the relay, the other is reloaded now and then.
+    let steady = Ground::with(&cluster, &[("port", relay.port().into())], |nginx| nginx);
+    let reloaded = Ground::on(&cluster).without_kept_connections();
+    let workers = || held(steady.site.nginx.worker_pids());
+    let master = || held([reloaded.site.nginx.pid()]);
+    let start = Instant::now();
+    let mut sum = Sum::default();
+    let mut sizes = vec![(workers(), master())];
+    while start.elapsed() < lasts {
+        let mut second = None;
+        let first = steady.under_load(|_| {
+            second = Some(reloaded.under_load(|_| {
+                let began = Instant::now();
+                while began.elapsed() < round {
+                    thread::sleep(Duration::from_millis(300 + chance(500)));
+                    let name = trouble(&cluster, &relay, &reloaded.site.nginx);
+                    *sum.troubles.entry(name).or_default() += 1;
+                }
+                // What was going on then has its time to end.
+                thread::sleep(Duration::from_millis(500));
+            }));
+        });
+        sum.add(first);
+        sum.add(second.expect("it has run"));
+        if sizes.len() == 1 && start.elapsed() >= Duration::from_secs(60).min(lasts / 2) {
+            sizes.push((workers(), master()));
+        }
+    }
+    sizes.push((workers(), master()));
+
+    println!(
+        "{:.0?} of load, reloads and faults: {:?}",
+        start.elapsed(),
+        sum.troubles
+    );
+    println!(
+        "{} operations, errors {:?}, {} cut by nginx, {} violations, {} carried out late, slowest {:.0?}",
+        sum.operations,
+        sum.errors,
+        sum.cut,
+        sum.violations.len(),
+        sum.late,
+        sum.slowest,
+    );
+    for (when, (workers, master)) in ["start", "after the first minute", "end"].iter().zip(
+        sizes
+            .first()
+            .into_iter()
+            .chain(sizes.get(1))
+            .chain(sizes.last()),
+    ) {
+        println!("{when}: the steady workers {workers:?}, the reloaded master {master:?}");
+    }
+
+    assert!(sum.violations.is_empty(), "{}", list(&sum.violations));
+    assert_eq!(sum.cut, 0, "requests got no response");
+    let deadline = site::CONNECT + site::ANSWER + Duration::from_millis(250);
+    assert!(sum.slowest < deadline, "{:?}", sum.slowest);
+    let (early, late) = (sizes[sizes.len() - 2], sizes[sizes.len() - 1]);
+    for (early, late) in [(early.0, late.0), (early.1, late.1)] {
+        // In a few seconds, memory is still being got used to.
+        assert!(
+            long.is_none() || late.memory < early.memory + MORE_MEMORY,
+            "{sizes:?}"
+        );
+        assert!(late.files < early.files + MORE_FILES, "{sizes:?}");
+    }
+    for ground in [&steady, &reloaded] {
+        ground.site.assert_works();
+        let log = ground.site.nginx.error_log();
+        assert!(!log.contains("exited on signal"), "{log}");
+        ground.site.nginx.assert_clean_log();
+    }
+}

@@ -1,0 +1,239 @@
+//! A trial: something breaks under load and is mended. Whatever it was, nothing that was
+//! acknowledged is lost, nobody gets another's value, deadlines are kept, requests that have nothing
+//! to do with the database are served as before, and soon after the end all is as it was.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use resty_session_postgres::config::{Draft, Value};
+use resty_session_postgres::{Config, Storage};
+use serde_json::Value as Json;
+
+use super::checker::{HISTORY, Session, Wrong, list, verify};
+use super::client::Client;
+use super::load::{self, Door, Meter};
+use super::site::{self, ANSWER, CONNECT, Site};
+use crate::support::{Cluster, NginxBuilder, process};
+
+const HTTP_CLIENTS: usize = 8;
+const RUST_CLIENTS: usize = 2;
+
+/// What an operation may take beyond its deadline.
+const NOISE: Duration = Duration::from_millis(250);
+
+/// The time that the usual rate is measured in, and the one in which it has to be reached again.
+const USUAL: Duration = Duration::from_millis(500);
+const WINDOW: Duration = Duration::from_millis(200);
+
+/// Full rate is this part of the usual one: the machine has other things to do, too.
+const FULL: f64 = 0.75;
+
+/// How long after the end of the trouble the full rate may come.
+const RECOVERY: Duration = Duration::from_secs(2);
+
+/// One trial at a time: they measure.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    process::lock(&ALONE)
+}
+
+/// A site with two workers, and the same storage in this process.
+pub struct Ground<'a> {
+    pub site: Site<'a>,
+    storage: Storage,
+    /// Whether clients keep their connections to nginx.
+    keep: bool,
+    rounds: AtomicU64,
+}
+
+fn setting(value: &Json) -> Value {
+    match (value.as_f64(), value.as_str()) {
+        (Some(number), _) => Value::Number(number),
+        (_, Some(text)) => Value::Text(text.to_owned()),
+        _ => panic!("not a setting: {value}"),
+    }
+}
+
+fn config(settings: &[(&str, Json)]) -> Config {
+    let mut draft = Draft::default();
+    for (key, value) in settings {
+        draft.set(key, &setting(value)).expect("a valid setting");
+    }
+    draft.build().expect("a valid configuration")
+}
+
+impl<'a> Ground<'a> {
+    pub fn on(cluster: &'a Cluster) -> Self {
+        Self::with(cluster, &[], |nginx| nginx)
+    }
+
+    /// With more settings of the storage, and of nginx.
+    pub fn with(
+        cluster: &'a Cluster,
+        settings: &[(&str, Json)],
+        change: impl FnOnce(NginxBuilder) -> NginxBuilder,
+    ) -> Self {
+        let mut plan = site::on(cluster).nginx(|nginx| change(nginx.workers(2)));
+        for (key, value) in settings {
+            plan = plan.conf(key, value.clone());
+        }
+        let site = plan.start();
+        let answer = ANSWER.as_millis() as u64 / 2;
+        let mut all = vec![
+            ("port", cluster.port().into()),
+            ("database", site.database.clone().into()),
+            ("connect_timeout", (CONNECT.as_millis() as u64).into()),
+            ("send_timeout", answer.into()),
+            ("read_timeout", answer.into()),
+        ];
+        all.extend(settings.iter().cloned());
+        site.sql().batch_execute(HISTORY).expect("a history");
+        Ground {
+            site,
+            storage: Storage::new(config(&all)),
+            keep: true,
+            rounds: AtomicU64::new(0),
+        }
+    }
+
+    /// With clients of nginx alone, who connect for each request: a connection that is kept may be
+    /// closed by a worker that leaves just when the next request is sent.
+    pub fn without_kept_connections(mut self) -> Self {
+        self.keep = false;
+        self
+    }
+
+    fn http_client(&self) -> Client {
+        Client::new(self.site.nginx.port(), self.keep)
+    }
+
+    fn door(&self, client: usize) -> Door {
+        match client < HTTP_CLIENTS {
+            true => Door::Http(self.http_client()),
+            false => Door::Rust(self.storage.clone()),
+        }
+    }
+
+    /// Runs clients while `body` does; gives what they measured and what was found to be wrong.
+    pub fn under_load(&self, body: impl FnOnce(&Meter)) -> (Meter, Vec<Wrong>) {
+        let round = self.rounds.fetch_add(1, Ordering::Relaxed);
+        let clients = HTTP_CLIENTS + if self.keep { RUST_CLIENTS } else { 0 };
+        let all: Vec<Vec<Session>> = (0..clients)
+            .map(|client| load::sessions_of(&format!("{round}c{client}")))
+            .collect();
+        let meter = Meter::new();
+        let mut renewed = Vec::new();
+        thread::scope(|scope| {
+            let _end = meter.end_when_dropped();
+            let (all, meter) = (&all, &meter);
+            let clients: Vec<_> = (0..clients)
+                .map(|client| {
+                    let door = self.door(client);
+                    scope.spawn(move || load::run(meter, door, all, client))
+                })
+                .collect();
+            let probe = self.http_client();
+            scope.spawn(move || meter.probe(probe));
+            {
+                let _end = meter.end_when_dropped();
+                body(meter);
+            }
+            for client in clients {
+                renewed.extend(client.join().expect("no panic"));
+            }
+        });
+        let sessions: Vec<&Session> = all.iter().flatten().chain(&renewed).collect();
+        let mut wrong = std::mem::take(&mut *process::lock(&meter.wrong));
+        let mut sql = self.site.sql();
+        wrong.extend(verify(&mut sql, &sessions));
+        sql.batch_execute("TRUNCATE sessions, sessions_meta, history")
+            .expect("empty tables");
+        (meter, wrong)
+    }
+}
+
+/// What a trial may bring.
+#[derive(Default)]
+pub struct Expected {
+    /// The kinds of errors.
+    pub errors: &'static [&'static str],
+    /// A save that failed may have been carried out after a newer one: where a server is slow and
+    /// does not know that nobody waits any more.
+    pub late: bool,
+}
+
+impl Expected {
+    pub fn errors(errors: &'static [&'static str]) -> Self {
+        Expected {
+            errors,
+            late: false,
+        }
+    }
+}
+
+/// Runs a trial: `trouble` returns when the database is as it was.
+pub fn trial(ground: &Ground, name: &str, expected: &Expected, trouble: impl FnOnce()) {
+    let workers = ground.site.nginx.worker_pids();
+    let mut usual = 0.0;
+    let start = Instant::now();
+    let (mut warm, mut began, mut mended) = (start, start, start);
+    let mut back = None;
+    let (meter, wrong) = ground.under_load(|meter| {
+        thread::sleep(Duration::from_millis(200));
+        warm = Instant::now();
+        thread::sleep(USUAL);
+        usual = meter.rate(USUAL);
+        began = Instant::now();
+        trouble();
+        mended = Instant::now();
+        while back.is_none() && mended.elapsed() < RECOVERY * 2 {
+            thread::sleep(Duration::from_millis(10));
+            back = (meter.rate(WINDOW) >= usual * FULL).then(|| mended.elapsed());
+        }
+        thread::sleep(Duration::from_millis(200));
+    });
+    let p99_normal = meter.plain_p99(warm, began);
+    let p99 = meter.plain_p99(began, Instant::now());
+    let errors = process::lock(&meter.errors);
+    let late = wrong.iter().filter(|wrong| matches!(wrong, Wrong::Late(_)));
+    let late: Vec<_> = late.collect();
+    let violations = wrong.len() - late.len();
+    println!(
+        "{name}: {} operations, {usual:.0} a second, errors {errors:?}, {violations} violations, \
+         {} late, slowest {:.0?}, lasted {:.1?}, full rate after {back:.0?}, plain p99 {p99:.1?} \
+         ({p99_normal:.1?} before)",
+        meter.operations.load(Ordering::Relaxed),
+        late.len(),
+        meter.slowest(),
+        mended - began,
+    );
+
+    let violation = |wrong: &&Wrong| !expected.late || matches!(wrong, Wrong::Violation(_));
+    let found = list(wrong.iter().filter(violation));
+    assert!(found.is_empty(), "{name}:\n{found}");
+    for kind in errors.keys() {
+        assert!(
+            expected.errors.contains(&&**kind),
+            "{name}: unexpected: {errors:?}"
+        );
+    }
+    let cut = process::lock(&meter.cut);
+    assert!(cut.is_empty(), "{name}: {cut:?}");
+    assert!(
+        meter.slowest() < CONNECT + ANSWER + NOISE,
+        "{name}: {:?}",
+        meter.slowest()
+    );
+    let back = back.unwrap_or_else(|| panic!("{name}: not back to {usual} a second"));
+    assert!(back < RECOVERY + NOISE, "{name}: back after {back:?}");
+    assert!(
+        p99 < p99_normal * 2 + Duration::from_millis(25),
+        "{name}: plain requests took {p99:?} instead of {p99_normal:?}"
+    );
+    assert_eq!(ground.site.nginx.worker_pids(), workers, "{name}");
+    let log = ground.site.nginx.error_log();
+    assert!(!log.contains("exited on signal"), "{log}");
+    ground.site.nginx.assert_clean_log();
+}

@@ -1,0 +1,183 @@
+//! What a worker and its master see of the library: when its threads come, what they are called,
+//! that they leave nginx's signals to nginx, and what becomes of it when no file can be opened.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::client::Client;
+use super::site::{self, Site, assert_answer, together};
+use crate::support::{self, Cluster, Stop, process};
+
+/// The threads of a process, each with its name and the signals that it blocks.
+fn threads(pid: u32) -> Vec<(String, u64)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("a live process");
+    let status = |task: fs::DirEntry| fs::read_to_string(task.path().join("status")).ok();
+    let parse = |status: String| {
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.expect("a field").trim().to_owned()
+        };
+        let blocked = u64::from_str_radix(&field("SigBlk:"), 16).expect("a mask");
+        (field("Name:"), blocked)
+    };
+    let statuses = tasks.filter_map(|task| status(task.expect("a task")));
+    statuses.map(parse).collect()
+}
+
+/// The backends that serve the site.
+fn backends(site: &Site) -> BTreeSet<i32> {
+    let query = "SELECT pid FROM pg_stat_activity
+                 WHERE application_name = 'pgmoon' AND datname = current_database()";
+    let rows = site.sql().query(query, &[]).expect("backends");
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+/// Threads do not survive the fork that follows.
+#[test]
+fn making_an_instance_in_the_master_starts_no_thread_and_no_connection() {
+    let site = site::on(support::shared())
+        .nginx(|nginx| nginx.http("init_by_lua_block { require('site').storage() }"))
+        .start();
+    site.nginx.reload();
+    let renewed = || site.nginx.worker_pids().len() == 1;
+    assert!(process::eventually(Duration::from_secs(5), renewed));
+    assert_eq!(threads(site.nginx.pid()).len(), 1);
+    assert_eq!(threads(site.worker()).len(), 1);
+    assert_eq!(site.connections(), 0);
+    site.assert_works();
+    assert_eq!(threads(site.nginx.pid()).len(), 1);
+}
+
+#[test]
+fn the_librarys_threads_are_named_and_leave_nginx_its_signals() {
+    // A name has to be looked up, which has a thread of its own.
+    let site = site::on(support::shared())
+        .conf("host", "localhost")
+        .start();
+    together(16, |n| {
+        assert_answer(&site.set(&format!("key{n}"), "value"), 200, "true")
+    });
+    let threads = threads(site.worker());
+    let (ours, nginxs): (Vec<_>, Vec<_>) = threads
+        .iter()
+        .partition(|(name, _)| name.starts_with("rsp-"));
+    assert_eq!(nginxs.len(), 1, "{threads:?}");
+    // The clock, the one who connects, and at least one who works.
+    assert!(ours.len() >= 3, "{threads:?}");
+    for (name, blocked) in ours {
+        for signal in 1..=31 {
+            // What a fault raises in the thread itself, and what nobody can block.
+            let open = [
+                Signal::SIGILL,
+                Signal::SIGBUS,
+                Signal::SIGFPE,
+                Signal::SIGSEGV,
+                Signal::SIGKILL,
+                Signal::SIGSTOP,
+            ];
+            let open = open.into_iter().any(|open| open as i32 == signal);
+            let is_blocked = blocked & (1 << (signal - 1)) != 0;
+            assert_eq!(is_blocked, !open, "{name}: signal {signal}");
+        }
+    }
+}
+
+/// To drop what was inherited would say goodbye on the parent's socket.
+#[test]
+fn a_worker_leaves_the_connections_of_its_master_alone() {
+    let init = "init_by_lua_block {
+        local status, text = require('site').run { ['do'] = 'set', key = 'master', value = 'yes' }
+        assert(status == 200, text)
+    }";
+    let site = site::on(support::shared())
+        .nginx(|nginx| nginx.workers(2).http(init))
+        .start();
+    let of_master = backends(&site);
+    assert_eq!(of_master.len(), 1, "{of_master:?}");
+    for _ in 0..3 {
+        for (response, _) in together(20, |_| site.get("master")) {
+            assert_answer(&response, 200, "yes");
+        }
+        let old = site.nginx.worker_pids();
+        site.nginx.reload();
+        let gone = || site.nginx.worker_pids().is_disjoint(&old);
+        assert!(process::eventually(Duration::from_secs(5), gone));
+        assert!(backends(&site).is_superset(&of_master), "{of_master:?}");
+    }
+    site.nginx.assert_clean_log();
+}
+
+/// nginx's error log is its workers' stderr, too: what is not nginx's has no time in front of it.
+#[test]
+fn nothing_is_written_but_by_nginx() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster).conf("connect_timeout", 100).start();
+    site.assert_works();
+    cluster.stop(Stop::Immediate);
+    assert_eq!(site.get("works").status, 503);
+    cluster.start_again();
+    let works = || site.get("works").status == 200;
+    assert!(process::eventually(Duration::from_secs(5), works));
+    let log = site.nginx.error_log();
+    let is_nginxs = |line: &str| line.starts_with("20") || line.starts_with("nginx: ");
+    assert_eq!(log.lines().find(|line| !is_nginxs(line)), None);
+}
+
+/// The blocking client panics where it cannot make its runtime; that must cost a connection no place
+/// in the pool, and the worker nothing.
+#[test]
+fn a_worker_without_file_descriptors_is_told_so_and_serves_again_later() {
+    let site = site::on(support::shared())
+        .conf("connect_timeout", 200)
+        .nginx(|nginx| {
+            nginx
+                .main("worker_rlimit_nofile 60;")
+                .http("init_by_lua_block { require('site').storage() }")
+        })
+        .content(
+            "/use-up",
+            "local files = {}
+             repeat files[#files + 1] = io.open('/dev/null') until #files > 100 or
+               not io.open('/dev/null')
+             package.loaded.files = files
+             ngx.print('used up')",
+        )
+        .content(
+            "/give-back",
+            "for _, file in ipairs(package.loaded.files) do file:close() end
+             package.loaded.files = nil
+             collectgarbage()
+             collectgarbage()
+             ngx.print('given back')",
+        )
+        .start();
+    let mut client = Client::new(site.nginx.port(), true);
+    for round in 0..2 {
+        assert_answer(&client.get("/use-up").expect("a response"), 200, "used up");
+        // More often than the pool has places.
+        for _ in 0..6 {
+            let response = client.get("/call?do=get&key=key").expect("a response");
+            // What it has, it may go on using.
+            if round > 0 && response.status == 404 {
+                continue;
+            }
+            assert_eq!(response.status, 503, "{}", response.body);
+            let told = response.body.contains("open files");
+            assert!(told, "{}", response.body);
+        }
+        let back = client.get("/give-back").expect("a response");
+        assert_answer(&back, 200, "given back");
+        // It pauses between attempts for longer than an operation waits here.
+        let works = || site.set("works", "yes").status == 200;
+        assert!(process::eventually(Duration::from_secs(2), works));
+        // Thrown out, so that the next round has to connect again.
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                   WHERE application_name = 'pgmoon' AND datname = current_database()";
+        site.sql().query(end, &[]).expect("an answer");
+    }
+    assert_eq!(site.nginx.worker_pids().len(), 1);
+    assert!(!site.nginx.error_log().contains("exited on signal"));
+}

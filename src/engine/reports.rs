@@ -64,7 +64,8 @@ impl Shared {
                 apart(&format!("{message} (SQLSTATE {code})"));
             }
             Fault::Locked(reason) if operations > 1 => apart(reason),
-            Fault::Stale { .. } | Fault::Rejected { .. } | Fault::Locked(_) => {}
+            Fault::Stale { .. } | Fault::Rejected { .. } | Fault::Locked(_) | Fault::TooMany(_) => {
+            }
         }
     }
 

@@ -4,39 +4,12 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly stage=target/stage/usr/local
+readonly program=demo
 readonly demo=examples/demo
 readonly db_name=sessions
-umask 077
-
-fail() {
-  echo "demo: $*" >&2
-  exit 1
-}
+. scripts/servers.sh
 
 # --- What is there -----------------------------------------------------------------------------
-
-find_tools() {
-  PATH=$PATH:/usr/sbin:/usr/local/openresty/bin
-  local newest
-  newest=$(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1) || :
-  [ -z "$newest" ] || PATH=$PATH:${newest%/initdb}
-
-  local tool
-  for tool in initdb postgres psql curl setpriv; do
-    command -v "$tool" >/dev/null || fail "$tool is missing; make deps installs it"
-  done
-  nginx=$(command -v openresty || command -v nginx) || fail "nginx is missing; make deps installs it"
-
-  # In OpenResty ngx_lua is built in, in Debian's nginx it is a module.
-  local modules
-  modules=$("$nginx" -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
-  load_modules=
-  if [ -e "$modules/ngx_http_lua_module.so" ]; then
-    load_modules="load_module $modules/ndk_http_module.so;"
-    load_modules+=$'\n'"load_module $modules/ngx_http_lua_module.so;"
-  fi
-}
 
 # PostgreSQL refuses to run as root, so then both servers run as its user. They end with this
 # script, however it ends.
@@ -63,43 +36,6 @@ choose_sessions() {
 
 # --- Starting and stopping ---------------------------------------------------------------------
 
-free_port() {
-  local port
-  while port=$((20000 + RANDOM % 12000)); (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-  echo "$port"
-}
-
-random_word() {
-  od -An -N 24 -tx1 /dev/urandom | tr -d ' \n'
-}
-
-is_alive() {
-  kill -0 "$1" 2>/dev/null
-}
-
-# Waits until a command succeeds, while a server lives: wait_for PID COMMAND…
-wait_for() {
-  local pid=$1 i
-  shift
-  for ((i = 0; i < 150; i++)); do
-    is_alive "$pid" || return 1
-    ! "$@" >/dev/null 2>&1 || return 0
-    sleep 0.1
-  done
-  return 1
-}
-
-stop() {
-  local pid=$1 i
-  [ -n "$pid" ] || return 0
-  kill -INT "$pid" 2>/dev/null || return 0
-  for ((i = 0; i < 100; i++)); do
-    is_alive "$pid" || return 0
-    sleep 0.1
-  done
-  kill -KILL "$pid" 2>/dev/null || :
-}
-
 postgres_pid=
 nginx_pid=
 
@@ -107,17 +43,12 @@ clean_up() {
   trap '' INT TERM HUP
   stop "$nginx_pid"
   stop "$postgres_pid"
-  exec {folder_users}>&-
-  wait "$sweeper_pid" || :
+  leave_folder
 }
 
-# The folder is for all that the demo writes. The sweeper reads a pipe that this script and its
-# servers hold open; it ends when the last of them is gone, even by SIGKILL, and so the folder goes.
-make_folder() {
-  work=$(mktemp -d "${TMPDIR:-/tmp}/rsp-demo.XXXXXX")
-  exec {folder_users}> >(trap '' INT TERM HUP && cat >/dev/null && rm -rf "$work")
-  sweeper_pid=$!
-  trap clean_up EXIT
+# A server that may not have been started.
+stop() {
+  [ -z "$1" ] || end INT "$1"
 }
 
 fill_in() {
@@ -226,13 +157,13 @@ TEXT
 trap 'exit 0' INT
 trap 'exit 143' TERM HUP
 
-[ -e "$stage/lib/lua/5.1/resty_session_postgres.so" ] || fail "nothing is built yet; make build"
+find_programs curl
+find_nginx
 # A developer's own settings for psql are not meant for this server.
 unset "${!PG@}"
-find_tools
 choose_user
 choose_sessions
-make_folder
+new_folder
 make_database
 start_nginx
 

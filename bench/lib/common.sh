@@ -1,13 +1,8 @@
-# The ground under every benchmark: the programs it needs, a temporary folder, processes that end
-# with it, and a few numbers. To be sourced, from the project's folder.
+# The ground under every benchmark: options, processes that end with it, and a few numbers. To be
+# sourced, from the project's folder.
 
-readonly stage=${RSP_STAGE:-target/stage/usr/local}
-umask 077
-
-fail() {
-  echo "bench: $*" >&2
-  exit 1
-}
+readonly program=bench deps=bench-deps
+. scripts/servers.sh
 
 # --- Options -----------------------------------------------------------------------------------
 
@@ -22,32 +17,10 @@ check_numbers() {
   done
 }
 
-# --- Programs ----------------------------------------------------------------------------------
-
-find_tools() {
-  PATH=$PATH:/usr/sbin:/usr/local/openresty/bin
-  local bindir=${PG_BINDIR:-}
-  if [ -z "$bindir" ]; then
-    bindir=$(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1)
-    bindir=${bindir%/initdb}
-  fi
-  # In front: Debian's wrapper of the same name would look for a cluster of the system's.
-  PATH=${bindir:+$bindir:}$PATH
-
-  local tool
-  for tool in initdb postgres psql pgbench setpriv "$@"; do
-    command -v "$tool" >/dev/null || fail "$tool is missing; make bench-deps installs it"
-  done
-}
-
 # --- What is started is stopped ----------------------------------------------------------------
 
 as_child=(setpriv --pdeathsig TERM)
 running=()
-
-is_alive() {
-  kill -0 "$1" 2>/dev/null
-}
 
 # Notes a process of ours and the signal that stops it. At the exit the youngest is stopped first.
 started() {
@@ -56,7 +29,7 @@ started() {
 
 # Stops a process that was noted, with SIGKILL where its signal does not help.
 stop() {
-  local process others=() signal="" i
+  local process others=() signal=""
   for process in "${running[@]}"; do
     if [ "${process%:*}" = "$1" ]; then
       signal=${process#*:}
@@ -66,12 +39,7 @@ stop() {
   done
   running=("${others[@]}")
   [ -n "$signal" ] || return 0
-  kill -s "$signal" "$1" 2>/dev/null || :
-  for ((i = 0; i < 100; i++)); do
-    is_alive "$1" || break
-    sleep 0.05
-  done
-  ! is_alive "$1" || kill -KILL "$1" 2>/dev/null || :
+  end "$signal" "$1"
   wait "$1" 2>/dev/null || :
 }
 
@@ -80,44 +48,19 @@ clean_up() {
   while [ ${#running[@]} -gt 0 ]; do
     stop "${running[0]%:*}"
   done
-  exec {folder_users}>&-
-  wait "$sweeper_pid" || :
+  leave_folder
 }
 
-# The folder is for all that a benchmark writes. The sweeper reads a pipe that this script and what
-# it starts hold open; it ends when the last of them is gone, even by SIGKILL, and so the folder
-# goes.
+find_tools() {
+  find_programs pgbench "$@"
+}
+
+# PostgreSQL's user has to get at its own folder in the benchmark's.
 make_folder() {
-  work=$(mktemp -d "${TMPDIR:-/tmp}/rsp-bench.XXXXXX")
-  exec {folder_users}> >(trap '' INT TERM HUP && cat >/dev/null && rm -rf "$work")
-  sweeper_pid=$!
-  trap clean_up EXIT
+  new_folder
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
-  # PostgreSQL's user has to get at its own folder in here.
   chmod 711 "$work"
-}
-
-# Waits until a command succeeds, while a process lives: wait_for PID COMMAND…
-wait_for() {
-  local pid=$1 i
-  shift
-  for ((i = 0; i < 300; i++)); do
-    is_alive "$pid" || return 1
-    ! "$@" >/dev/null 2>&1 || return 0
-    sleep 0.05
-  done
-  return 1
-}
-
-free_port() {
-  local port
-  while port=$((20000 + RANDOM % 12000)); (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do :; done
-  echo "$port"
-}
-
-random_word() {
-  od -An -N 24 -tx1 /dev/urandom | tr -d ' \n'
 }
 
 # --- Numbers -----------------------------------------------------------------------------------

@@ -3,22 +3,6 @@
 
 declare -A nginx_pid nginx_port worker_pid
 
-# In OpenResty ngx_lua is built in, in Debian's nginx it is a module.
-find_nginx() {
-  nginx=$(PATH=$PATH:/usr/sbin:/usr/local/openresty/bin; command -v openresty || command -v nginx) ||
-    fail "nginx is missing; make bench-deps installs it"
-  local modules
-  modules=$("$nginx" -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
-  main_directives=
-  if [ -e "$modules/ngx_http_lua_module.so" ]; then
-    main_directives="load_module $modules/ndk_http_module.so;"
-    main_directives+=$'\n'"load_module $modules/ngx_http_lua_module.so;"
-  fi
-  # Without a word, its workers would run as nobody, who may not read our folders.
-  [ "$(id -u)" -ne 0 ] || main_directives+=$'\n'"user root;"
-  [ -e "$stage/lib/lua/5.1/resty_session_postgres.so" ] || fail "nothing is built yet; make build"
-}
-
 # The Lua paths of a storage: "baseline" comes from BASELINE_LUA_PATH, any other one from the stage,
 # and resty.session itself, for all, from there or from where nginx finds it.
 lua_path_of() {
@@ -35,12 +19,14 @@ lua_cpath_of() {
 
 # start_nginx STORAGE ROWS [SAMPLES]
 start_nginx() {
-  local storage=$1 folder=$work/$1 attempt text
+  local storage=$1 folder=$work/$1 attempt text main=$load_modules
+  # Without a word, its workers would run as nobody, who may not read our folders.
+  [ "$(id -u)" -ne 0 ] || main+=$'\n'"user root;"
   mkdir -p "$folder"
   for attempt in 1 2 3; do
     nginx_port[$storage]=$(free_port)
     text=$(<bench/nginx.conf.in)
-    text=${text//@MAIN@/"$main_directives"}
+    text=${text//@MAIN@/"$main"}
     text=${text//@LUA_PATH@/"$(lua_path_of "$storage")"}
     text=${text//@LUA_CPATH@/"$(lua_cpath_of "$storage")"}
     text=${text//@HTTP_PORT@/"${nginx_port[$storage]}"}

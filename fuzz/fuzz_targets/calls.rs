@@ -9,6 +9,15 @@ use resty_session_postgres::capi::*;
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
+/// A call of the C interface, as its header allows it.
+macro_rules! sound {
+    ($call:expr) => {{
+        // SAFETY: pointers are NULL, or lead to handles that this input has made and not yet freed;
+        // texts and buffers are as long as is said.
+        unsafe { $call }
+    }};
+}
+
 type Text<'a> = Option<&'a [u8]>;
 
 #[derive(Arbitrary, Debug)]
@@ -61,7 +70,7 @@ fn text(text: &Text) -> (*const c_char, usize) {
 /// A storage whose server is nowhere, so that its operations fail, and soon.
 fn new_storage() -> *mut rsp_storage {
     let mut config = ptr::null_mut();
-    assert_eq!(unsafe { rsp_config_new(&mut config) }, rsp_status::RSP_OK);
+    assert_eq!(sound!(rsp_config_new(&mut config)), rsp_status::RSP_OK);
     for (key, value) in [
         ("host", "/nowhere"),
         ("connect_timeout", "1"),
@@ -69,14 +78,21 @@ fn new_storage() -> *mut rsp_storage {
     ] {
         let (key, key_len) = (key.as_ptr().cast(), key.len());
         let (value, value_len) = (value.as_ptr().cast(), value.len());
-        let set =
-            unsafe { rsp_config_set(config, key, key_len, value, value_len, ptr::null_mut(), 0) };
+        let set = sound!(rsp_config_set(
+            config,
+            key,
+            key_len,
+            value,
+            value_len,
+            ptr::null_mut(),
+            0
+        ));
         assert_eq!(set, rsp_status::RSP_OK);
     }
     let mut storage = ptr::null_mut();
-    let made = unsafe { rsp_storage_new(config, &mut storage, ptr::null_mut(), 0) };
+    let made = sound!(rsp_storage_new(config, &mut storage, ptr::null_mut(), 0));
     assert_eq!(made, rsp_status::RSP_OK);
-    unsafe { rsp_config_free(config) };
+    sound!(rsp_config_free(config));
     storage
 }
 
@@ -91,21 +107,21 @@ impl World {
         let user = ptr::dangling_mut::<c_void>();
         let status = match call {
             Call::NewStorage => {
-                unsafe { rsp_storage_free(storage) };
+                sound!(rsp_storage_free(storage));
                 self.storage = new_storage();
                 rsp_status::RSP_OK
             }
             Call::FreeStorage => {
-                unsafe { rsp_storage_free(storage) };
+                sound!(rsp_storage_free(storage));
                 self.storage = ptr::null_mut();
                 rsp_status::RSP_OK
             }
             Call::NewQueue => {
-                unsafe { rsp_queue_free(queue) };
-                unsafe { rsp_queue_new(&mut self.queue) }
+                sound!(rsp_queue_free(queue));
+                sound!(rsp_queue_new(&mut self.queue))
             }
             Call::FreeQueue => {
-                unsafe { rsp_queue_free(queue) };
+                sound!(rsp_queue_free(queue));
                 self.queue = ptr::null_mut();
                 rsp_status::RSP_OK
             }
@@ -114,39 +130,35 @@ impl World {
                 let (key, len) = text(key);
                 let mut value = user.cast();
                 if *blocking {
-                    let status = unsafe {
-                        rsp_storage_get(storage, key, len, *now, &mut value, message, size)
-                    };
+                    let status = sound!(rsp_storage_get(
+                        storage, key, len, *now, &mut value, message, size
+                    ));
                     // There is no server: whatever the failure, nothing was written.
                     assert_eq!(value, user.cast());
                     status
                 } else {
                     let ticket = ptr::null_mut();
-                    unsafe {
-                        rsp_storage_submit_get(
-                            storage, queue, key, len, *now, user, ticket, message, size,
-                        )
-                    }
+                    sound!(rsp_storage_submit_get(
+                        storage, queue, key, len, *now, user, ticket, message, size,
+                    ))
                 }
             }
             Call::Delete(key, blocking) => {
                 let (key, len) = text(key);
                 if *blocking {
-                    unsafe { rsp_storage_delete(storage, key, len, message, size) }
+                    sound!(rsp_storage_delete(storage, key, len, message, size))
                 } else {
                     let mut ticket = 0;
-                    unsafe {
-                        rsp_storage_submit_delete(
-                            storage,
-                            queue,
-                            key,
-                            len,
-                            user,
-                            &mut ticket,
-                            message,
-                            size,
-                        )
-                    }
+                    sound!(rsp_storage_submit_delete(
+                        storage,
+                        queue,
+                        key,
+                        len,
+                        user,
+                        &mut ticket,
+                        message,
+                        size,
+                    ))
                 }
             }
             Call::ReadMetadata(audience, subject, now, blocking) => {
@@ -154,44 +166,40 @@ impl World {
                     (text(audience), text(subject));
                 if *blocking {
                     let mut found = ptr::null_mut();
-                    unsafe {
-                        rsp_storage_read_metadata(
-                            storage,
-                            audience,
-                            audience_len,
-                            subject,
-                            subject_len,
-                            *now,
-                            &mut found,
-                            message,
-                            size,
-                        )
-                    }
+                    sound!(rsp_storage_read_metadata(
+                        storage,
+                        audience,
+                        audience_len,
+                        subject,
+                        subject_len,
+                        *now,
+                        &mut found,
+                        message,
+                        size,
+                    ))
                 } else {
-                    unsafe {
-                        rsp_storage_submit_read_metadata(
-                            storage,
-                            queue,
-                            audience,
-                            audience_len,
-                            subject,
-                            subject_len,
-                            *now,
-                            user,
-                            ptr::null_mut(),
-                            message,
-                            size,
-                        )
-                    }
+                    sound!(rsp_storage_submit_read_metadata(
+                        storage,
+                        queue,
+                        audience,
+                        audience_len,
+                        subject,
+                        subject_len,
+                        *now,
+                        user,
+                        ptr::null_mut(),
+                        message,
+                        size,
+                    ))
                 }
             }
             Call::Drain(capacity) => self.drain(usize::from(*capacity)),
             Call::ReadCompletion(index) => {
                 let completion = self.completion(*index);
-                unsafe { rsp_bytes_len(rsp_completion_value(completion)) };
-                unsafe { rsp_metadata_len(rsp_completion_metadata(completion)) };
-                unsafe { rsp_completion_ticket(completion) };
-                let given = unsafe { rsp_completion_user(completion) };
+                sound!(rsp_bytes_len(rsp_completion_value(completion)));
+                sound!(rsp_metadata_len(rsp_completion_metadata(completion)));
+                sound!(rsp_completion_ticket(completion));
+                let given = sound!(rsp_completion_user(completion));
                 assert_eq!(
                     given,
                     if completion.is_null() {
@@ -200,18 +208,18 @@ impl World {
                         user
                     }
                 );
-                unsafe { rsp_completion_status(completion, message, size) }
+                sound!(rsp_completion_status(completion, message, size))
             }
             Call::FreeCompletion(index) => {
                 let completion = self.completion(*index);
                 self.completions.retain(|kept| *kept != completion);
-                unsafe { rsp_completion_free(completion) };
+                sound!(rsp_completion_free(completion));
                 rsp_status::RSP_OK
             }
             Call::TakeLog => {
                 let mut log = ptr::null_mut();
-                let status = unsafe { rsp_log_take(&mut log) };
-                unsafe { rsp_log_free(log) };
+                let status = sound!(rsp_log_take(&mut log));
+                sound!(rsp_log_free(log));
                 status
             }
             Call::StatusName(number) => {
@@ -220,7 +228,7 @@ impl World {
             }
             Call::InitSet(size) => {
                 let mut bytes = vec![1_u64; usize::from(*size).div_ceil(8)];
-                unsafe { rsp_set_init(bytes.as_mut_ptr().cast(), usize::from(*size)) }
+                sound!(rsp_set_init(bytes.as_mut_ptr().cast(), usize::from(*size)))
             }
         };
         assert_ne!(status, rsp_status::RSP_INTERNAL);
@@ -264,22 +272,28 @@ impl World {
         let mut longer = vec![0_u8; size.max(size_of::<rsp_set>()) + 8];
         let at = longer.as_mut_ptr().align_offset(8);
         let place = longer[at..].as_mut_ptr().cast::<rsp_set>();
-        unsafe { place.write(request) };
+        sound!(place.write(request));
         let (storage, queue, message) = (self.storage, self.queue, self.message());
         if blocking {
-            unsafe { rsp_storage_set(storage, place, message, 40) }
+            sound!(rsp_storage_set(storage, place, message, 40))
         } else {
             let user = ptr::dangling_mut();
             let ticket = ptr::null_mut();
-            unsafe { rsp_storage_submit_set(storage, queue, place, user, ticket, message, 40) }
+            sound!(rsp_storage_submit_set(
+                storage, queue, place, user, ticket, message, 40
+            ))
         }
     }
 
     fn drain(&mut self, capacity: usize) -> rsp_status {
         let mut taken = vec![ptr::null_mut(); capacity.max(1)];
         let mut count = 0;
-        let status =
-            unsafe { rsp_queue_drain(self.queue, taken.as_mut_ptr(), capacity, &mut count) };
+        let status = sound!(rsp_queue_drain(
+            self.queue,
+            taken.as_mut_ptr(),
+            capacity,
+            &mut count
+        ));
         assert!(count <= capacity);
         self.completions.extend(&taken[..count]);
         status
@@ -301,9 +315,9 @@ fuzz_target!(|calls: Vec<Call>| {
     for call in calls.iter().take(50) {
         world.run(call);
     }
-    unsafe { rsp_storage_free(world.storage) };
+    sound!(rsp_storage_free(world.storage));
     for completion in world.completions {
-        unsafe { rsp_completion_free(completion) };
+        sound!(rsp_completion_free(completion));
     }
-    unsafe { rsp_queue_free(world.queue) };
+    sound!(rsp_queue_free(world.queue));
 });

@@ -10,6 +10,15 @@ use resty_session_postgres::config::keys::KEYS;
 use std::ffi::CStr;
 use std::ptr;
 
+/// A call of the C interface, as its header allows it.
+macro_rules! sound {
+    ($call:expr) => {{
+        // SAFETY: pointers are NULL, or lead to handles that this input has made and not yet freed;
+        // texts and buffers are as long as is said.
+        unsafe { $call }
+    }};
+}
+
 #[derive(Arbitrary, Debug)]
 enum Key<'a> {
     /// One that there is.
@@ -49,7 +58,7 @@ fn check(status: rsp_status, message: &[u8]) {
 
 fuzz_target!(|settings: Vec<(Key, Value, u8)>| {
     let mut config = ptr::null_mut();
-    assert_eq!(unsafe { rsp_config_new(&mut config) }, rsp_status::RSP_OK);
+    assert_eq!(sound!(rsp_config_new(&mut config)), rsp_status::RSP_OK);
     for (key, value, size) in &settings {
         let key = match key {
             Key::Known(index) => KEYS[usize::from(*index) % KEYS.len()].name.as_bytes(),
@@ -58,31 +67,27 @@ fuzz_target!(|settings: Vec<(Key, Value, u8)>| {
         let value = value.text();
         // Of its size exactly, so that the sanitizer sees a byte too many.
         let mut message = vec![b'x'; usize::from(*size)].into_boxed_slice();
-        let status = unsafe {
-            rsp_config_set(
-                config,
-                key.as_ptr().cast(),
-                key.len(),
-                value.as_ptr().cast(),
-                value.len(),
-                message.as_mut_ptr().cast(),
-                message.len(),
-            )
-        };
+        let status = sound!(rsp_config_set(
+            config,
+            key.as_ptr().cast(),
+            key.len(),
+            value.as_ptr().cast(),
+            value.len(),
+            message.as_mut_ptr().cast(),
+            message.len(),
+        ));
         check(status, &message);
     }
     let mut storage = ptr::null_mut();
     let mut message = [0_u8; 256];
-    let status = unsafe {
-        rsp_storage_new(
-            config,
-            &mut storage,
-            message.as_mut_ptr().cast(),
-            message.len(),
-        )
-    };
+    let status = sound!(rsp_storage_new(
+        config,
+        &mut storage,
+        message.as_mut_ptr().cast(),
+        message.len(),
+    ));
     check(status, &message);
     assert_eq!(storage.is_null(), status != rsp_status::RSP_OK);
-    unsafe { rsp_config_free(config) };
-    unsafe { rsp_storage_free(storage) };
+    sound!(rsp_config_free(config));
+    sound!(rsp_storage_free(storage));
 });

@@ -6,7 +6,7 @@ mod installed;
 mod sources;
 
 use crate::support::process;
-use installed::Installed;
+pub use installed::Installed;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;

@@ -1,6 +1,8 @@
 //! What is made of the sources and committed all the same is what would be made of them now: the C
-//! header, and the README's table of configuration keys. `make generate` (which sets RSP_GENERATE)
-//! writes instead of comparing.
+//! header, the README's table of configuration keys, and the functions of docs/lua.md. `make generate`
+//! (which sets RSP_GENERATE) writes instead of comparing.
+
+mod lua;
 
 use std::path::{Path, PathBuf};
 
@@ -10,16 +12,28 @@ fn path(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
 }
 
+fn read(file: &str) -> String {
+    std::fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
 fn compare(file: &str, generated: &str) {
     if std::env::var_os("RSP_GENERATE").is_some() {
         std::fs::write(path(file), generated).unwrap();
         return;
     }
-    let committed = std::fs::read_to_string(path(file)).unwrap();
     assert!(
-        committed == generated,
+        read(file) == generated,
         "{file} is out of date: run `make generate`"
     );
+}
+
+/// Compares the part of a page that is between two comments of that name.
+fn between(file: &str, name: &str, generated: &str) {
+    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
+    let page = read(file);
+    let (before, rest) = page.split_once(&begin).expect("the part's begin");
+    let (_, after) = rest.split_once(&end).expect("the part's end");
+    compare(file, &format!("{before}{begin}{generated}{end}{after}"));
 }
 
 /// The crate's version for the C compiler.
@@ -57,10 +71,6 @@ fn the_header_is_up_to_date() {
 
 #[test]
 fn the_readme_lists_every_configuration_key() {
-    let (begin, end) = ("<!-- keys -->\n", "<!-- /keys -->\n");
-    let readme = std::fs::read_to_string(path("README.md")).unwrap();
-    let (before, rest) = readme.split_once(begin).expect("the table's begin");
-    let (_, after) = rest.split_once(end).expect("the table's end");
     let mut table = String::from("| key | default | meaning |\n|---|---|---|\n");
     for key in KEYS {
         let alias = key
@@ -72,5 +82,5 @@ fn the_readme_lists_every_configuration_key() {
             key.name, key.default, key.doc
         );
     }
-    compare("README.md", &format!("{before}{begin}{table}{end}{after}"));
+    between("README.md", "keys", &table);
 }

@@ -1,0 +1,147 @@
+//! Each code sample of the README and the documents is run: what a reader copies has to work.
+//!
+//! A sample is a fenced block with a language. What its text leaves open (where the database is, what
+//! `key` stands for) is filled in here; what cannot be run is in `NOT_RUN`, with the reason.
+
+mod c;
+mod lua;
+mod nginx;
+mod shell;
+mod sql;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::{self, stage};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The beginning of a sample (of a line, for the shell), and why it is only read.
+const NOT_RUN: &[(&str, &str)] = &[
+    ("apt-get install ", "installs into the machine"),
+    (
+        "dpkg -i ",
+        "the same; the packages' own test installs them elsewhere",
+    ),
+    ("sudo dpkg -i ", "the same"),
+    (
+        "luarocks build ",
+        "builds for minutes; the rock's own test runs luarocks make",
+    ),
+    (
+        "luarocks make",
+        "the rock's own test runs it, into another tree",
+    ),
+    (
+        "nginx -s reload",
+        "there is no nginx of the system's to reload",
+    ),
+    ("systemctl ", "there is no systemd where tests run"),
+    ("cargo fuzz ", "make fuzz runs it, with a compiler flag"),
+    ("opm ", "asks OpenResty's server"),
+    (
+        "CREATE TABLE sessions (",
+        "wants a cluster of Citus, which Debian does not have",
+    ),
+    (
+        "[pgbouncer]",
+        "tests/pgbouncer.rs runs one with such settings",
+    ),
+];
+
+const LANGUAGES: &[&str] = &["c", "lua", "nginx", "sh", "sql"];
+
+#[derive(Debug)]
+struct Sample {
+    /// File and line, for the reader of a failure.
+    place: String,
+    language: String,
+    text: String,
+}
+
+/// Every document, in the order of their names.
+fn documents() -> Vec<PathBuf> {
+    let markdown = |folder: &str| {
+        fs::read_dir(Path::new(ROOT).join(folder))
+            .expect("a folder of documents")
+            .map(|file| file.expect("a file").path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+    };
+    let mut documents: Vec<_> = ["", "docs", "bench"]
+        .into_iter()
+        .flat_map(markdown)
+        .collect();
+    documents.sort();
+    documents
+}
+
+fn samples_of(document: &Path) -> Vec<Sample> {
+    let text = fs::read_to_string(document).expect("a document");
+    let name = document.strip_prefix(ROOT).expect("a document of ours");
+    let mut samples: Vec<Sample> = Vec::new();
+    let mut inside = false;
+    for (number, line) in text.lines().enumerate() {
+        match line.strip_prefix("```") {
+            Some(language) if !inside => {
+                inside = true;
+                samples.push(Sample {
+                    place: format!("{}:{}", name.display(), number + 2),
+                    language: language.to_owned(),
+                    text: String::new(),
+                });
+            }
+            Some(_) => inside = false,
+            None if inside => {
+                let sample = samples.last_mut().expect("it has begun");
+                sample.text += line;
+                sample.text += "\n";
+            }
+            None => (),
+        }
+    }
+    assert!(!inside, "{}: a block without an end", name.display());
+    samples
+}
+
+fn samples() -> Vec<Sample> {
+    documents()
+        .iter()
+        .flat_map(|path| samples_of(path))
+        .collect()
+}
+
+fn is_not_run(text: &str) -> bool {
+    NOT_RUN.iter().any(|(begin, _)| text.starts_with(begin))
+}
+
+/// The samples of a language that are to be run; there is one at least.
+fn of(language: &str) -> Vec<Sample> {
+    let ours = |sample: &Sample| sample.language == language && !is_not_run(&sample.text);
+    let found: Vec<_> = samples().into_iter().filter(ours).collect();
+    assert!(!found.is_empty(), "no sample in {language}");
+    found
+}
+
+/// A sample with the paths and the database that are there in place of those that it names.
+fn filled_in(text: &str, database: &str) -> String {
+    let port = support::shared().port();
+    let server = format!("host = \"127.0.0.1\",\nport = {port}");
+    text.replace("/usr/local", &stage::root().display().to_string())
+        .replace("host = \"db.example\"", &server)
+        .replace(
+            "database = \"sessions\"",
+            &format!("database = \"{database}\""),
+        )
+        .replace("username = \"web\"", "username = \"postgres\"")
+}
+
+/// A block without a language is a drawing, one in an unknown language would go unnoticed.
+#[test]
+fn every_sample_is_in_a_language_that_is_run() {
+    for sample in samples() {
+        let known = sample.language.is_empty()
+            || LANGUAGES.contains(&&*sample.language)
+            || is_not_run(&sample.text);
+        assert!(known, "{}: in {}?", sample.place, sample.language);
+    }
+}

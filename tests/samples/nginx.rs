@@ -1,0 +1,60 @@
+//! Configurations of nginx, in an nginx that has nothing else to find the library by.
+
+use std::env;
+
+use super::{ROOT, Sample, filled_in, of};
+use crate::support::{self, Nginx};
+
+#[test]
+fn the_nginx_samples_serve_sessions() {
+    for sample in of("nginx") {
+        run(&sample);
+    }
+}
+
+fn run(sample: &Sample) {
+    let database = support::shared().create_database();
+    let text = filled_in(&sample.text, &database);
+    // Each directive may be there once, so ours say what the sample's do, and where Debian's files are.
+    let (path, text) = take(&text, "lua_package_path");
+    let (cpath, text) = take(&text, "lua_package_cpath");
+    let lua = format!("{ROOT}/tests/samples/lua/?.lua;/usr/share/lua/5.1/?.lua;;");
+    let system = format!("/usr/lib/{}-linux-gnu/lua/5.1/?.so;;", env::consts::ARCH);
+    // A sample of the paths alone leaves the configuration to the page.
+    let content = format!(
+        r#"content_by_lua_block {{
+             local storage = require("resty.session").storage
+               or require("resty.session.postgres").new({{ port = {}, database = "{database}" }})
+             assert(storage:set("session", "key", "value", 60))
+             ngx.print(assert(storage:get("session", "key")))
+           }}"#,
+        support::shared().port()
+    );
+    let nginx = Nginx::builder()
+        .lua_paths(
+            &path.replace(";;", &format!(";{lua}")),
+            &cpath.replace(";;", &format!(";{system}")),
+        )
+        .http(&text)
+        .location("= /", &content)
+        .start();
+    let answer = nginx.get("/");
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (200, "value"),
+        "{}",
+        sample.place
+    );
+    nginx.assert_clean_log();
+    drop(nginx);
+    support::shared().drop_database(&database);
+}
+
+/// The value of a directive, and the text without it.
+fn take(text: &str, directive: &str) -> (String, String) {
+    let is_it = |line: &&str| line.split_whitespace().next() == Some(directive);
+    let line = text.lines().find(is_it).unwrap_or_default();
+    let value = line.split('"').nth(1).unwrap_or(";;");
+    let rest: Vec<_> = text.lines().filter(|line| !is_it(line)).collect();
+    (value.to_owned(), rest.join("\n"))
+}

@@ -28,13 +28,16 @@ FEATURES ?=
 # The static library is made along with the shared one, and only here: a debug build needs neither.
 BUILD_C_LIBRARY = $(CARGO) rustc --lib --release --locked --target-dir '$(TARGET)' \
 	--features '$(FEATURES)' --crate-type cdylib,rlib,staticlib
-BUILD_LUA_MODULE = $(CARGO) build --release --locked --target-dir '$(TARGET)/module' \
-	--features 'lua $(FEATURES)'
+# A folder for each Lua, so that one's module is never installed as another's.
+LUA_FEATURE ?= lua
+MODULE_DIR := $(TARGET)/module$(LUA_FEATURE:lua%=%)
+BUILD_LUA_MODULE = $(CARGO) build --release --locked --target-dir '$(MODULE_DIR)' \
+	--features '$(LUA_FEATURE) $(FEATURES)'
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # The first number of the version, which is also the soname's (in build.rs).
 SO_VERSION := $(firstword $(subst ., ,$(VERSION)))
 PC_FILE := resty-session-postgres.pc
-LUA_MODULE := $(TARGET)/module/release/$(LIBRARY)
+LUA_MODULE := $(MODULE_DIR)/release/$(LIBRARY)
 
 # lua-resty-session brings a file of the same name, which is not ours to overwrite or remove.
 FRONT_DOOR := resty/session/postgres.lua
@@ -56,8 +59,9 @@ LUA_SOURCES = $(wildcard lua src tests examples bench)
 # The Lua features exclude each other; each goes with the C interface and without it.
 FEATURE_SETS := none capi lua capi,lua lua51 lua54
 
-.PHONY: demo test soak help deps build install uninstall lint fmt races fuzz generate bench \
-	bench-deps clean test-matrix test-long test-vendored
+.PHONY: demo test soak help deps build build-c build-lua build-rock install install-c install-lua \
+	install-sql uninstall dist deb docs test-matrix test-long test-vendored test-migration deny lint \
+	fmt races fuzz generate bench bench-deps clean
 
 demo: deps build ## Run the demo until Ctrl-C; with CHECK=1, walk through it and stop
 	@CHECK='$(CHECK)' scripts/demo.sh
@@ -90,10 +94,18 @@ help: ## List the targets
 deps: ## Install the system packages that are missing, and check that Rust is there
 	@scripts/deps.sh
 
-build: ## Build the C library and the Lua module, and stage them in target/stage
-	$(BUILD_C_LIBRARY)
-	$(BUILD_LUA_MODULE)
+build: build-c build-lua ## Build the C library and the Lua module, and stage them in target/stage
 	@$(MAKE) --silent install $(STAGE)
+
+build-c:
+	$(BUILD_C_LIBRARY)
+
+build-lua:
+	$(BUILD_LUA_MODULE)
+
+# LuaRocks names a C compiler, with which cargo would build everything anew.
+build-rock:
+	env -u CC $(BUILD_LUA_MODULE)
 
 # Only for an install without a build before it: `sudo make install` must not compile as root.
 $(C_LIBRARY) $(STATIC_LIBRARY) &:
@@ -102,7 +114,9 @@ $(C_LIBRARY) $(STATIC_LIBRARY) &:
 $(LUA_MODULE):
 	$(BUILD_LUA_MODULE)
 
-install: $(C_LIBRARY) $(STATIC_LIBRARY) $(LUA_MODULE) ## Install what was built (DESTDIR, PREFIX, LUA_LIB_DIR, LUA_CLIB_DIR)
+install: install-lua install-c install-sql ## Install what was built (DESTDIR, PREFIX, LUA_LIB_DIR, LUA_CLIB_DIR)
+
+install-lua: $(LUA_MODULE) ## Install the Lua part alone
 	@if $(FRONT_DOOR_IS_FOREIGN); then \
 		echo "install: $(LUA_LIB_DIR)/$(FRONT_DOOR) is lua-resty-session's own. Install to a folder that" >&2; \
 		echo "comes before it on lua_package_path: make install LUA_LIB_DIR=/opt/lua/5.1, for example." >&2; \
@@ -111,10 +125,14 @@ install: $(C_LIBRARY) $(STATIC_LIBRARY) $(LUA_MODULE) ## Install what was built 
 	install -D -m 755 $(LUA_MODULE) '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
 	install -D -m 644 lua/$(FRONT_DOOR) '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
 	install -D -m 644 -t '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' lua/resty/session/postgres/*.lua
+
+# rustc leaves the debug information of Rust's own library in the archive: 40 MB of it.
+install-c: $(C_LIBRARY) $(STATIC_LIBRARY) ## Install the C part alone
 	install -D -m 755 $(C_LIBRARY) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(VERSION)'
 	ln -sf $(LIBRARY).$(VERSION) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(SO_VERSION)'
 	ln -sf $(LIBRARY).$(SO_VERSION) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)'
 	install -D -m 644 -t '$(DESTDIR)$(LIB_DIR)' $(STATIC_LIBRARY)
+	strip --strip-debug '$(DESTDIR)$(LIB_DIR)/$(notdir $(STATIC_LIBRARY))'
 	install -D -m 644 -t '$(DESTDIR)$(INCLUDE_DIR)' include/*.h
 	install -d '$(DESTDIR)$(LIB_DIR)/pkgconfig'
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' \
@@ -122,6 +140,8 @@ install: $(C_LIBRARY) $(STATIC_LIBRARY) $(LUA_MODULE) ## Install what was built 
 		-e 's|@INCLUDE_DIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDE_DIR))|' \
 		include/$(PC_FILE).in >'$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
 	chmod 644 '$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
+
+install-sql:
 	install -D -m 644 -t '$(DESTDIR)$(SHARE_DIR)' sql/*.sql
 
 uninstall: ## Remove what `install` put there (same variables)
@@ -135,11 +155,54 @@ uninstall: ## Remove what `install` put there (same variables)
 	rm -f $(foreach file,$(SCHEMAS),'$(DESTDIR)$(SHARE_DIR)/$(file)')
 	rmdir '$(DESTDIR)$(SHARE_DIR)' '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' 2>/dev/null || true
 
+NAME := resty-session-postgres-$(VERSION)
+ARCHIVE := target/dist/$(NAME).tar.gz
+# What is committed; in an unpacked archive, what is there.
+dist: ## Make the source archive, in target/dist
+	@mkdir -p $(dir $(ARCHIVE))
+	@if [ -e .git ]; then \
+		git archive --format=tar --prefix=$(NAME)/ HEAD; \
+	else \
+		tar --create --exclude=./target --transform='s|^[.]|$(NAME)|' .; \
+	fi | gzip --no-name >$(ARCHIVE)
+	@echo $(ARCHIVE)
+
+# debhelper gives what it runs a home of its own, where no Rust is.
+deb: export CARGO_HOME ?= $(HOME)/.cargo
+deb: export RUSTUP_HOME ?= $(HOME)/.rustup
+deb: export DEB_DIR := target/deb
+deb: ## Make the Debian packages, in target/deb
+	@rm -rf $(DEB_DIR) && mkdir -p $(DEB_DIR)
+	@debian/rules binary && debian/rules clean
+	@ls $(DEB_DIR)/*.deb
+
 bench: build ## Measure, beside pgbench and, with BASELINE_LUA_PATH, another storage (bench/README.md)
 	@bench/run.sh
 
 bench-deps: ## Install what the benchmarks need besides
 	@scripts/deps.sh bench
+
+LDOC = ldoc --quiet --fatalwarnings --config docs/config.ld --dir target/docs/lua \
+	lua/resty/session/postgres.lua
+docs: ## Make the reference of the Lua and the Rust interface, in target/docs
+	@mkdir -p target/docs
+	$(LDOC)
+	$(CARGO) rustdoc --quiet --locked --lib --features lua --target-dir target/docs -- -D warnings
+
+# Asks BASELINE_LUA_PATH and BASELINE_LUA_CPATH for lua-resty-session (see bench/README.md).
+test-migration: build ## Try docs/migrate.md with the real lua-resty-session, under load
+	@scripts/in-own-tmpdir.sh $(CARGO) test --locked --test migration -- --nocapture
+
+CARGO_DENY_VERSION := 0.20.2
+CARGO_DENY := target/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
+DENY ?= licenses bans sources
+# The list of known holes is fetched anew each time, so it is no part of the tests: DENY=advisories.
+deny: $(CARGO_DENY) ## Check the licences, the origin and the duplicates of the dependencies
+	$(CARGO_DENY) --all-features check $(DENY)
+
+$(CARGO_DENY):
+	$(CARGO) install cargo-deny --version '=$(CARGO_DENY_VERSION)' --locked --quiet --force \
+		--root target/tools/cargo-deny-$(CARGO_DENY_VERSION)
 
 lint: $(STYLUA) ## Check formatting, Clippy on every feature set, the docs, and the Lua files
 	$(CARGO) fmt --check
@@ -148,12 +211,18 @@ lint: $(STYLUA) ## Check formatting, Clippy on every feature set, the docs, and 
 		$(CARGO) clippy --quiet --locked --all-targets --no-default-features \
 			--features "$${set#none}" -- -D warnings; \
 	done
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --quiet --locked --no-deps --features lua
+	$(CARGO) rustdoc --quiet --locked --lib --features lua -- -D warnings
+	$(CARGO) clippy --quiet --locked --test migration -- -D warnings
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) clippy --quiet --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz \
+		-- -D warnings
+	$(LDOC) >/dev/null
 	luacheck --quiet --no-color $(LUA_SOURCES)
 	$(STYLUA) --check $(LUA_SOURCES)
 
 fmt: $(STYLUA) ## Format the Rust and the Lua files
 	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 	$(STYLUA) $(LUA_SOURCES)
 
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')

@@ -9,6 +9,7 @@ packages=(
   postgresql pgbouncer nginx-light libnginx-mod-http-lua   # the servers of the tests and the demo
   valgrind                                                 # the C tests run under it
   mount                                                    # a disk that a test fills up
+  luarocks liblua5.1-0-dev debhelper dpkg-dev lua-ldoc     # packages and documentation
   luajit2 lua5.1 lua5.4 lua-cjson lua-check curl           # Lua hosts, the Lua linter, the demo's walk
 )
 

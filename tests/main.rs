@@ -6,13 +6,14 @@
 mod batching;
 mod behaviour;
 mod capi;
-mod docs;
 mod durability;
 mod failover;
 mod generated;
 mod manage;
 mod nginx;
+mod packages;
 mod pgbouncer;
+mod samples;
 mod support;
 mod symbols;
 mod tls;

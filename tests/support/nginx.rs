@@ -53,6 +53,7 @@ pub struct Builder {
     http: String,
     server: String,
     lua_folders: Vec<PathBuf>,
+    lua_paths: Option<(String, String)>,
     environment: Vec<(String, String)>,
 }
 
@@ -102,6 +103,12 @@ impl Builder {
     /// One more folder of Lua modules.
     pub fn lua_folder(mut self, folder: impl AsRef<Path>) -> Self {
         self.lua_folders.push(folder.as_ref().to_owned());
+        self
+    }
+
+    /// `lua_package_path` and `lua_package_cpath` in place of those of the stage.
+    pub fn lua_paths(mut self, path: &str, cpath: &str) -> Self {
+        self.lua_paths = Some((path.to_owned(), cpath.to_owned()));
         self
     }
 
@@ -167,6 +174,8 @@ impl Builder {
     fn configuration(&self, port: u16) -> String {
         let ndk = format!("{MODULES}/ndk_http_module.so");
         let lua = format!("{MODULES}/ngx_http_lua_module.so");
+        let staged = || (stage::lua_path(&self.lua_folders), stage::lua_cpath());
+        let (lua_path, lua_cpath) = self.lua_paths.clone().unwrap_or_else(staged);
         format!(
             r#"daemon {daemon};
 {user}
@@ -210,8 +219,6 @@ http {{
             master = if self.master { "on" } else { "off" },
             log_level = self.log_level,
             main = self.main,
-            lua_path = stage::lua_path(&self.lua_folders),
-            lua_cpath = stage::lua_cpath(),
             http = self.http,
             server = self.server,
         )
@@ -239,6 +246,7 @@ impl Nginx {
             http: String::new(),
             server: String::new(),
             lua_folders: Vec::new(),
+            lua_paths: None,
             environment: Vec::new(),
         }
     }

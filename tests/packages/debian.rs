@@ -1,0 +1,78 @@
+//! The Debian packages, installed by dpkg below a folder that stands for the root.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use super::{SOURCES, assert_works_in_nginx, command, output};
+use crate::support::{self, process};
+
+fn packages() -> Vec<PathBuf> {
+    process::run(command("make").args(["--silent", "deb"]));
+    let files = fs::read_dir(format!("{SOURCES}/target/deb")).unwrap();
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+fn install(packages: &[PathBuf], root: &Path) {
+    let state = root.join("var/lib/dpkg");
+    fs::create_dir_all(state.join("updates")).unwrap();
+    fs::create_dir_all(state.join("info")).unwrap();
+    fs::write(state.join("status"), "").unwrap();
+    process::run(
+        Command::new("dpkg")
+            .arg(format!("--root={}", root.display()))
+            // What they depend on is in the real root; who runs the tests may not be root.
+            .args(["--force-depends", "--force-not-root", "--force-bad-path"])
+            .arg("--install")
+            .args(packages),
+    );
+}
+
+#[test]
+fn the_packages_work_where_dpkg_has_put_them() {
+    let packages = packages();
+    assert_eq!(packages.len(), 3, "{packages:?}");
+    for package in &packages {
+        let needs = output(
+            Command::new("dpkg-deb")
+                .arg("-f")
+                .arg(package)
+                .arg("Depends"),
+        );
+        assert!(
+            needs.contains("libssl3") || needs.contains("libresty"),
+            "{needs}"
+        );
+    }
+    let root = process::folder();
+    install(&packages, root.path());
+    let usr = root.path().join("usr");
+    let library = usr.join(format!("lib/{}-linux-gnu", env::consts::ARCH));
+    assert_works_in_nginx(&usr.join("share/lua/5.1"), &library.join("lua/5.1"));
+    assert!(usr.join("share/resty-session-postgres/schema.sql").exists());
+    assert_works_in_c(root.path(), &library);
+}
+
+fn assert_works_in_c(root: &Path, library: &Path) {
+    let program = root.join("program");
+    let build = format!(
+        "cc -o {} {SOURCES}/examples/c/blocking.c \
+         $(pkg-config --cflags --libs resty-session-postgres)",
+        program.display()
+    );
+    process::run(
+        command("sh")
+            .args(["-c", &build])
+            .env("PKG_CONFIG_PATH", library.join("pkgconfig"))
+            .env("PKG_CONFIG_SYSROOT_DIR", root),
+    );
+    let database = support::shared().create_database();
+    let said = output(
+        Command::new(&program)
+            .args(["127.0.0.1", &support::shared().port().to_string()])
+            .arg(&database)
+            .env("LD_LIBRARY_PATH", library),
+    );
+    assert!(said.contains("found: {\"visits\":1}"), "{said}");
+    support::shared().drop_database(&database);
+}

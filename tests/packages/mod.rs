@@ -1,0 +1,68 @@
+//! What is handed to others: each package is made as its reader would make it, installed into an empty
+//! folder, and used from there. The library has been built before; nothing is downloaded.
+
+mod archive;
+mod debian;
+mod rock;
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{self, Nginx};
+
+const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A command in the sources, without what the `make` and the `cargo` of these tests have set.
+fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command
+        .current_dir(SOURCES)
+        .env("CARGO_NET_OFFLINE", "true")
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL");
+    command
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().expect("a program");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// An nginx that has the storage from these folders alone, and a page that saves and reads.
+fn assert_works_in_nginx(lua: &Path, module: &Path) {
+    let system = std::env::consts::ARCH;
+    let path = format!("{}/?.lua;/usr/share/lua/5.1/?.lua;;", lua.display());
+    let cpath = format!(
+        "{}/?.so;/usr/lib/{system}-linux-gnu/lua/5.1/?.so;;",
+        module.display()
+    );
+    let database = support::shared().create_database();
+    let content = format!(
+        r#"content_by_lua_block {{
+            local storage = require("resty.session.postgres").new({{
+              port = {}, database = "{database}",
+            }})
+            assert(storage:set("session", "key", "value", 60))
+            ngx.print(assert(storage:get("session", "key")), " ",
+              package.searchpath("resty.session.postgres", package.path), " ",
+              package.searchpath("resty_session_postgres", package.cpath))
+        }}"#,
+        support::shared().port()
+    );
+    let nginx = Nginx::builder()
+        .lua_paths(&path, &cpath)
+        .location("= /", &content)
+        .start();
+    let answer = nginx.get("/");
+    let expected = format!(
+        "value {}/resty/session/postgres.lua {}/resty_session_postgres.so",
+        lua.display(),
+        module.display()
+    );
+    assert_eq!((answer.status, answer.body), (200, expected));
+    nginx.assert_clean_log();
+    drop(nginx);
+    support::shared().drop_database(&database);
+}

@@ -1,0 +1,44 @@
+//! The rock, made by LuaRocks from the sources.
+
+use std::fs;
+
+use super::{SOURCES, assert_works_in_nginx, command};
+use crate::support::process;
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[test]
+fn a_rock_of_the_lua_part_works_from_its_tree() {
+    let tree = process::folder();
+    let rockspec = format!("resty-session-postgres-{VERSION}-1.rockspec");
+    process::run(
+        command("luarocks")
+            .args(["make", "--lua-version", "5.1", "--deps-mode", "one"])
+            .arg("--tree")
+            .arg(tree.path())
+            .arg(rockspec),
+    );
+    let lua = tree.path().join("share/lua/5.1");
+    let module = tree.path().join("lib/lua/5.1");
+    assert_works_in_nginx(&lua, &module);
+
+    // The C library is no part of it.
+    for folder in [tree.path().join("lib"), module] {
+        let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap());
+        let strange = files
+            .filter(|file| file.path().is_file())
+            .find(|file| file.file_name() != "resty_session_postgres.so");
+        assert!(strange.is_none(), "{strange:?}");
+    }
+}
+
+#[test]
+fn every_package_has_the_crates_version() {
+    let read = |file: &str| fs::read_to_string(format!("{SOURCES}/{file}")).unwrap();
+    let rockspec = read(&format!("resty-session-postgres-{VERSION}-1.rockspec"));
+    assert!(rockspec.contains(&format!("version = \"{VERSION}-1\"")));
+    assert!(rockspec.contains(&format!("resty-session-postgres-{VERSION}.tar.gz")));
+    assert!(read("dist.ini").contains(&format!("\nversion = {VERSION}\n")));
+    let debian = read("debian/changelog");
+    assert!(debian.starts_with(&format!("resty-session-postgres ({VERSION})")));
+}

@@ -14,6 +14,7 @@ DESTDIR ?=
 PREFIX ?= /usr/local
 LIB_DIR ?= $(PREFIX)/lib
 INCLUDE_DIR ?= $(PREFIX)/include
+BIN_DIR ?= $(PREFIX)/bin
 SHARE_DIR ?= $(PREFIX)/share/resty-session-postgres
 LUA_LIB_DIR ?= $(PREFIX)/share/lua/5.1
 LUA_CLIB_DIR ?= $(PREFIX)/lib/lua/5.1
@@ -39,6 +40,11 @@ SO_VERSION := $(firstword $(subst ., ,$(VERSION)))
 PC_FILE := resty-session-postgres.pc
 LUA_MODULE := $(MODULE_DIR)/release/$(LIBRARY)
 
+# A folder of its own: its features make another build of the library.
+CLI := $(TARGET)/cli/release/resty-session-postgres
+BUILD_CLI = $(CARGO) build --release --locked --target-dir '$(TARGET)/cli' --features 'cli $(FEATURES)' \
+	--bin resty-session-postgres
+
 # lua-resty-session brings a file of the same name, which is not ours to overwrite or remove.
 FRONT_DOOR := resty/session/postgres.lua
 FRONT_DOOR_IS_FOREIGN = [ -e '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)' ] && \
@@ -49,7 +55,8 @@ SCHEMAS = $(notdir $(wildcard sql/*.sql))
 
 # Where `build` installs to, so that the tests and the demo run what a user would install.
 STAGE := DESTDIR=$(TARGET)/stage TARGET=$(TARGET) PREFIX=/usr/local LIB_DIR=/usr/local/lib \
-	INCLUDE_DIR=/usr/local/include SHARE_DIR=/usr/local/share/resty-session-postgres \
+	INCLUDE_DIR=/usr/local/include BIN_DIR=/usr/local/bin \
+	SHARE_DIR=/usr/local/share/resty-session-postgres \
 	LUA_LIB_DIR=/usr/local/share/lua/5.1 LUA_CLIB_DIR=/usr/local/lib/lua/5.1
 
 STYLUA_VERSION := 2.6.0
@@ -57,9 +64,9 @@ STYLUA := target/tools/stylua-$(STYLUA_VERSION)/bin/stylua
 LUA_SOURCES = $(wildcard lua src tests examples bench)
 
 # The Lua features exclude each other; each goes with the C interface and without it.
-FEATURE_SETS := none capi lua capi,lua lua51 lua54
+FEATURE_SETS := none capi lua capi,lua capi,cli lua51 lua54
 
-.PHONY: demo test soak help deps build build-c build-lua build-rock install install-c install-lua \
+.PHONY: demo test soak help deps build build-c build-lua build-cli build-rock install install-cli install-c install-lua \
 	install-sql uninstall dist deb docs test-matrix test-long test-vendored test-migration deny lint \
 	fmt races fuzz generate bench bench-deps clean
 
@@ -94,7 +101,7 @@ help: ## List the targets
 deps: ## Install the system packages that are missing, and check that Rust is there
 	@scripts/deps.sh
 
-build: build-c build-lua ## Build the C library and the Lua module, and stage them in target/stage
+build: build-c build-lua build-cli ## Build the C library, the Lua module and the command, and stage them in target/stage
 	@$(MAKE) --silent install $(STAGE)
 
 build-c:
@@ -102,6 +109,9 @@ build-c:
 
 build-lua:
 	$(BUILD_LUA_MODULE)
+
+build-cli:
+	$(BUILD_CLI)
 
 # LuaRocks names a C compiler, with which cargo would build everything anew.
 build-rock:
@@ -114,7 +124,13 @@ $(C_LIBRARY) $(STATIC_LIBRARY) &:
 $(LUA_MODULE):
 	$(BUILD_LUA_MODULE)
 
-install: install-lua install-c install-sql ## Install what was built (DESTDIR, PREFIX, LUA_LIB_DIR, LUA_CLIB_DIR)
+$(CLI):
+	$(BUILD_CLI)
+
+install: install-lua install-c install-sql install-cli ## Install what was built (DESTDIR, PREFIX, LUA_LIB_DIR, LUA_CLIB_DIR)
+
+install-cli: $(CLI)
+	install -D -m 755 $(CLI) '$(DESTDIR)$(BIN_DIR)/resty-session-postgres'
 
 install-lua: $(LUA_MODULE) ## Install the Lua part alone
 	@if $(FRONT_DOOR_IS_FOREIGN); then \
@@ -153,6 +169,7 @@ uninstall: ## Remove what `install` put there (same variables)
 	rm -f '$(DESTDIR)$(LIB_DIR)/$(notdir $(STATIC_LIBRARY))' '$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
 	rm -f $(foreach file,$(HEADERS),'$(DESTDIR)$(INCLUDE_DIR)/$(file)')
 	rm -f $(foreach file,$(SCHEMAS),'$(DESTDIR)$(SHARE_DIR)/$(file)')
+	rm -f '$(DESTDIR)$(BIN_DIR)/resty-session-postgres'
 	rmdir '$(DESTDIR)$(SHARE_DIR)' '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' 2>/dev/null || true
 
 NAME := resty-session-postgres-$(VERSION)

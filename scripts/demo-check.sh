@@ -36,6 +36,10 @@ sign_out() {
   browser "$1" --header "Sec-Fetch-Site: same-origin" --data "" "$url/sign-out"
 }
 
+sign_out_others() {
+  browser "$1" --header "Sec-Fetch-Site: same-origin" --data "" "$url/sign-out-others"
+}
+
 expect() {
   [[ $page == *"$1"* ]] || fail "the page should hold: $1"
 }
@@ -122,6 +126,22 @@ sign_in third "   "
 expect "status 400"
 browser third --header "Origin: $url" --data "name=%FF%FE" "$url/sign-in"
 expect "status 400"
+
+step "three browsers under one name: one signs the others out, and they are out"
+for name in one two three; do
+  sign_in "$name" "Grace"
+done
+expect_sessions 3
+sign_out_others two
+expect_sessions 1
+for name in one three; do
+  browser "$name" "$url/"
+  expect "Who are you?"
+done
+
+step "what was counted"
+browser two "$url/metrics"
+expect 'resty_session_postgres_operations_total{kind="set",outcome="ok"}'
 
 step "a form from another site is refused"
 browser first --header "Origin: http://elsewhere.example" --data "" "$url/sign-out"

@@ -2,9 +2,11 @@
 
 use crate::completion::{CompletionQueue, Parked, Reply, Ticket};
 use crate::config::{Config, Secret};
-use crate::engine::{Engine, Job, Target};
+use crate::engine::{Engine, Job, Target, render};
 use crate::host::fork::ForkLocal;
-use crate::manage::{Check, Cleanup, Count, Finding, List, Migrate, Revoke, Scope, Session, Touch};
+use crate::manage::{
+    Check, Cleanup, Count, Finding, Health, List, Migrate, Revoke, Scope, Session, Touch,
+};
 use crate::op::{Epoch, Operation, Outcome, Output, Set};
 use crate::registry;
 use crate::sql::Tables;
@@ -15,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// How much longer than the engine's own deadline a blocking caller waits for its answer.
 const GRACE: Duration = Duration::from_millis(100);
+
+/// How long a probe may wait for a connection, and then for its answer.
+const URGENT: Duration = Duration::from_secs(1);
 
 /// A session storage. Cheap to make and to clone: equal configurations share one pool of
 /// connections, which is opened by the first operation of each process.
@@ -44,6 +49,8 @@ struct Inner {
     target: Arc<Target>,
     /// Read here, where nginx may still be root, and kept across its forks.
     files: Result<Files, Unusable>,
+    /// For what is answered soon or not at all.
+    urgent: Arc<Target>,
     engine: ForkLocal<Arc<Engine>>,
 }
 
@@ -93,11 +100,14 @@ impl Storage {
     pub(crate) fn make(config: Config) -> Self {
         let tables =
             Tables::new(config.sessions.clone(), config.metadata.clone()).limited(config.limit);
-        let target = Arc::new(Target::new(Arc::new(tables), config.timeouts));
+        let tables = Arc::new(tables);
+        let target = Arc::new(Target::new(Arc::clone(&tables), config.timeouts));
+        let urgent = Arc::new(Target::new(tables, config.timeouts.at_most(URGENT)));
         Storage(Arc::new(Inner {
             files: Files::read(&config.connection.tls),
             config,
             target,
+            urgent,
             engine: ForkLocal::new(),
         }))
     }
@@ -119,7 +129,11 @@ impl Storage {
     }
 
     fn job(&self, operation: Operation, reply: Reply) -> Job {
-        Job::new(operation.normalized(), Arc::clone(&self.0.target), reply)
+        let target = match &operation {
+            Operation::Manage(operation) if operation.0.is_urgent() => &self.0.urgent,
+            _ => &self.0.target,
+        };
+        Job::new(operation.normalized(), Arc::clone(target), reply)
     }
 
     /// Hands an operation in and returns at once. Its outcome comes to `queue` under the returned
@@ -356,6 +370,34 @@ impl Storage {
             Output::Findings(findings) => Ok(findings),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Whether the tables can be read now: within two seconds, whatever the configured timeouts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn health(&self) -> Result<(), Error> {
+        self.call(Health::default().into()).map(drop)
+    }
+
+    /// What this process's connections and operations have come to: the samples of
+    /// [`Storage::metrics`] by their names. Storages that share a pool share them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] where the engine cannot be started.
+    pub fn stats(&self) -> Result<Vec<(String, f64)>, Error> {
+        Ok(self.engine()?.samples())
+    }
+
+    /// The same as Prometheus reads it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::stats`].
+    pub fn metrics(&self) -> Result<String, Error> {
+        Ok(render(&self.stats()?))
     }
 
     fn counted(&self, operation: impl Into<Operation>) -> Result<u64, Error> {

@@ -36,6 +36,8 @@ start_nginx() {
     text=${text//@APPLICATION@/"bench-$storage"}
     text=${text//@POOL_SIZE@/"$POOL_SIZE"}
     text=${text//@VALUE_FILE@/"$value_file"}
+    # Nothing is to be cleaned up beside what is measured, unless that is it.
+    text=${text//@CLEANUP_INTERVAL@/"${CLEANUP_INTERVAL:-0}"}
     text=${text//@ROWS@/"$2"}
     text=${text//@SAMPLES@/"${3:-false}"}
     printf '%s\n' "$text" >"$folder/nginx.conf"

@@ -45,6 +45,9 @@ pub enum rsp_operation {
     /// Looks at the tables. `rsp_completion_count` says how many things are wrong or slow, and
     /// `rsp_completion_value` has two lines for each: in words, and the statement that repairs it.
     RSP_CHECK = 8,
+    /// Reads a row, if there is one: for readiness probes. It waits a second at most for a connection,
+    /// and another one for the answer.
+    RSP_HEALTH = 9,
 }
 
 /// In `rsp_request.flags` of `RSP_COUNT`: for all sessions, PostgreSQL's estimate of the number of
@@ -106,6 +109,7 @@ const NUMBERS: &[(rsp_operation, &str)] = &[
     (rsp_operation::RSP_CLEANUP, "cleanup"),
     (rsp_operation::RSP_MIGRATE, "migrate"),
     (rsp_operation::RSP_CHECK, "check"),
+    (rsp_operation::RSP_HEALTH, "health"),
 ];
 
 /// The size of the struct in the first version that had it.

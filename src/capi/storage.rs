@@ -247,6 +247,46 @@ pub unsafe extern "C" fn rsp_storage_read_metadata(
     })
 }
 
+/// Returns what this process's connections and operations have come to, as Prometheus reads it.
+/// Storages that share a pool share it. Never blocks.
+///
+/// # Arguments
+///
+/// - `storage`: the storage.
+/// - `text_out`: receives the text, which the caller owns and gives to `rsp_bytes_free`.
+/// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
+///   NULL or of size 0.
+///
+/// # Errors
+///
+/// `RSP_INTERNAL`, `RSP_NULL_POINTER`. After an error `text_out` is not written.
+///
+/// Any thread may call this at any time.
+///
+/// # Safety
+///
+/// `storage` must be NULL or a live `rsp_storage`; `text_out` must be NULL or valid for writes;
+/// `message` must be NULL or valid for writes of `message_size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_storage_metrics(
+    storage: *const rsp_storage,
+    text_out: *mut *mut rsp_bytes,
+    message: *mut c_char,
+    message_size: usize,
+) -> rsp_status {
+    // SAFETY: promised by the caller.
+    let message = unsafe { Message::new(message, message_size) };
+    guard_status(message, || {
+        // SAFETY: promised by the caller.
+        let storage = unsafe { pointer::borrow("storage", storage) }?;
+        // SAFETY: promised by the caller.
+        let out = unsafe { Out::new("text_out", text_out) }?;
+        let text = storage.storage.metrics()?;
+        out.write(pointer::give(rsp_bytes::new(text)));
+        Ok(())
+    })
+}
+
 /// Frees a storage. Operations that were submitted to it go on, and other storages of an equal
 /// configuration stay; so do the connections, until they have idled for long enough.
 ///

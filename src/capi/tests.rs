@@ -31,6 +31,7 @@ fn a_panic_becomes_a_status() {
         rsp_storage_get(null(), null(), 0, 0, null_mut(), null_mut(), 0);
         rsp_storage_delete(null(), null(), 0, null_mut(), 0);
         rsp_storage_read_metadata(null(), null(), 0, null(), 0, 0, null_mut(), null_mut(), 0);
+        rsp_storage_metrics(null(), null_mut(), null_mut(), 0);
         rsp_metadata_get(null(), 0, null_mut(), null_mut(), null_mut());
         rsp_metadata_name(null(), 0, null_mut(), null_mut(), null_mut());
         rsp_storage_set_password(null(), null(), 0, null_mut(), 0);

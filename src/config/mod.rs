@@ -89,6 +89,14 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
+    /// The same, each no longer than `most`.
+    pub(crate) fn at_most(&self, most: Duration) -> Self {
+        Timeouts {
+            connect: self.connect.min(most),
+            statement: self.statement.min(most),
+        }
+    }
+
     /// The longest that a caller may have to wait.
     pub fn total(&self) -> Duration {
         self.connect + self.statement

@@ -3,7 +3,7 @@
 //! is due of the clean-up.
 
 use super::queue::Queue;
-use super::{Job, Shared, answer};
+use super::{Job, Shared};
 use crate::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard};
@@ -82,7 +82,7 @@ fn expire(shared: &Shared, expired: Vec<Job>) {
         None if opening => "still connecting".into(),
         None => "all connections are busy".into(),
     };
-    answer(expired.into_iter().map(|job| {
+    shared.answer(expired.into_iter().map(|job| {
         let error = match &job.obstacle {
             Some(obstacle) => and_no_new_connection(obstacle, failure.as_deref()),
             None => Error::NoConnection {

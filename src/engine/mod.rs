@@ -7,6 +7,7 @@ mod clock;
 mod job;
 mod queue;
 mod reports;
+mod stats;
 mod worker;
 
 pub(crate) use job::{Job, Target};
@@ -20,6 +21,8 @@ use crate::tls::Tls;
 use cleaner::Cleaner;
 use queue::{Call, Queue};
 use reports::Reports;
+use stats::{Gauges, Stats};
+pub(crate) use stats::{Sample, render};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -34,6 +37,7 @@ struct Shared {
     pool: Pool,
     queue: Mutex<Queue>,
     cleaner: Cleaner,
+    stats: Stats,
     /// Sleeping threads wait here to be called.
     work: Condvar,
     /// The clock waits here, between its ticks or for the first operation.
@@ -129,6 +133,15 @@ impl Shared {
         }
     }
 
+    /// Answers jobs that were taken out of the queue.
+    fn answer(&self, jobs: impl IntoIterator<Item = (Job, Error)>) {
+        let count = |(job, error): (Job, Error)| {
+            self.stats.answered(&job.operation, Err(&error));
+            (job.reply, Err(error))
+        };
+        deliver(jobs.into_iter().map(count));
+    }
+
     /// Without a single thread, nobody would answer what waits.
     fn thread_did_not_start(&self, error: &std::io::Error) {
         let mut queue = self.lock();
@@ -141,13 +154,8 @@ impl Shared {
             Vec::new()
         };
         drop(queue);
-        answer(cleared);
+        self.answer(cleared);
     }
-}
-
-/// Answers jobs that were taken out of the queue.
-fn answer(jobs: impl IntoIterator<Item = (Job, Error)>) {
-    deliver(jobs.into_iter().map(|(job, error)| (job.reply, Err(error))));
 }
 
 impl Engine {
@@ -157,6 +165,7 @@ impl Engine {
             pool: Pool::new(config, tls)?,
             queue: Mutex::default(),
             cleaner: Cleaner::default(),
+            stats: Stats::default(),
             work: Condvar::new(),
             tick: Condvar::new(),
             ended: Condvar::new(),
@@ -181,6 +190,24 @@ impl Engine {
     /// Tells the log that there is a new engine; not under a lock that others wait for.
     pub(crate) fn announce(&self) {
         self.0.report_start();
+    }
+
+    /// What was counted, and what is now, in the order in which it is printed.
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        let shared = &self.0;
+        let (open, idle) = (shared.pool.open(), shared.pool.idle_count());
+        let (opened, failed, opening) = shared.pool.status().attempts();
+        let waiting = shared.lock().len() as u64;
+        shared.stats.samples(&Gauges {
+            connections: [
+                ("busy", open.saturating_sub(idle).into()),
+                ("idle", idle.into()),
+                ("opening", opening),
+            ],
+            opened,
+            failed,
+            waiting,
+        })
     }
 
     /// Takes an operation; its reply gets the outcome. Returns at once.
@@ -235,7 +262,7 @@ impl Engine {
         let cleared = queue.clear(&Error::Stopped);
         drop(queue);
         let unanswered = cleared.len();
-        answer(cleared);
+        shared.answer(cleared);
         shared.work.notify_all();
         shared.tick.notify_all();
         // A connection that is being opened, or used, comes to the pool after its goodbye was due.

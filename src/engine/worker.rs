@@ -2,7 +2,7 @@
 //! operation. A batch's failure is nobody else's failure: it is taken apart.
 
 use super::queue::{Batch, Queue};
-use super::{Job, Shared, answer};
+use super::{Job, Shared};
 use crate::Error;
 use crate::completion::deliver;
 use crate::op::{Operation, Output};
@@ -68,10 +68,13 @@ fn sleep<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuard
 /// Gets a connection while there is something to do with it.
 fn check_out(shared: &Shared) -> Option<Pooled> {
     if let Some(connection) = shared.pool.idle() {
+        shared.stats.checked_out(Duration::ZERO);
         return Some(connection);
     }
     shared.lock().connecting += 1;
+    let start = Instant::now();
     let connection = wait_for_connection(shared);
+    shared.stats.checked_out(start.elapsed());
     shared.lock().connecting -= 1;
     connection
 }
@@ -109,7 +112,7 @@ fn refuse_all(shared: &Shared, failure: Failure) {
         reason: failure.reason,
     };
     let cleared = shared.lock().clear(&error);
-    answer(cleared);
+    shared.answer(cleared);
 }
 
 /// Runs a batch on the given connection, and answers it or keeps it for another try.
@@ -130,7 +133,12 @@ pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch
             .get()
             .run(&first.target.tables, &operations, until)
     };
+    let waited = batch.jobs.iter();
+    shared
+        .stats
+        .begin(waited.map(|job| now.saturating_duration_since(job.submitted)));
     let result = catch_unwind(AssertUnwindSafe(run));
+    shared.stats.ended(now.elapsed());
     match result {
         Ok(Ok(outputs)) => {
             if is_at_rest(shared, &batch) {
@@ -177,8 +185,11 @@ fn succeed(shared: &Shared, batch: Batch, outputs: Vec<Output>) {
         queue.hurry(Instant::now());
     }
     drop(queue);
-    let outcomes = outputs.into_iter().map(Ok);
-    deliver(batch.jobs.into_iter().map(|job| job.reply).zip(outcomes));
+    let count = |(job, output): (Job, Output)| {
+        shared.stats.answered(&job.operation, Ok(&output));
+        (job.reply, Ok(output))
+    };
+    deliver(batch.jobs.into_iter().zip(outputs).map(count));
 }
 
 /// Answers all of a batch with one error.
@@ -191,7 +202,7 @@ fn end(shared: &Shared, batch: Batch, error: &Error) {
         queue.end_retry();
     }
     drop(queue);
-    answer(batch.jobs.into_iter().map(|job| (job, error.clone())));
+    shared.answer(batch.jobs.into_iter().map(|job| (job, error.clone())));
 }
 
 /// What becomes of an operation after its statement failed.
@@ -206,6 +217,13 @@ enum Next {
 fn fail(shared: &Arc<Shared>, batch: Batch, fault: &Fault) {
     let operations = batch.jobs.len();
     let company = operations > 1;
+    if company {
+        shared.stats.split(match fault {
+            Fault::Locked(_) => "locked",
+            Fault::Rejected { .. } => "rejected",
+            _ => "lost",
+        });
+    }
     let now = Instant::now();
     let mut answers = Vec::new();
     let mut again = Vec::new();
@@ -235,7 +253,7 @@ fn fail(shared: &Arc<Shared>, batch: Batch, fault: &Fault) {
         queue.end_retry();
     }
     shared.dispatch(queue, now);
-    answer(answers);
+    shared.answer(answers);
     shared.report_fault(fault, operations, tried_again);
 }
 

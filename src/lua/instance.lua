@@ -54,6 +54,14 @@ return function(completions)
     return nil, message
   end
 
+  function metatable:stats()
+    return native.stats(self.storage)
+  end
+
+  function metatable:metrics(stats)
+    return native.metrics(self.storage, stats)
+  end
+
   metatable.__index = metatable
 
   function metatable.__newindex()

@@ -11,6 +11,7 @@ mod methods;
 mod password;
 mod queue;
 mod results;
+mod stats;
 
 use crate::host::{fork::ForkLocal, log};
 use mlua::{Function, Lua, Result, Table, ffi};
@@ -61,6 +62,7 @@ fn open(lua: &Lua) -> Result<Table> {
     methods::register(lua, &native)?;
     manage::register(lua, &native)?;
     password::register(lua, &native)?;
+    stats::register(lua, &native)?;
     queue::register(lua, &native)?;
     native.set("take_log", lua.create_function(take_log)?)?;
     native.set(

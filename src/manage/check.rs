@@ -28,6 +28,10 @@ pub(super) const DESCRIBED: Described = Described {
 };
 
 impl Alone for Check {
+    fn name(&self) -> &'static str {
+        "check"
+    }
+
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
         connection.forget(tables);
         findings(connection, tables).map(Output::Findings)

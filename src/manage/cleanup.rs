@@ -56,6 +56,10 @@ pub(super) const DESCRIBED: Described = Described {
 };
 
 impl Alone for Cleanup {
+    fn name(&self) -> &'static str {
+        "cleanup"
+    }
+
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
         // Half of the time that there is: the last statement must not be the one that is too late.
         let end = Instant::now() + connection.time_left() / 2;
@@ -84,6 +88,10 @@ impl Alone for Cleanup {
 }
 
 impl Alone for Sweep {
+    fn name(&self) -> &'static str {
+        "sweep"
+    }
+
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
         sweep(connection, tables, self.now, self.rows).map(Output::Swept)
     }

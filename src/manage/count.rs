@@ -34,6 +34,10 @@ pub(super) const DESCRIBED: Described = Described {
 };
 
 impl Alone for Count {
+    fn name(&self) -> &'static str {
+        "count"
+    }
+
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
         if self.estimate && self.scope == Scope::All {
             let [sessions, _] = tables.names();

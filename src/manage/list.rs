@@ -63,6 +63,10 @@ pub(super) const DESCRIBED: Described = Described {
 };
 
 impl Alone for List {
+    fn name(&self) -> &'static str {
+        "list"
+    }
+
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
         let limit = i64::from(self.limit);
         let (statement, params) = self

@@ -27,6 +27,10 @@ pub(super) const DESCRIBED: Described = Described {
 };
 
 impl Alone for Migrate {
+    fn name(&self) -> &'static str {
+        "migrate"
+    }
+
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
         let changes = connection.transaction(|connection| {
             connection.query(tables, Shape::Other(sql::LOCK), &[])?;

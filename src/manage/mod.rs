@@ -14,6 +14,7 @@
 mod check;
 mod cleanup;
 mod count;
+mod health;
 mod list;
 mod migrate;
 mod revoke;
@@ -23,6 +24,7 @@ pub use check::{Check, Finding};
 pub use cleanup::{Cleanup, Swept};
 pub(crate) use cleanup::{MOST_ROWS, Sweep};
 pub use count::Count;
+pub use health::Health;
 pub use list::{List, Session};
 pub use migrate::Migrate;
 pub use revoke::Revoke;
@@ -47,8 +49,16 @@ impl fmt::Debug for Manage {
 
 /// What such an operation does.
 pub(crate) trait Alone: fmt::Debug + Send + Sync {
+    /// What it is counted as.
+    fn name(&self) -> &'static str;
+
     /// Carries it out. It may be interrupted at any point and carried out once more.
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault>;
+
+    /// It is answered soon, or not at all.
+    fn is_urgent(&self) -> bool {
+        false
+    }
 
     /// The session that it is about, if it is about one.
     fn key(&self) -> Option<&str> {
@@ -82,6 +92,7 @@ pub(crate) static ALL: &[Described] = &[
     cleanup::DESCRIBED,
     migrate::DESCRIBED,
     check::DESCRIBED,
+    health::DESCRIBED,
 ];
 
 /// A caller's arguments, by the parameters' names. What is missing is an error, or `None`.

@@ -57,6 +57,10 @@ fn read(revoke: Revoke) -> Result<Operation, Error> {
 }
 
 impl Alone for Revoke {
+    fn name(&self) -> &'static str {
+        "revoke"
+    }
+
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
         let delete = if connection.leaves_metadata(tables)? {
             sql::REVOKE_UNLINKED

@@ -34,6 +34,10 @@ pub(super) const DESCRIBED: Described = Described {
 };
 
 impl Alone for Touch {
+    fn name(&self) -> &'static str {
+        "touch"
+    }
+
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
         let params: &[&(dyn postgres::types::ToSql + Sync)] =
             &[&self.key, &self.now, &self.expires];

@@ -125,6 +125,11 @@ impl Pool {
         self.connections.state().connections
     }
 
+    /// How many of them are idle.
+    pub(crate) fn idle_count(&self) -> u32 {
+        self.connections.state().idle_connections
+    }
+
     /// Takes the idle connections out; they are closed when they are dropped.
     pub(crate) fn take_idle(&self) -> Vec<Pooled> {
         let mut idle: Vec<Pooled> = std::iter::from_fn(|| self.idle()).collect();

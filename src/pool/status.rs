@@ -41,6 +41,8 @@ struct Known {
     /// How many attempts in a row have failed.
     failures: u32,
     opening: usize,
+    /// How many attempts have succeeded and failed.
+    attempts: (u64, u64),
     closed: bool,
     /// Since when a failure was last logged.
     logged: Option<Instant>,
@@ -79,6 +81,12 @@ impl Status {
     /// Whether a connection is being opened now.
     pub(crate) fn is_opening(&self) -> bool {
         self.lock().opening > 0
+    }
+
+    /// How many attempts have succeeded and failed, and how many are under way.
+    pub(crate) fn attempts(&self) -> (u64, u64, u64) {
+        let known = self.lock();
+        (known.attempts.0, known.attempts.1, known.opening as u64)
     }
 
     /// Lets no connection be opened any more.
@@ -123,6 +131,7 @@ impl Status {
         known.last_failure = failure.cloned();
         let line = if let Some(failure) = failure {
             known.failures += 1;
+            known.attempts.1 += 1;
             let due = known.logged.is_none_or(|at| at.elapsed() >= REMINDER);
             due.then(|| {
                 known.logged = Some(Instant::now());
@@ -130,6 +139,7 @@ impl Status {
                 (Level::Warn, text)
             })
         } else {
+            known.attempts.0 += 1;
             known.failures = 0;
             failed_before.then(|| {
                 known.logged = None;

@@ -148,3 +148,6 @@ pub(crate) const LIMIT_UNLINKED: &str = concat!(
        WHERE m.sid = r.sid AND r.place >= $4::bigint RETURNING m.sid) \
      SELECT count(*) FROM ended"
 );
+
+/// Whether there is anything is all the same.
+pub(crate) const HEALTH: &str = "SELECT 1 FROM {sessions} LIMIT 1";

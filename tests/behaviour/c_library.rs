@@ -215,6 +215,7 @@ pub(super) fn c_request(request: &Request) -> rsp_request {
         "cleanup" => rsp_operation::RSP_CLEANUP,
         "migrate" => rsp_operation::RSP_MIGRATE,
         "check" => rsp_operation::RSP_CHECK,
+        "health" => rsp_operation::RSP_HEALTH,
         other => panic!("no operation {other}"),
     };
     let mut made = mem::MaybeUninit::<rsp_request>::uninit();
@@ -246,7 +247,7 @@ pub(super) fn c_request(request: &Request) -> rsp_request {
 pub(super) fn answer(request: &Request, completion: *const capi::rsp_completion) -> Answer {
     let number = call!(rsp_completion_count(completion));
     match request.operation {
-        "touch" => Answer::Found(number == 1),
+        "touch" | "health" => Answer::Found(number == 1),
         "check" => {
             let text = value(call!(rsp_completion_value(completion))).expect("a text");
             let text = String::from_utf8(text).expect("text");

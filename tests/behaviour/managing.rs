@@ -271,3 +271,18 @@ pub fn check_names_what_migrate_repairs(store: &Store<impl Door>) {
     assert_eq!(check(), []);
     assert_eq!(store.number(&request("migrate")), 0);
 }
+
+pub fn health_says_whether_the_table_can_be_read(store: &Store<impl Door>) {
+    assert_eq!(store.ask(&request("health")), Answer::Found(true));
+    let nowhere = store.with("table_name", "no_such_table");
+    let failure = nowhere.door.ask(&nowhere.conf, &request("health"));
+    assert!(failure.unwrap_err().failed().contains("no_such_table"));
+    let port = f64::from(crate::support::process::free_port());
+    let start = std::time::Instant::now();
+    let away = store.with("port", port);
+    away.door
+        .ask(&away.conf, &request("health"))
+        .unwrap_err()
+        .failed();
+    assert!(start.elapsed() < std::time::Duration::from_millis(2_500));
+}

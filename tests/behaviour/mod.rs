@@ -88,6 +88,7 @@ macro_rules! common_tests {
                 touch_changes_the_end_alone,
                 cleanup_deletes_what_is_over,
                 check_names_what_migrate_repairs,
+                health_says_whether_the_table_can_be_read,
             }
             text {
                 awkward_text_comes_back_byte_for_byte,

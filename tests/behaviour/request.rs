@@ -69,7 +69,7 @@ impl Request<'_> {
                 estimate.into(),
             ],
             "cleanup" => return vec![self.limit.into(), self.now.into()],
-            "migrate" | "check" => return vec![],
+            "migrate" | "check" | "health" => return vec![],
             "touch" => vec![self.key.into(), self.ttl.into(), self.now.into()],
             other => panic!("no operation {other}"),
         };

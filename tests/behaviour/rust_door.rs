@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use resty_session_postgres as rsp;
 use rsp::config::{Draft, Value as Setting};
-use rsp::manage::{Check, Cleanup, Count, List, Migrate, Revoke, Scope, Touch};
+use rsp::manage::{Check, Cleanup, Count, Health, List, Migrate, Revoke, Scope, Touch};
 use rsp::{Epoch, Error, Old, Operation, Output, Storage};
 
 use super::door::{Conf, Door, Failure, Pairs, Set};
@@ -195,6 +195,7 @@ fn operation(request: &Request) -> Result<Operation, Error> {
         .into(),
         "migrate" => Migrate::default().into(),
         "check" => Check::default().into(),
+        "health" => Health::default().into(),
         "touch" => Touch {
             key: key("key", request.key)?.expect("a key"),
             now,

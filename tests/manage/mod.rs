@@ -2,7 +2,9 @@
 //! each other, in time.
 
 mod cleanup;
+mod cli;
 mod limit;
+mod metrics;
 mod revoke;
 mod schema;
 

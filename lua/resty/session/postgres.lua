@@ -224,6 +224,30 @@ end
 -- the statement that repairs it; empty where all is well
 -- @treturn string error message
 
+---
+-- Whether the tables can be read now, for readiness probes: answers within two seconds, whatever
+-- the timeouts.
+--
+-- @function instance:health
+-- @treturn true|nil ok
+-- @treturn string error message
+
+---
+-- What this worker's connections and operations have come to, since it started: no server is
+-- asked. Instances that share a pool share it.
+--
+-- @function instance:stats
+-- @treturn table|nil the samples of @{instance:metrics} by their names, labels included
+-- @treturn string error message
+
+---
+-- The same as Prometheus reads it. `examples/metrics` sums the workers.
+--
+-- @function instance:metrics
+-- @tparam[opt] table stats values to print instead of this worker's own
+-- @treturn string|nil text
+-- @treturn string error message
+
 -- Outside of nginx and in the threads of ngx.run_worker_thread there is no event loop to yield to.
 local ngx = ngx -- luacheck: globals ngx
 if not (ngx and ngx.get_phase and ngx.timer) then

@@ -8,9 +8,12 @@
 --   count_visit(s)     adds one to s.visits and saves it
 --   active(s)          the sessions of s.name, as a table { [id] = expiry in epoch seconds }
 --   sign_out(s)        ends the session
+--   sign_out_others(s) ends all other sessions of s.name
+--   metrics()          what this worker has counted, as Prometheus reads it
 --   made_by            who makes the cookies, in words
 --
--- sign_in, count_visit and sign_out return true, or nil and an error.
+-- sign_in, count_visit and sign_out return true, sign_out_others how many it ended; or nil and an
+-- error.
 
 local page = require("demo.page")
 local same_origin = require("demo.same_origin")
@@ -91,6 +94,30 @@ local function sign_in()
   ngx.redirect("/", 303)
 end
 
+local function sign_out_others()
+  local session, err = sessions.current()
+  if err then
+    return respond_failure(err)
+  end
+  if session then
+    local count
+    count, err = sessions.sign_out_others(session)
+    if not count then
+      return respond_failure(err)
+    end
+  end
+  ngx.redirect("/", 303)
+end
+
+local function metrics()
+  local text, err = sessions.metrics()
+  if not text then
+    return respond_failure(err)
+  end
+  ngx.header["Content-Type"] = "text/plain; version=0.0.4"
+  ngx.print(text)
+end
+
 local function sign_out()
   local session, err = sessions.current()
   if err then
@@ -110,6 +137,8 @@ local routes = {
   ["GET /"] = show,
   ["POST /sign-in"] = sign_in,
   ["POST /sign-out"] = sign_out,
+  ["POST /sign-out-others"] = sign_out_others,
+  ["GET /metrics"] = metrics,
 }
 
 local app = {}

@@ -45,7 +45,10 @@ local SIGNED_IN = [[
 </table>
 <p class="hint">Reload to count. Sign in under the same name in a second browser,
 or in a private window, and it appears here.</p>
+<form method="post" action="/sign-out-others">
+<button id="others" class="quiet">Sign out my other sessions</button></form>
 <form method="post" action="/sign-out"><button class="quiet">Sign out</button></form>
+<p class="hint"><a href="/metrics">What this worker has counted</a></p>
 ]]
 
 -- An id signs its bearer in, so the page shows only enough of it to tell two apart.

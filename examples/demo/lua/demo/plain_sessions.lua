@@ -94,6 +94,14 @@ function sessions.new(storage)
     return storage:read_metadata(COOKIE, AUDIENCE, session.name, ngx.time())
   end
 
+  function self.sign_out_others(session)
+    return storage:revoke(COOKIE, AUDIENCE, session.name, session.id)
+  end
+
+  function self.metrics()
+    return storage:metrics()
+  end
+
   function self.sign_out(session)
     local meta = metadata(session.name)
     local ok, err = storage:delete(COOKIE, session.id, ngx.time(), meta)

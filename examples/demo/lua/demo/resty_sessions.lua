@@ -52,12 +52,25 @@ function sessions.count_visit(session)
   return true
 end
 
+-- By default lua-resty-session stores audience and subject as base64url.
+local function stored_as(session)
+  return base64.encode_base64url(AUDIENCE), base64.encode_base64url(session.name)
+end
+
 function sessions.active(session)
-  -- By default lua-resty-session stores audience and subject as base64url.
   local handle = session.handle
-  local audience = base64.encode_base64url(AUDIENCE)
-  local subject = base64.encode_base64url(session.name)
+  local audience, subject = stored_as(session)
   return handle.storage:read_metadata(handle.cookie_name, audience, subject, ngx.time())
+end
+
+function sessions.sign_out_others(session)
+  local handle = session.handle
+  local audience, subject = stored_as(session)
+  return handle.storage:revoke(handle.cookie_name, audience, subject, session.id)
+end
+
+function sessions.metrics()
+  return resty_session.new().storage:metrics()
 end
 
 function sessions.sign_out(session)

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# What the clean-up in the background costs the requests beside it: of two million rows one million
+# are over, and 64 connections read nine times and save once of ten. See bench/README.md.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source bench/lib/common.sh
+source bench/lib/cpu.sh
+source bench/lib/postgres.sh
+source bench/lib/nginx.sh
+
+CONNECTIONS=${CONNECTIONS:-64}
+SIZE=${SIZE:-512}
+LIVE=${LIVE:-1000000}
+OVER=${OVER:-1000000}
+SECONDS_EACH=${SECONDS_EACH:-10}
+ROUNDS=${ROUNDS:-3}
+POOL_SIZE=${POOL_SIZE:-4}
+
+over() {
+  sql "$PGDATABASE" --command 'SELECT count(*) FROM sessions WHERE exp < now()'
+}
+
+add_what_is_over() {
+  sql "$PGDATABASE" --set rows="$1" <<SQL
+    \\set value \`cat "$value_file"\`
+    INSERT INTO sessions (sid, name, data, exp)
+    SELECT rpad(md5('over' || n), 43, '_'), 'session', :'value',
+      date_trunc('second', now() - interval '1 hour' - n * interval '1 millisecond')
+    FROM generate_series(1, :rows) AS n;
+    VACUUM ANALYZE sessions;
+    CHECKPOINT;
+SQL
+}
+
+# One run of wrk; notes the rate and the p99 in milliseconds under a name.
+run_wrk() {
+  "${as_child[@]}" wrk --threads 1 --connections "$CONNECTIONS" --duration "${SECONDS_EACH}s" \
+    --timeout 10s --latency "$(url_of ours mix)" >"$work/wrk.out" 2>&1 ||
+    { cat "$work/wrk.out" >&2; fail "wrk failed"; }
+  ! grep -q 'Non-2xx' "$work/wrk.out" || { cat "$work/wrk.out" >&2; fail "requests failed"; }
+  note "$1-p99" "$(awk '$1 == "99%" {
+    n = $2 + 0
+    if ($2 ~ /us$/) n /= 1000
+    else if ($2 !~ /ms$/) n *= 1000
+    print n }' "$work/wrk.out")"
+  note "$1-rate" "$(sed -n 's/^Requests\/sec: *//p' "$work/wrk.out")"
+}
+
+check_numbers CONNECTIONS SIZE LIVE OVER SECONDS_EACH ROUNDS POOL_SIZE
+find_tools wrk curl
+find_nginx
+make_folder
+start_postgres
+make_value "$SIZE"
+fill "$LIVE"
+add_what_is_over "$OVER"
+forget_numbers
+CLEANUP_INTERVAL=0
+start_nginx ours "$LIVE"
+describe_machine
+describe_project
+describe_servers
+cat <<TEXT
+method:   nine gets and one set of ten at $CONNECTIONS connections, $SIZE bytes a value, pool_size $POOL_SIZE, one worker;
+          $LIVE sessions are alive, $OVER are over. Runs of $SECONDS_EACH s; their median.
+
+TEXT
+run_wrk warm
+for ((round = 0; round < ROUNDS; round++)); do
+  run_wrk without
+done
+stop_nginx ours
+
+CLEANUP_INTERVAL=1000
+start_nginx ours "$LIVE"
+# The engine, and with it the clean-up, starts with the first operation.
+curl --silent --fail "$(url_of ours get)" >/dev/null
+begin=$(date +%s)
+sleep 1
+before=$(over)
+while [ "$(over)" -gt 0 ]; do
+  run_wrk beside
+  [ $(($(date +%s) - begin)) -lt 900 ] || fail "the clean-up does not finish"
+done
+took=$(($(date +%s) - begin))
+stop_nginx ours
+printf '%-28s %10s %12s\n' '' 'requests/s' 'p99 ms'
+for name in without beside; do
+  printf '%-28s %10.0f %12.2f\n' "$name the clean-up" "$(median "$name-rate")" "$(median "$name-p99")"
+done
+echo "p99 beside it: $(ratio "$(median beside-p99)" "$(median without-p99)") of that without"
+echo "$before of $OVER were left after the first second; all were gone within $took s"

@@ -1,0 +1,43 @@
+//! `stats` and `metrics`: what the engine has counted. They ask no server, and wait for nothing.
+
+use super::config::Handle;
+use crate::engine::render;
+use mlua::{Lua, Result, Table, UserDataRef, Value};
+
+/// Adds both to the module's table.
+pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
+    native.set("stats", lua.create_function(stats)?)?;
+    native.set("metrics", lua.create_function(metrics)?)
+}
+
+type Answer = (Option<Value>, Option<String>);
+
+/// A table from samples to values, or nil and a message.
+fn stats(lua: &Lua, storage: UserDataRef<Handle>) -> Result<Answer> {
+    let samples = match storage.0.stats() {
+        Ok(samples) => samples,
+        Err(error) => return Ok((None, Some(error.to_string()))),
+    };
+    let table = lua.create_table_with_capacity(0, samples.len())?;
+    for (name, value) in samples {
+        table.raw_set(name, value)?;
+    }
+    Ok((Some(Value::Table(table)), None))
+}
+
+/// The text for Prometheus: of this process, or of the values that a table has instead.
+fn metrics(lua: &Lua, (storage, instead): (UserDataRef<Handle>, Option<Table>)) -> Result<Answer> {
+    let mut samples = match storage.0.stats() {
+        Ok(samples) => samples,
+        Err(error) => return Ok((None, Some(error.to_string()))),
+    };
+    if let Some(instead) = instead {
+        for (name, value) in &mut samples {
+            *value = instead
+                .raw_get::<Option<f64>>(name.as_str())?
+                .unwrap_or_default();
+        }
+    }
+    let text = lua.create_string(render(&samples))?;
+    Ok((Some(Value::String(text)), None))
+}

@@ -1,0 +1,128 @@
+//! What is counted, as Prometheus and Lua see it.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use resty_session_postgres::Epoch;
+
+use super::{Site, login};
+use crate::nginx::site;
+use crate::support::{self, NginxBuilder, process};
+
+/// Prometheus's own look at a text.
+fn assert_prometheus_takes(text: &str) {
+    let promtool = process::program("/usr/bin/promtool", "prometheus");
+    let mut child = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool");
+    let mut input = child.stdin.take().expect("piped");
+    input.write_all(text.as_bytes()).expect("a reader");
+    drop(input);
+    let output = child.wait_with_output().expect("its end");
+    assert!(output.status.success(), "{output:?}\n{text}");
+}
+
+fn sample(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let value = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
+    value.trim().parse().expect("a number")
+}
+
+const SETS: &str = "resty_session_postgres_operations_total{kind=\"set\",outcome=\"ok\"}";
+const MISTAKES: &str = "resty_session_postgres_operations_total{kind=\"set\",outcome=\"rejected\"}";
+
+#[test]
+fn metrics_say_what_was_done() {
+    let site = Site::new();
+    let storage = site.storage();
+    for n in 0..10 {
+        storage.set(login(format!("key {n}"))).expect("a save");
+    }
+    let long = "k".repeat(100_000);
+    let key: String = (0..20_000).map(|n| format!("{n}{}", &long[..5])).collect();
+    storage.set(login(key)).expect_err("too long for the index");
+    storage.get("key 1", Epoch::now()).expect("a value");
+    storage.cleanup(None).expect("a clean-up");
+    let text = storage.metrics().expect("a text");
+    assert_prometheus_takes(&text);
+    assert_eq!(sample(&text, SETS), 10.0);
+    assert_eq!(sample(&text, MISTAKES), 1.0);
+    assert_eq!(
+        sample(&text, "resty_session_postgres_queue_seconds_count"),
+        13.0
+    );
+    assert_eq!(
+        sample(
+            &text,
+            "resty_session_postgres_statement_seconds_bucket{le=\"+Inf\"}"
+        ),
+        13.0
+    );
+    assert_eq!(
+        sample(&text, "resty_session_postgres_connections_opened_total"),
+        1.0
+    );
+    assert_eq!(
+        sample(&text, "resty_session_postgres_connections{state=\"idle\"}"),
+        1.0
+    );
+}
+
+/// Each worker counts for itself; a shared dict has the sums.
+#[test]
+fn workers_are_summed_through_a_shared_dict() {
+    let recipe = format!("{}/examples/metrics", env!("CARGO_MANIFEST_DIR"));
+    let four = |nginx: NginxBuilder| {
+        nginx
+            .workers(4)
+            .lua_folder(recipe)
+            .http("lua_shared_dict session_metrics 1m;")
+            .http(
+                "init_worker_by_lua_block {
+                    require('session_metrics').start(require('site').storage(), 0.1)
+                }",
+            )
+    };
+    let site = site::on(support::shared())
+        .nginx(four)
+        .content(
+            "/metrics",
+            "ngx.print(require('session_metrics').text(require('site').storage()))",
+        )
+        .start();
+    for n in 0..40 {
+        site::assert_answer(&site.set(&format!("key{n}"), "value"), 200, "true");
+    }
+    let all = || sample(&site.nginx.get("/metrics").body, SETS) == 40.0;
+    assert!(process::eventually(std::time::Duration::from_secs(5), all));
+    assert_prometheus_takes(&site.nginx.get("/metrics").body);
+    site.nginx.assert_clean_log();
+}
+
+/// What the dashboard asks for is what there is.
+#[test]
+fn the_dashboard_asks_for_samples_that_there_are() {
+    let text = Site::new().storage().metrics().expect("a text");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/metrics/grafana.json");
+    let dashboard = std::fs::read_to_string(file).expect("the dashboard");
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    for panel in panels {
+        for target in panel["targets"].as_array().expect("targets") {
+            let query = target["expr"].as_str().expect("a query");
+            for (at, _) in query.match_indices("resty_session_postgres_") {
+                let end = query[at..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+                let name = &query[at..at + end.unwrap_or(query.len() - at)];
+                let there = text.lines().any(|line| {
+                    line.strip_prefix(name)
+                        .is_some_and(|rest| rest.starts_with(['{', ' ']))
+                });
+                assert!(there, "{name}");
+            }
+        }
+    }
+}

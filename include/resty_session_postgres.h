@@ -140,6 +140,9 @@ enum rsp_operation
   // Looks at the tables. `rsp_completion_count` says how many things are wrong or slow, and
   // `rsp_completion_value` has two lines for each: in words, and the statement that repairs it.
   RSP_CHECK = 8,
+  // Reads a row, if there is one: for readiness probes. It waits a second at most for a connection,
+  // and another one for the answer.
+  RSP_HEALTH = 9,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -525,6 +528,31 @@ rsp_status rsp_storage_read_metadata(const struct rsp_storage *storage,
                                      struct rsp_metadata **metadata_out,
                                      char *message,
                                      size_t message_size);
+
+// Returns what this process's connections and operations have come to, as Prometheus reads it.
+// Storages that share a pool share it. Never blocks.
+//
+// # Arguments
+//
+// - `storage`: the storage.
+// - `text_out`: receives the text, which the caller owns and gives to `rsp_bytes_free`.
+// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
+//   NULL or of size 0.
+//
+// # Errors
+//
+// `RSP_INTERNAL`, `RSP_NULL_POINTER`. After an error `text_out` is not written.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// `storage` must be NULL or a live `rsp_storage`; `text_out` must be NULL or valid for writes;
+// `message` must be NULL or valid for writes of `message_size` bytes.
+rsp_status rsp_storage_metrics(const struct rsp_storage *storage,
+                               struct rsp_bytes **text_out,
+                               char *message,
+                               size_t message_size);
 
 // Frees a storage. Operations that were submitted to it go on, and other storages of an equal
 // configuration stay; so do the connections, until they have idled for long enough.

@@ -9,6 +9,14 @@ local pairs = pairs
 local setmetatable = setmetatable
 local type = type
 
+-- Success is one value: a second nil would be printed by ngx.print.
+local function bare(first, second)
+  if second == nil then
+    return first
+  end
+  return first, second
+end
+
 -- Native functions answer `false, message` for what is the caller's mistake; it is raised at the
 -- caller's line. A miss is a bare nil, without a second value.
 local function method(run, completions)
@@ -24,10 +32,7 @@ local function method(run, completions)
     if queue and first then
       first, second = completions.wait(first, self.seconds)
     end
-    if second == nil then
-      return first
-    end
-    return first, second
+    return bare(first, second)
   end
 end
 
@@ -55,11 +60,11 @@ return function(completions)
   end
 
   function metatable:stats()
-    return native.stats(self.storage)
+    return bare(native.stats(self.storage))
   end
 
   function metatable:metrics(stats)
-    return native.metrics(self.storage, stats)
+    return bare(native.metrics(self.storage, stats))
   end
 
   metatable.__index = metatable

@@ -17,6 +17,7 @@ static void statuses_keep_their_numbers(void) {
         "RSP_INVALID_TEXT", "RSP_BACKLOG_FULL",   "RSP_NO_CONNECTION",  "RSP_REFUSED",
         "RSP_TIMEOUT",      "RSP_CONNECTION_LOST", "RSP_LOCKED",        "RSP_DATABASE",
         "RSP_STOPPED",      "RSP_INTERNAL",       "RSP_SYSTEM",
+        "RSP_TOO_MANY_SESSIONS",
     };
     uint32_t number;
     for (number = 0; number < sizeof names / sizeof *names; number++) {
@@ -24,7 +25,7 @@ static void statuses_keep_their_numbers(void) {
     }
     CHECK(strcmp(rsp_status_name(number), "RSP_UNKNOWN") == 0);
     CHECK(strcmp(rsp_status_name(UINT32_MAX), "RSP_UNKNOWN") == 0);
-    CHECK(RSP_INVALID_CONFIG == 2 && RSP_SYSTEM == 14);
+    CHECK(RSP_INVALID_CONFIG == 2 && RSP_TOO_MANY_SESSIONS == 15);
     CHECK(RSP_LOG_INFO == 0 && RSP_LOG_NOTICE == 1 && RSP_LOG_WARN == 2);
     CHECK(RSP_LOG_ERROR == 3);
 }

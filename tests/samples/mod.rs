@@ -40,6 +40,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo fuzz ", "make fuzz runs it, with a compiler flag"),
     ("opm ", "asks OpenResty's server"),
     (
+        "resty-session-postgres ",
+        "asks a server of yours; the command's own tests run each of these",
+    ),
+    (
         "CREATE TABLE sessions (",
         "wants a cluster of Citus, which Debian does not have",
     ),

@@ -30,12 +30,6 @@
 // server.
 #define RSP_MIGRATE_UNLOGGED 1
 
-// The most sessions of a page.
-#define List_MOST 10000
-
-// A page's size, unless a caller says otherwise.
-#define List_PAGE 1000
-
 // What became of a call. A number keeps its meaning for ever and is never used for another one;
 // later versions may add numbers, so treat one that you do not know as a failure.
 enum rsp_status

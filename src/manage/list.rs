@@ -19,6 +19,7 @@ pub struct List {
     pub limit: u32,
 }
 
+/// cbindgen:ignore
 impl List {
     /// The most sessions of a page.
     pub const MOST: u32 = 10_000;

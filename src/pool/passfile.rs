@@ -2,9 +2,9 @@
 //! first four also `*`; `\` keeps a colon or itself; the first line that fits counts.
 
 use crate::config::{Host, Secret, Server};
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The password for a server; none where no line fits. Read anew at each call, so that a changed
@@ -21,7 +21,12 @@ pub(super) fn password(
 ) -> Result<Option<Secret>, String> {
     let name = path.display();
     let cannot = |error| format!("cannot read {name}: {error}");
-    let mut file = File::open(path).map_err(cannot)?;
+    // To open a pipe would otherwise wait for somebody to write into it.
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
     if !metadata.is_file() {
         return Err(format!("{name} is not a plain file"));
@@ -100,6 +105,15 @@ localhost:5432:*:*:local
 /srv/pg:*:*:*:socket
 *:5433:*:*:any host
 ";
+
+    #[test]
+    fn a_pipe_is_refused_and_waits_for_nobody() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
+        let refused = password(&pipe, &tcp("x", 5432), "y", "web").expect_err("no plain file");
+        assert!(refused.ends_with("is not a plain file"), "{refused}");
+    }
 
     #[test]
     fn the_first_line_that_fits_counts() {

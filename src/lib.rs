@@ -13,11 +13,11 @@
 //! Nothing here blocks a caller beyond its configured timeouts. What living in another program's
 //! process asks of the library is in `host`.
 
-mod batch;
 #[cfg(feature = "capi")]
 pub mod capi;
 mod completion;
 pub mod config;
+mod deadline;
 mod engine;
 mod error;
 mod host;
@@ -26,8 +26,8 @@ mod lua;
 pub mod manage;
 mod op;
 mod pool;
-mod registry;
 mod sql;
+mod statements;
 mod storage;
 mod tls;
 

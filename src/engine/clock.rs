@@ -1,5 +1,5 @@
 //! The engine's clock: whatever the worker threads are stuck in, it answers those whose time is up,
-//! calls for help where what waits for a lock is due, or the oldest waits too long, and starts what
+//! wakes another thread where what waits for a lock is due, or the oldest waits too long, and starts what
 //! is due of the clean-up.
 
 use super::queue::Queue;
@@ -26,13 +26,13 @@ fn tick_until_stopped(shared: &Arc<Shared>) {
     while !queue.stopping {
         let now = Instant::now();
         let expired = queue.expired(now);
-        let call = queue.call(now, shared.most_threads);
+        let wake = queue.wake(now, shared.most_threads);
         let recent = queue
             .last_submit
             .is_some_and(|last| now.saturating_duration_since(last) < LINGER);
         let sleep = queue.is_quiet() && !recent;
         drop(queue);
-        shared.call(call);
+        shared.wake(wake);
         shared.clean_up(now);
         if !expired.is_empty() {
             expire(shared, expired);

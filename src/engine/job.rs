@@ -1,7 +1,7 @@
 //! An operation on its way: who asked, how long it may take, what has been tried.
 
+use super::batch::{Batchable, Footprint, Group, Kind};
 use crate::Error;
-use crate::batch::{Batchable, Footprint, Group, Kind};
 use crate::completion::Reply;
 use crate::config::Timeouts;
 use crate::op::{Epoch, Get, Operation, ReadMetadata, Set};

@@ -2,28 +2,33 @@
 //! threads and connections of its own. No caller waits beyond its deadline, whatever the database
 //! does.
 
+mod batch;
 mod cleaner;
 mod clock;
 mod job;
+mod prometheus;
 mod queue;
+mod registry;
 mod reports;
+mod shared;
 mod stats;
 mod worker;
 
 pub(crate) use job::{Job, Target};
+pub(crate) use prometheus::render;
+pub(crate) use registry::engine;
+pub(crate) use stats::Sample;
 
 use crate::Error;
-use crate::completion::{Reply, deliver};
 use crate::config::{Config, Secret};
 use crate::host::thread;
 use crate::pool::Pool;
 use crate::tls::Tls;
 use cleaner::Cleaner;
-use queue::{Call, Queue};
 use reports::Reports;
+use shared::Shared;
 use stats::{Gauges, Stats};
-pub(crate) use stats::{Sample, render};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 /// How often an engine that is being stopped looks what is left of it.
@@ -31,132 +36,6 @@ const STOP_STEP: Duration = Duration::from_millis(5);
 
 /// One pool of connections and the threads that use it.
 pub(crate) struct Engine(Arc<Shared>);
-
-/// What the threads share.
-struct Shared {
-    pool: Pool,
-    queue: Mutex<Queue>,
-    cleaner: Cleaner,
-    stats: Stats,
-    /// Sleeping threads wait here to be called.
-    work: Condvar,
-    /// The clock waits here, between its ticks or for the first operation.
-    tick: Condvar,
-    /// Whoever stops the engine waits here for its threads to end.
-    ended: Condvar,
-    /// The servers, for messages.
-    server: Arc<str>,
-    /// How long an attempt to connect takes at most.
-    attempt_time: Duration,
-    most_threads: usize,
-    /// As configured; what would hold a connection each in a pool without batching does not count
-    /// as waiting.
-    backlog: usize,
-    reports: Reports,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // The code under this lock does not panic; if it did, going on beats never answering.
-        self.queue
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Puts a job into the queue, if that takes one more, and hands the queue over locked.
-    fn accept(&self, job: Job) -> Result<MutexGuard<'_, Queue>, Error> {
-        let mut queue = self.lock();
-        let refusal = if queue.stopping {
-            Error::Stopped
-        } else if queue.len() >= self.backlog + self.most_threads {
-            let limit = self.backlog;
-            Error::Backlog { limit }
-        } else {
-            queue.last_submit = Some(job.submitted);
-            queue.push(job);
-            return Ok(queue);
-        };
-        drop(queue);
-        if let Error::Backlog { .. } = refusal {
-            self.report_backlog();
-        }
-        job.reply.forget();
-        Err(refusal)
-    }
-
-    /// Lets the queue go, having seen to it that somebody looks after what is in it.
-    fn dispatch(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, now: Instant) {
-        let call = queue.call(now, self.most_threads);
-        let wake_clock = !queue.is_quiet() && std::mem::take(&mut queue.clock_sleeps);
-        drop(queue);
-        self.call(call);
-        if wake_clock {
-            self.tick.notify_one();
-        }
-    }
-
-    /// Puts what is due of the clean-up into the queue.
-    fn clean_up(self: &Arc<Self>, now: Instant) {
-        let told = |target: &Arc<Target>| {
-            let (shared, target) = (Arc::downgrade(self), Arc::clone(target));
-            Reply::told(move |outcome| {
-                if let Some(shared) = shared.upgrade() {
-                    shared.cleaner.done(&target, &outcome);
-                    // The clock sleeps as long as it knew of nothing to come.
-                    shared.lock().clock_sleeps = false;
-                    shared.tick.notify_one();
-                }
-            })
-        };
-        for job in self.cleaner.due(now, told) {
-            let mut queue = self.lock();
-            if queue.stopping {
-                job.reply.forget();
-                return;
-            }
-            queue.push(job);
-            self.dispatch(queue, now);
-        }
-    }
-
-    /// Carries out what [`Queue::call`] decided.
-    fn call(self: &Arc<Self>, call: Call) {
-        match call {
-            Call::Nobody => {}
-            Call::Sleeper => self.work.notify_one(),
-            Call::NewThread => {
-                let shared = Arc::clone(self);
-                if let Err(error) = thread::spawn("rsp-worker", move || worker::run(&shared)) {
-                    self.thread_did_not_start(&error);
-                }
-            }
-        }
-    }
-
-    /// Answers jobs that were taken out of the queue.
-    fn answer(&self, jobs: impl IntoIterator<Item = (Job, Error)>) {
-        let count = |(job, error): (Job, Error)| {
-            self.stats.answered(&job.operation, Err(&error));
-            (job.reply, Err(error))
-        };
-        deliver(jobs.into_iter().map(count));
-    }
-
-    /// Without a single thread, nobody would answer what waits.
-    fn thread_did_not_start(&self, error: &std::io::Error) {
-        let mut queue = self.lock();
-        queue.threads -= 1;
-        let cleared = if queue.threads == 0 {
-            queue.clear(&Error::internal(format!(
-                "no thread could be started: {error}"
-            )))
-        } else {
-            Vec::new()
-        };
-        drop(queue);
-        self.answer(cleared);
-    }
-}
 
 impl Engine {
     /// An engine without worker threads and connections: they come with the first operations.
@@ -280,16 +159,5 @@ impl Engine {
             }
         }
         shared.report_stop(unanswered);
-    }
-}
-
-impl Shared {
-    fn all_ended_by(&self, end: Instant) -> bool {
-        let left = end.saturating_duration_since(Instant::now());
-        let (queue, _) = self
-            .ended
-            .wait_timeout_while(self.lock(), left, |queue| queue.threads > 0)
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        queue.threads == 0
     }
 }

@@ -1,9 +1,9 @@
 //! The operations that wait, and who is awake to run them. All of it under one lock, which is never
 //! held across I/O.
 
+use super::batch::{Batchable, Limits, Planner};
 use super::job::Job;
 use crate::Error;
-use crate::batch::{Batchable, Limits, Planner};
 use std::time::{Duration, Instant};
 
 /// What one statement may hold. With 256 concurrent requests, 128 operations were measured an eighth
@@ -44,7 +44,7 @@ pub(crate) struct Queue {
     /// that runs its own statement counts as a thread meanwhile.
     pub(crate) threads: usize,
     pub(crate) sleeping: usize,
-    pub(crate) called: usize,
+    pub(crate) woken: usize,
     /// Threads that wait for a connection.
     pub(crate) connecting: usize,
     pub(crate) stopping: bool,
@@ -60,9 +60,9 @@ pub(crate) struct Batch {
     pub(crate) retry: bool,
 }
 
-/// Who is to run what waits.
+/// Who is to be woken, to run what waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Call {
+pub(crate) enum Wake {
     /// Those that are awake.
     Nobody,
     /// A sleeping thread.
@@ -147,8 +147,8 @@ impl Queue {
         self.jobs.release(job.footprint());
     }
 
-    /// Decides who is to run what waits, and counts on it.
-    pub(crate) fn call(&mut self, now: Instant, most_threads: usize) -> Call {
+    /// Decides who is to be woken to run what waits, and counts on it.
+    pub(crate) fn wake(&mut self, now: Instant, most_threads: usize) -> Wake {
         let active = self.threads - self.sleeping;
         let retry = self.due(now).is_some();
         let late = match self.jobs.first() {
@@ -157,20 +157,20 @@ impl Queue {
                 waited > patience(active)
             }
             None if retry => true,
-            None => return Call::Nobody,
+            None => return Wake::Nobody,
         };
         // One thread at a time waits for a connection; the others would only open more of them.
         if active > 0 && (!late || self.connecting > 0) {
-            Call::Nobody
+            Wake::Nobody
         } else if self.sleeping > 0 {
             self.sleeping -= 1;
-            self.called += 1;
-            Call::Sleeper
+            self.woken += 1;
+            Wake::Sleeper
         } else if self.threads < most_threads {
             self.threads += 1;
-            Call::NewThread
+            Wake::NewThread
         } else {
-            Call::Nobody
+            Wake::Nobody
         }
     }
 

@@ -1,27 +1,12 @@
 //! What the engine counts, for people who watch it. Counting costs an addition or two to an atomic,
-//! under no lock.
+//! under no lock. `prometheus` prints it.
 
+use super::prometheus::*;
 use crate::Error;
+use crate::manage::{self, SWEEP};
 use crate::op::{Operation, Output};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// The kinds of operations, by their names.
-const KINDS: [&str; 13] = [
-    "get",
-    "set",
-    "delete",
-    "read_metadata",
-    "revoke",
-    "list",
-    "count",
-    "touch",
-    "cleanup",
-    "sweep",
-    "migrate",
-    "check",
-    "health",
-];
 
 /// What becomes of them.
 const OUTCOMES: [&str; 7] = [
@@ -113,12 +98,9 @@ impl<const N: usize> Histogram<N> {
 /// A sample's name with its labels, and its value.
 pub(crate) type Sample = (String, f64);
 
-/// A group of samples: name, type, what it is.
-type Family = (&'static str, &'static str, &'static str);
-
-#[derive(Default)]
 pub(crate) struct Stats {
-    operations: [[AtomicU64; OUTCOMES.len()]; KINDS.len()],
+    /// Of each kind of operation, by its name.
+    operations: Vec<(&'static str, [AtomicU64; OUTCOMES.len()])>,
     splits: [AtomicU64; SPLITS.len()],
     queued: Histogram<{ TIMES.len() }>,
     checkout: Histogram<{ TIMES.len() }>,
@@ -130,6 +112,24 @@ pub(crate) struct Stats {
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        let alone = manage::ALL.iter().map(|described| described.name);
+        let kinds = ["get", "set", "delete", "read_metadata"].into_iter();
+        let kinds = kinds.chain(alone).chain([SWEEP]);
+        Stats {
+            operations: kinds.map(|kind| (kind, Default::default())).collect(),
+            splits: Default::default(),
+            queued: Histogram::default(),
+            checkout: Histogram::default(),
+            statement: Histogram::default(),
+            batch: Histogram::default(),
+            cleaned: AtomicU64::default(),
+            cleaned_at: AtomicI64::default(),
+        }
+    }
 }
 
 impl Stats {
@@ -175,10 +175,10 @@ impl Stats {
             Err(Error::Database { .. } | Error::TooManySessions { .. }) => "rejected",
             Err(_) => "other",
         };
-        let kind = KINDS.iter().position(|kind| *kind == name);
+        let kind = self.operations.iter().find(|(kind, _)| *kind == name);
         let outcome = OUTCOMES.iter().position(|outcome| *outcome == what);
-        if let (Some(kind), Some(outcome)) = (kind, outcome) {
-            self.operations[kind][outcome].fetch_add(1, Relaxed);
+        if let (Some((_, counts)), Some(outcome)) = (kind, outcome) {
+            counts[outcome].fetch_add(1, Relaxed);
         }
     }
 
@@ -199,7 +199,7 @@ impl Stats {
     pub(super) fn samples(&self, gauges: &Gauges) -> Vec<Sample> {
         let mut samples = Vec::new();
         let mut add = |name: String, value: f64| samples.push((name, value));
-        for (kind, outcomes) in KINDS.iter().zip(&self.operations) {
+        for (kind, outcomes) in &self.operations {
             for (outcome, count) in OUTCOMES.iter().zip(outcomes) {
                 let labels = format!("{{kind=\"{kind}\",outcome=\"{outcome}\"}}");
                 add(format!("{OPERATIONS}{labels}"), count.load(Relaxed) as f64);
@@ -236,70 +236,6 @@ pub(super) struct Gauges {
     pub(super) waiting: u64,
 }
 
-const OPERATIONS: &str = "resty_session_postgres_operations_total";
-const SPLIT: &str = "resty_session_postgres_batches_split_total";
-const CONNECTIONS: &str = "resty_session_postgres_connections";
-const OPENED: &str = "resty_session_postgres_connections_opened_total";
-const FAILED: &str = "resty_session_postgres_connections_failed_total";
-const BACKLOG: &str = "resty_session_postgres_backlog";
-const CLEANED: &str = "resty_session_postgres_cleaned_sessions_total";
-const CLEANED_AT: &str = "resty_session_postgres_cleanup_last_timestamp_seconds";
-const QUEUED: &str = "resty_session_postgres_queue_seconds";
-const CHECKOUT: &str = "resty_session_postgres_checkout_seconds";
-const STATEMENT: &str = "resty_session_postgres_statement_seconds";
-const BATCH: &str = "resty_session_postgres_batch_operations";
-
-const FAMILIES: [Family; 12] = [
-    (OPERATIONS, "counter", "Operations by kind and outcome."),
-    (
-        SPLIT,
-        "counter",
-        "Batches whose operations were tried again one by one, by the reason.",
-    ),
-    (CONNECTIONS, "gauge", "Connections by state."),
-    (OPENED, "counter", "Connections opened."),
-    (FAILED, "counter", "Attempts to connect that failed."),
-    (BACKLOG, "gauge", "Operations that wait."),
-    (
-        CLEANED,
-        "counter",
-        "Ended sessions deleted by the clean-up.",
-    ),
-    (
-        CLEANED_AT,
-        "gauge",
-        "When the clean-up last had its turn here; 0 if never.",
-    ),
-    (
-        QUEUED,
-        "histogram",
-        "Time from a call until its statement begins.",
-    ),
-    (CHECKOUT, "histogram", "Time until a connection is held."),
-    (STATEMENT, "histogram", "Time of a statement."),
-    (BATCH, "histogram", "Operations that share a statement."),
-];
-
-/// Samples as Prometheus reads them.
-pub(crate) fn render(samples: &[Sample]) -> String {
-    let mut text = String::new();
-    for (name, kind, help) in FAMILIES {
-        text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        let of_family = |sample: &&Sample| {
-            let bare = sample.0.split('{').next().unwrap_or_default();
-            let rest = bare.strip_prefix(name);
-            rest.is_some_and(|rest| {
-                rest.is_empty()
-                    || kind == "histogram" && ["_bucket", "_sum", "_count"].contains(&rest)
-            })
-        };
-        for (sample, value) in samples.iter().filter(of_family) {
-            text += &format!("{sample} {value}\n");
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,19 +252,5 @@ mod tests {
         assert_eq!(values, [1., 2., 3., 3., 3., 3., 3., 4., 5., 263., 5.]);
         assert_eq!(samples[0].0, "x_bucket{le=\"1\"}");
         assert_eq!(samples[8].0, "x_bucket{le=\"+Inf\"}");
-    }
-
-    #[test]
-    fn every_sample_is_of_one_family() {
-        let gauges = Gauges {
-            connections: [("busy", 1), ("idle", 2), ("opening", 0)],
-            opened: 3,
-            failed: 1,
-            waiting: 0,
-        };
-        let samples = Stats::default().samples(&gauges);
-        let text = render(&samples);
-        let printed = text.lines().filter(|line| !line.starts_with('#'));
-        assert_eq!(printed.count(), samples.len());
     }
 }

@@ -7,6 +7,7 @@ use crate::Error;
 use crate::completion::deliver;
 use crate::op::{Operation, Output};
 use crate::pool::{Failure, Fault, LOCK_TIMEOUT, Pooled};
+use crate::statements;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
@@ -50,15 +51,15 @@ fn work_until_stopped(shared: &Arc<Shared>) {
     }
 }
 
-/// Sleeps until called.
+/// Sleeps until woken.
 fn sleep<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
     queue.sleeping += 1;
     queue = shared
         .work
-        .wait_while(queue, |queue| queue.called == 0 && !queue.stopping)
+        .wait_while(queue, |queue| queue.woken == 0 && !queue.stopping)
         .unwrap_or_else(|poisoned| poisoned.into_inner());
-    if queue.called > 0 {
-        queue.called -= 1;
+    if queue.woken > 0 {
+        queue.woken -= 1;
     } else {
         queue.sleeping -= 1;
     }
@@ -128,10 +129,11 @@ pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch
     // Operations that were tried before run alone, so all of a batch have the same deadline.
     let until = first.deadline.unwrap_or(now);
     let operations: Vec<&Operation> = batch.jobs.iter().map(|job| &job.operation).collect();
+    let tables = &first.target.tables;
     let run = || {
-        connection
-            .get()
-            .run(&first.target.tables, &operations, until)
+        connection.get().run(until, |connection| {
+            statements::run(connection, tables, &operations)
+        })
     };
     let waited = batch.jobs.iter();
     shared

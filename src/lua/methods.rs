@@ -100,7 +100,7 @@ pub(super) fn hand_in(
         Err(error) => return (Value::Nil, error.to_string()).into_lua_multi(lua),
     };
     let Some(queue) = queue else {
-        return results::outcome(lua, storage.0.call_engine(operation))?.into_lua_multi(lua);
+        return results::outcome(lua, storage.0.call_on_worker(operation))?.into_lua_multi(lua);
     };
     match storage.0.submit(operation, &queue.completions) {
         Ok(ticket) => (ticket as f64).into_lua_multi(lua),

@@ -1,7 +1,6 @@
 //! `stats` and `metrics`: what the engine has counted. They ask no server, and wait for nothing.
 
 use super::config::Handle;
-use crate::engine::render;
 use mlua::{Lua, Result, Table, UserDataRef, Value};
 
 /// Adds both to the module's table.
@@ -27,17 +26,12 @@ fn stats(lua: &Lua, storage: UserDataRef<Handle>) -> Result<Answer> {
 
 /// The text for Prometheus: of this process, or of the values that a table has instead.
 fn metrics(lua: &Lua, (storage, instead): (UserDataRef<Handle>, Option<Table>)) -> Result<Answer> {
-    let mut samples = match storage.0.stats() {
-        Ok(samples) => samples,
-        Err(error) => return Ok((None, Some(error.to_string()))),
+    let text = match instead {
+        Some(table) => storage.0.metrics_of(|name| table.raw_get(name).ok()),
+        None => storage.0.metrics(),
     };
-    if let Some(instead) = instead {
-        for (name, value) in &mut samples {
-            *value = instead
-                .raw_get::<Option<f64>>(name.as_str())?
-                .unwrap_or_default();
-        }
-    }
-    let text = lua.create_string(render(&samples))?;
-    Ok((Some(Value::String(text)), None))
+    Ok(match text {
+        Ok(text) => (Some(Value::String(lua.create_string(text)?)), None),
+        Err(error) => (None, Some(error.to_string())),
+    })
 }

@@ -1,7 +1,7 @@
 //! `check`: what is wrong or slow about the tables, in words, and the statement that repairs it.
 
 use super::{Alone, Described};
-use crate::op::Output;
+use crate::op::{Finding, Output};
 use crate::pool::{Connection, Fault, column};
 use crate::sql::{Shape, Tables, schema as sql};
 use std::sync::Arc;
@@ -9,17 +9,6 @@ use std::sync::Arc;
 /// Looks at the tables. Answers what is wrong or slow about them; nothing where all is well.
 #[derive(Debug, Clone, Default)]
 pub struct Check {}
-
-/// Something that is wrong or slow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What, and what comes of it.
-    pub problem: String,
-    /// The statement that repairs it, or several.
-    pub repair: String,
-    /// It concerns what the tables are like, and not what is in them or who may use them.
-    pub(crate) structural: bool,
-}
 
 pub(super) const DESCRIBED: Described = Described {
     name: "check",
@@ -29,7 +18,7 @@ pub(super) const DESCRIBED: Described = Described {
 
 impl Alone for Check {
     fn name(&self) -> &'static str {
-        "check"
+        DESCRIBED.name
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {

@@ -1,11 +1,11 @@
 //! `cleanup`: deletes sessions that are over, a few at a time.
 
 use super::{Alone, Described};
-use crate::op::{Epoch, Output};
+use crate::op::{Epoch, Output, Swept};
 use crate::pool::{Connection, Fault, column};
 use crate::sql::{Shape, Tables, manage as sql};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Deletes sessions that are over on the database's clock and at `now`. Answers how many.
 ///
@@ -20,6 +20,9 @@ pub struct Cleanup {
     pub now: Epoch,
 }
 
+/// What a [`Sweep`] is counted as.
+pub(crate) const SWEEP: &str = "sweep";
+
 /// One statement's worth of it, as the engine does in the background.
 #[derive(Debug)]
 pub(crate) struct Sweep {
@@ -27,17 +30,6 @@ pub(crate) struct Sweep {
     pub(crate) rows: u32,
     /// As in [`Cleanup`].
     pub(crate) now: Epoch,
-}
-
-/// What came of a statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Swept {
-    /// It was this process's turn.
-    pub ours: bool,
-    /// How many sessions were deleted.
-    pub removed: u32,
-    /// How long it took.
-    pub took: Duration,
 }
 
 /// The most rows of one statement.
@@ -57,7 +49,7 @@ pub(super) const DESCRIBED: Described = Described {
 
 impl Alone for Cleanup {
     fn name(&self) -> &'static str {
-        "cleanup"
+        DESCRIBED.name
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
@@ -89,7 +81,7 @@ impl Alone for Cleanup {
 
 impl Alone for Sweep {
     fn name(&self) -> &'static str {
-        "sweep"
+        SWEEP
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {

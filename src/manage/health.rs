@@ -24,7 +24,7 @@ impl Alone for Health {
     }
 
     fn name(&self) -> &'static str {
-        "health"
+        DESCRIBED.name
     }
 
     fn is_urgent(&self) -> bool {

@@ -1,7 +1,7 @@
 //! `list`: live sessions, a page at a time.
 
 use super::{Alone, Described, Scope};
-use crate::op::{Epoch, Output};
+use crate::op::{Epoch, Output, Session};
 use crate::pool::{Connection, Fault, column};
 use crate::sql::{Shape, Tables, manage as sql};
 use std::sync::Arc;
@@ -25,19 +25,6 @@ impl List {
     pub const MOST: u32 = 10_000;
     /// A page's size, unless a caller says otherwise.
     pub const PAGE: u32 = 1_000;
-}
-
-/// A session as it is listed, without its data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Session {
-    /// The key.
-    pub key: String,
-    /// The session's (the cookie's) name.
-    pub name: String,
-    /// When it ends; it is alive in that second still.
-    pub expires: Epoch,
-    /// When its key was first saved, where the sessions table has a column `created` that says so.
-    pub created: Option<Epoch>,
 }
 
 pub(super) const DESCRIBED: Described = Described {
@@ -65,7 +52,7 @@ pub(super) const DESCRIBED: Described = Described {
 
 impl Alone for List {
     fn name(&self) -> &'static str {
-        "list"
+        DESCRIBED.name
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {

@@ -28,7 +28,7 @@ pub(super) const DESCRIBED: Described = Described {
 
 impl Alone for Migrate {
     fn name(&self) -> &'static str {
-        "migrate"
+        DESCRIBED.name
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {

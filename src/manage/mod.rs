@@ -20,57 +20,20 @@ mod migrate;
 mod revoke;
 mod touch;
 
-pub use check::{Check, Finding};
-pub use cleanup::{Cleanup, Swept};
-pub(crate) use cleanup::{MOST_ROWS, Sweep};
+pub use crate::op::{Finding, Manage, Session, Swept};
+pub use check::Check;
+pub use cleanup::Cleanup;
+pub(crate) use cleanup::{MOST_ROWS, SWEEP, Sweep};
 pub use count::Count;
 pub use health::Health;
-pub use list::{List, Session};
+pub use list::List;
 pub use migrate::Migrate;
 pub use revoke::Revoke;
 pub use touch::Touch;
 
 use crate::Error;
-use crate::op::{Epoch, Operation, Output};
-use crate::pool::{Connection, Fault};
-use crate::sql::Tables;
+use crate::op::{Alone, Epoch, Operation};
 use postgres::types::ToSql;
-use std::fmt;
-use std::sync::Arc;
-
-/// An operation that shares its statement with no other.
-pub struct Manage(pub(crate) Box<dyn Alone>);
-
-impl fmt::Debug for Manage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What such an operation does.
-pub(crate) trait Alone: fmt::Debug + Send + Sync {
-    /// What it is counted as.
-    fn name(&self) -> &'static str;
-
-    /// Carries it out. It may be interrupted at any point and carried out once more.
-    fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault>;
-
-    /// It is answered soon, or not at all.
-    fn is_urgent(&self) -> bool {
-        false
-    }
-
-    /// The session that it is about, if it is about one.
-    fn key(&self) -> Option<&str> {
-        None
-    }
-}
-
-impl<T: Alone + 'static> From<T> for Operation {
-    fn from(operation: T) -> Self {
-        Operation::Manage(Manage(Box::new(operation)))
-    }
-}
 
 /// An operation for callers who name it and give its arguments.
 pub(crate) struct Described {

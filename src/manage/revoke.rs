@@ -58,7 +58,10 @@ fn read(revoke: Revoke) -> Result<Operation, Error> {
 
 impl Alone for Revoke {
     fn name(&self) -> &'static str {
-        "revoke"
+        match self.subject {
+            Some(_) => SUBJECT.name,
+            None => AUDIENCE.name,
+        }
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {

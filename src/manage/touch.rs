@@ -35,7 +35,7 @@ pub(super) const DESCRIBED: Described = Described {
 
 impl Alone for Touch {
     fn name(&self) -> &'static str {
-        "touch"
+        DESCRIBED.name
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {

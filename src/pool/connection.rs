@@ -1,12 +1,11 @@
 //! One connection: statements prepared once and kept with it, or run as they are where the session
 //! may not be relied on; each under a deadline.
 
-use super::deadline::Deadline;
 use super::fault::{Fault, causes, classify, undecodable};
 use super::session::Session;
-use super::statements::Traits;
 use super::text::{Text, with_settings};
-use crate::op::{Operation, Output};
+use super::traits::Traits;
+use crate::deadline::Deadline;
 use crate::sql::{Shape, Tables};
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Statement};
@@ -76,7 +75,7 @@ impl Connection {
         self.broken || self.client.is_closed() || self.session.is_mistaken()
     }
 
-    /// Whether its socket keeps the deadline (see [`super::deadline`]).
+    /// Whether its socket keeps the deadline (see [`crate::deadline`]).
     pub(crate) fn is_bounded(&self) -> bool {
         self.bounded
     }
@@ -91,17 +90,15 @@ impl Connection {
         self.broken = true;
     }
 
-    /// Carries out operations of one kind on one pair of tables, in one statement. The outputs are
-    /// in the order of the operations.
-    pub(crate) fn run(
+    /// Runs the statements of `body`, all of them before `until`.
+    pub(crate) fn run<T>(
         &mut self,
-        tables: &Arc<Tables>,
-        operations: &[&Operation],
         until: Instant,
-    ) -> Result<Vec<Output>, Fault> {
+        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         self.deadline.set(until);
         self.until = until;
-        let result = self.dispatch(tables, operations);
+        let result = body(self);
         if let Err(fault) = &result
             && fault.breaks_the_connection()
         {
@@ -110,6 +107,7 @@ impl Connection {
         result
     }
 
+    /// Runs a statement that has rows.
     pub(crate) fn query(
         &mut self,
         tables: &Arc<Tables>,
@@ -123,6 +121,7 @@ impl Connection {
         result.map_err(|error| self.fault(&error))
     }
 
+    /// Runs a statement that has none.
     pub(crate) fn execute(
         &mut self,
         tables: &Arc<Tables>,

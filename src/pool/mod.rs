@@ -3,9 +3,7 @@
 
 mod connection;
 mod credentials;
-pub(crate) mod deadline;
 mod fault;
-mod limit;
 mod manager;
 mod open;
 mod passfile;
@@ -13,15 +11,15 @@ mod refusal;
 mod resolve;
 mod session;
 mod settings;
-mod statements;
 mod status;
 mod text;
+mod traits;
 
 pub(crate) use connection::Connection;
 pub(crate) use fault::Fault;
 pub(crate) use open::LOCK_TIMEOUT;
-pub(crate) use statements::column;
 pub(crate) use status::Failure;
+pub(crate) use traits::column;
 
 use crate::Error;
 use crate::config::{Config, Secret};

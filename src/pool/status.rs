@@ -1,7 +1,7 @@
 //! What is known of a pool's connections: how the last attempt to open one went, and how to cut all
 //! of them off.
 
-use super::deadline::Deadline;
+use crate::deadline::Deadline;
 use crate::host::log::{self, Level};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};

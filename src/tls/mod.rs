@@ -14,7 +14,7 @@ pub(crate) use files::{Files, Unusable};
 pub(crate) use stream::Stream;
 
 use crate::config::{TlsConfig, TlsMode, Verify};
-use crate::pool::deadline::{Bounded, Deadline};
+use crate::deadline::{Bounded, Deadline};
 use cleartext::Watched;
 use openssl::ssl::{ConnectConfiguration, SslConnector};
 use postgres::tls::{MakeTlsConnect, TlsConnect};

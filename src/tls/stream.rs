@@ -1,7 +1,7 @@
 //! A connection's stream: plain text or TLS.
 
 use super::cleartext::Watched;
-use crate::pool::deadline::Bounded;
+use crate::deadline::Bounded;
 use postgres::tls::{ChannelBinding, TlsStream};
 use std::io;
 use std::pin::Pin;

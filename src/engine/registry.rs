@@ -1,23 +1,18 @@
-//! What a process shares: equal configurations get the same storage, and storages that may share
-//! connections the same engine.
+//! The engines of this process: storages that may share connections get the same one.
 
+use super::Engine;
+use crate::Error;
 use crate::config::{Config, ConnectionConfig, PoolConfig, Timeouts};
-use crate::engine::Engine;
 use crate::host::{exit, fork::ForkLocal, thread};
 use crate::tls::{Files, Tls, Unusable};
-use crate::{Error, Storage};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
 
-#[derive(Default)]
-struct Registry {
-    storages: Mutex<HashMap<Config, Storage>>,
-    engines: Mutex<HashMap<PoolKey, Arc<Engine>>>,
-}
+type Engines = Mutex<HashMap<PoolKey, Arc<Engine>>>;
 
-/// A child of a fork starts with an empty one: the parent's threads and connections are not its own.
-static REGISTRY: ForkLocal<Registry> = ForkLocal::new();
+/// A child of a fork starts with none: the parent's threads and connections are not its own.
+static ENGINES: ForkLocal<Engines> = ForkLocal::new();
 
 /// What storages share a pool by.
 #[derive(PartialEq, Eq, Hash)]
@@ -37,25 +32,10 @@ enum Sharing {
 /// How long the exit of the host may be held up. nginx gives its workers about a second.
 const EXIT_TIME: Duration = Duration::from_millis(800);
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
+fn lock(engines: &Engines) -> MutexGuard<'_, HashMap<PoolKey, Arc<Engine>>> {
+    engines
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-fn registry() -> &'static Registry {
-    REGISTRY.get_or_init(Registry::default)
-}
-
-/// The storage of a configuration.
-pub(crate) fn storage(config: Config) -> Storage {
-    let mut storages = lock(&registry().storages);
-    if let Some(storage) = storages.get(&config) {
-        return storage.clone();
-    }
-    let storage = Storage::make(config.clone());
-    storages.insert(config, storage.clone());
-    storage
 }
 
 /// The engine of a configuration, started if this process has none.
@@ -71,7 +51,7 @@ pub(crate) fn engine(
             None => Sharing::Limits(pool.clone(), config.timeouts),
         },
     };
-    let mut engines = lock(&registry().engines);
+    let mut engines = lock(ENGINES.get_or_init(Engines::default));
     if let Some(engine) = engines.get(&key) {
         return Ok(Arc::clone(engine));
     }
@@ -101,12 +81,12 @@ extern "C" fn stop_all_at_exit() {
 /// thread-local values are gone already, without which the client that says a connection's goodbye
 /// panics.
 fn stop_all() {
-    let Some(registry) = REGISTRY.get() else {
+    let Some(engines) = ENGINES.get() else {
         return;
     };
     let end = Instant::now() + EXIT_TIME;
     let (ended, wait) = mpsc::channel();
-    for (_, engine) in lock(&registry.engines).drain() {
+    for (_, engine) in lock(engines).drain() {
         let ended = ended.clone();
         // Where no thread can be had, the kernel closes what is open.
         let _ = thread::spawn("rsp-stop", move || {

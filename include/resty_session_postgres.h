@@ -385,8 +385,7 @@ rsp_status rsp_set_init(struct rsp_set *set, size_t size);
 // - `config`: the configuration, which stays the caller's and may be changed or freed afterwards.
 //   May be NULL: then every key has its default.
 // - `storage_out`: receives the storage, which the caller owns and gives to `rsp_storage_free`.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //
@@ -410,8 +409,7 @@ rsp_status rsp_storage_new(const struct rsp_config *config,
 //
 // - `storage`: the storage.
 // - `set`: what is saved; see `rsp_set`.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //
@@ -439,8 +437,7 @@ rsp_status rsp_storage_set(const struct rsp_storage *storage,
 //   not found.
 // - `value_out`: receives the data, which the caller owns and gives to `rsp_bytes_free`; NULL where
 //   there is no such session, which is no error.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //
@@ -468,8 +465,7 @@ rsp_status rsp_storage_get(const struct rsp_storage *storage,
 //
 // - `storage`: the storage.
 // - `key`, `key_len`: the session's key and its length in bytes; no NUL is needed at its end.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //
@@ -498,8 +494,7 @@ rsp_status rsp_storage_delete(const struct rsp_storage *storage,
 //   left out.
 // - `metadata_out`: receives the sessions, never NULL and possibly 0 of them, which the caller owns
 //   and gives to `rsp_metadata_free`.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //
@@ -530,8 +525,7 @@ rsp_status rsp_storage_read_metadata(const struct rsp_storage *storage,
 //
 // - `storage`: the storage.
 // - `text_out`: receives the text, which the caller owns and gives to `rsp_bytes_free`.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //
@@ -571,8 +565,7 @@ void rsp_storage_free(struct rsp_storage *storage);
 // - `storage`: the storage.
 // - `password`, `password_len`: the new password and its length in bytes; no NUL is needed at its
 //   end. It is copied.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //
@@ -798,150 +791,6 @@ rsp_status rsp_queue_drain(const struct rsp_queue *queue,
 // `queue` must be NULL or come from `rsp_queue_new`, and not be freed already.
 void rsp_queue_free(struct rsp_queue *queue);
 
-// Submits `rsp_storage_set`.
-//
-// # Arguments
-//
-// - `storage`, `queue`: the storage, and the queue that its completion comes to, within the
-//   configured timeouts. Either may be freed before that.
-// - `set`: what is saved; see `rsp_set`. Everything is copied before the call returns.
-// - `user`: comes back with the completion, and is never looked into. May be NULL.
-// - `ticket_out`: receives a number above 0 that no other operation of the queue has. May be NULL.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
-//
-// # Errors
-//
-// `RSP_INVALID_ARGUMENT`, `RSP_INVALID_TEXT`, `RSP_BACKLOG_FULL`, `RSP_STOPPED`, `RSP_INTERNAL`,
-// `RSP_NULL_POINTER`: the operation was not accepted, and nothing comes to the queue.
-//
-// Any thread may call this at any time.
-//
-// # Safety
-//
-// `storage` and `queue` must be NULL or live handles; `set` must be NULL or prepared by
-// `rsp_set_init`, with texts and pairs that are NULL or valid for reads of their lengths;
-// `ticket_out` must be NULL or valid for writes; `message` must be NULL or valid for writes of
-// `message_size` bytes.
-rsp_status rsp_storage_submit_set(const struct rsp_storage *storage,
-                                  const struct rsp_queue *queue,
-                                  const struct rsp_set *set,
-                                  void *user,
-                                  uint64_t *ticket_out,
-                                  char *message,
-                                  size_t message_size);
-
-// Submits `rsp_storage_get`; `rsp_completion_value` has the data.
-//
-// # Arguments
-//
-// - `storage`, `queue`: the storage, and the queue that its completion comes to, within the
-//   configured timeouts. Either may be freed before that.
-// - `key`, `key_len`: the session's key and its length in bytes; no NUL is needed at its end. It is
-//   copied before the call returns.
-// - `now_s`: the current time in seconds since 1970, or `RSP_NOW`.
-// - `user`: comes back with the completion, and is never looked into. May be NULL.
-// - `ticket_out`: receives a number above 0 that no other operation of the queue has. May be NULL.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
-//
-// # Errors
-//
-// `RSP_INVALID_ARGUMENT`, `RSP_INVALID_TEXT`, `RSP_BACKLOG_FULL`, `RSP_STOPPED`, `RSP_INTERNAL`,
-// `RSP_NULL_POINTER`: the operation was not accepted, and nothing comes to the queue.
-//
-// Any thread may call this at any time.
-//
-// # Safety
-//
-// `storage` and `queue` must be NULL or live handles; `key` must be NULL or valid for reads of
-// `key_len` bytes;
-// `ticket_out` must be NULL or valid for writes; `message` must be NULL or valid for writes of
-// `message_size` bytes.
-rsp_status rsp_storage_submit_get(const struct rsp_storage *storage,
-                                  const struct rsp_queue *queue,
-                                  const char *key,
-                                  size_t key_len,
-                                  int64_t now_s,
-                                  void *user,
-                                  uint64_t *ticket_out,
-                                  char *message,
-                                  size_t message_size);
-
-// Submits `rsp_storage_delete`.
-//
-// # Arguments
-//
-// - `storage`, `queue`: the storage, and the queue that its completion comes to, within the
-//   configured timeouts. Either may be freed before that.
-// - `key`, `key_len`: the session's key and its length in bytes; no NUL is needed at its end. It is
-//   copied before the call returns.
-// - `user`: comes back with the completion, and is never looked into. May be NULL.
-// - `ticket_out`: receives a number above 0 that no other operation of the queue has. May be NULL.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
-//
-// # Errors
-//
-// `RSP_INVALID_ARGUMENT`, `RSP_INVALID_TEXT`, `RSP_BACKLOG_FULL`, `RSP_STOPPED`, `RSP_INTERNAL`,
-// `RSP_NULL_POINTER`: the operation was not accepted, and nothing comes to the queue.
-//
-// Any thread may call this at any time.
-//
-// # Safety
-//
-// `storage` and `queue` must be NULL or live handles; `key` must be NULL or valid for reads of
-// `key_len` bytes;
-// `ticket_out` must be NULL or valid for writes; `message` must be NULL or valid for writes of
-// `message_size` bytes.
-rsp_status rsp_storage_submit_delete(const struct rsp_storage *storage,
-                                     const struct rsp_queue *queue,
-                                     const char *key,
-                                     size_t key_len,
-                                     void *user,
-                                     uint64_t *ticket_out,
-                                     char *message,
-                                     size_t message_size);
-
-// Submits `rsp_storage_read_metadata`; `rsp_completion_metadata` has the sessions.
-//
-// # Arguments
-//
-// - `storage`, `queue`: the storage, and the queue that its completion comes to, within the
-//   configured timeouts. Either may be freed before that.
-// - `audience`, `audience_len`, `subject`, `subject_len`: what the sessions were saved under, and
-//   the lengths in bytes; no NUL is needed at their ends. They are copied before the call returns.
-// - `now_s`: the current time in seconds since 1970, or `RSP_NOW`.
-// - `user`: comes back with the completion, and is never looked into. May be NULL.
-// - `ticket_out`: receives a number above 0 that no other operation of the queue has. May be NULL.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
-//
-// # Errors
-//
-// `RSP_INVALID_ARGUMENT`, `RSP_INVALID_TEXT`, `RSP_BACKLOG_FULL`, `RSP_STOPPED`, `RSP_INTERNAL`,
-// `RSP_NULL_POINTER`: the operation was not accepted, and nothing comes to the queue.
-//
-// Any thread may call this at any time.
-//
-// # Safety
-//
-// `storage` and `queue` must be NULL or live handles; `audience` and `subject` must be NULL or valid
-// for reads of their lengths;
-// `ticket_out` must be NULL or valid for writes; `message` must be NULL or valid for writes of
-// `message_size` bytes.
-rsp_status rsp_storage_submit_read_metadata(const struct rsp_storage *storage,
-                                            const struct rsp_queue *queue,
-                                            const char *audience,
-                                            size_t audience_len,
-                                            const char *subject,
-                                            size_t subject_len,
-                                            int64_t now_s,
-                                            void *user,
-                                            uint64_t *ticket_out,
-                                            char *message,
-                                            size_t message_size);
-
 // Prepares a request: everything else is 0 or NULL, and `now_s` is `RSP_NOW`.
 //
 // # Arguments
@@ -969,8 +818,7 @@ rsp_status rsp_request_init(struct rsp_request *request, size_t size, uint32_t o
 // - `request`: the operation and its arguments.
 // - `completion_out`: receives what came of it, which the caller owns and gives to
 //   `rsp_completion_free`; its ticket is 0 and its user pointer NULL.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //
@@ -1000,8 +848,7 @@ rsp_status rsp_storage_call(const struct rsp_storage *storage,
 // - `request`: the operation and its arguments. Everything is copied before the call returns.
 // - `user`: comes back with the completion, and is never looked into. May be NULL.
 // - `ticket_out`: receives a number above 0 that no other operation of the queue has. May be NULL.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //
@@ -1023,6 +870,105 @@ rsp_status rsp_storage_submit(const struct rsp_storage *storage,
                               uint64_t *ticket_out,
                               char *message,
                               size_t message_size);
+
+// Submits `rsp_storage_set`.
+//
+// # Arguments
+//
+// `set` is as in `rsp_storage_set`, the others as in `rsp_storage_submit`.
+//
+// # Errors
+//
+// Those of `rsp_storage_submit`.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// As in these two.
+rsp_status rsp_storage_submit_set(const struct rsp_storage *storage,
+                                  const struct rsp_queue *queue,
+                                  const struct rsp_set *set,
+                                  void *user,
+                                  uint64_t *ticket_out,
+                                  char *message,
+                                  size_t message_size);
+
+// Submits `rsp_storage_get`; `rsp_completion_value` has the data.
+//
+// # Arguments
+//
+// `key` and `now_s` are as in `rsp_storage_get`, the others as in `rsp_storage_submit`.
+//
+// # Errors
+//
+// Those of `rsp_storage_submit`.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// As in these two.
+rsp_status rsp_storage_submit_get(const struct rsp_storage *storage,
+                                  const struct rsp_queue *queue,
+                                  const char *key,
+                                  size_t key_len,
+                                  int64_t now_s,
+                                  void *user,
+                                  uint64_t *ticket_out,
+                                  char *message,
+                                  size_t message_size);
+
+// Submits `rsp_storage_delete`.
+//
+// # Arguments
+//
+// `key` is as in `rsp_storage_delete`, the others as in `rsp_storage_submit`.
+//
+// # Errors
+//
+// Those of `rsp_storage_submit`.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// As in these two.
+rsp_status rsp_storage_submit_delete(const struct rsp_storage *storage,
+                                     const struct rsp_queue *queue,
+                                     const char *key,
+                                     size_t key_len,
+                                     void *user,
+                                     uint64_t *ticket_out,
+                                     char *message,
+                                     size_t message_size);
+
+// Submits `rsp_storage_read_metadata`; `rsp_completion_metadata` has the sessions.
+//
+// # Arguments
+//
+// `audience`, `subject` and `now_s` are as in `rsp_storage_read_metadata`, the others as in `rsp_storage_submit`.
+//
+// # Errors
+//
+// Those of `rsp_storage_submit`.
+//
+// Any thread may call this at any time.
+//
+// # Safety
+//
+// As in these two.
+rsp_status rsp_storage_submit_read_metadata(const struct rsp_storage *storage,
+                                            const struct rsp_queue *queue,
+                                            const char *audience,
+                                            size_t audience_len,
+                                            const char *subject,
+                                            size_t subject_len,
+                                            int64_t now_s,
+                                            void *user,
+                                            uint64_t *ticket_out,
+                                            char *message,
+                                            size_t message_size);
 
 // Returns the pointer that the operation was submitted with.
 //
@@ -1055,8 +1001,7 @@ uint64_t rsp_completion_ticket(const struct rsp_completion *completion);
 // # Arguments
 //
 // - `completion`: the completion.
-// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-//   NULL or of size 0.
+// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 //
 // # Errors
 //

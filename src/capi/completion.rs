@@ -78,8 +78,7 @@ pub unsafe extern "C" fn rsp_completion_ticket(completion: *const rsp_completion
 /// # Arguments
 ///
 /// - `completion`: the completion.
-/// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-///   NULL or of size 0.
+/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 ///
 /// # Errors
 ///

@@ -2,14 +2,18 @@
 //! beyond what its documentation asks. The header is made of these files (`make generate`).
 //!
 //! A file a handle: `config` and `storage` to begin with, `set` for what one save is given, `bytes`
-//! and `metadata` for what comes back, `queue`, `submit` and `completion` for event loops, `request` for
-//! the operations beside those of a session's life, `log`, `version`. `status`, `guard` and `pointer` are what all of them share.
+//! and `metadata` for what comes back, `request` and `call` for the operations beside those of a
+//! session's life, `queue`, `submit` and `completion` for event loops, `log`, `version`. What they
+//! share is in `status`, `guard`, `pointer`, `growing` (structs of the caller's), `fields` (arguments
+//! of a request) and `operation` (arguments and results of the others).
 #![allow(unsafe_code)]
 #![allow(
     non_camel_case_types,
     reason = "the types are named for C, where they are used"
 )]
 
+mod fields;
+mod growing;
 mod guard;
 mod operation;
 mod pointer;
@@ -29,9 +33,11 @@ mod bytes;
 mod metadata;
 
 mod queue;
-mod submit;
 
 mod request;
+
+mod call;
+mod submit;
 
 mod completion;
 
@@ -41,6 +47,7 @@ mod log;
 mod tests;
 
 pub use bytes::*;
+pub use call::*;
 pub use completion::*;
 pub use config::*;
 pub use log::*;

@@ -15,8 +15,7 @@ use std::ffi::c_char;
 /// - `storage`: the storage.
 /// - `password`, `password_len`: the new password and its length in bytes; no NUL is needed at its
 ///   end. It is copied.
-/// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-///   NULL or of size 0.
+/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 ///
 /// # Errors
 ///

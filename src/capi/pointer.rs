@@ -51,25 +51,26 @@ pub(super) unsafe fn take_back<T>(pointer: *mut T) {
     }
 }
 
-/// Bytes of the caller. A length that no text may have is refused before anything is read.
+/// Bytes of the caller; `None` for NULL. A length that no text may have is refused before anything is
+/// read.
 ///
 /// # Safety
 ///
 /// `data` is NULL or valid for reads of `len` bytes as long as the slice is used.
-unsafe fn bytes<'a>(
+pub(super) unsafe fn bytes<'a>(
     name: &'static str,
     data: *const c_char,
     len: usize,
-) -> Result<&'a [u8], Failure> {
+) -> Result<Option<&'a [u8]>, Error> {
     if data.is_null() {
-        return Err(Failure::Null(name));
+        return Ok(None);
     }
     if len > MAX_TEXT_BYTES {
         let reason = "is longer than 256 MiB";
-        return Err(Error::Text { name, reason }.into());
+        return Err(Error::Text { name, reason });
     }
     // SAFETY: the caller's promise, and the length is below isize::MAX.
-    Ok(unsafe { slice::from_raw_parts(data.cast(), len) })
+    Ok(Some(unsafe { slice::from_raw_parts(data.cast(), len) }))
 }
 
 /// A text for the database, copied.
@@ -83,7 +84,7 @@ pub(super) unsafe fn text(
     len: usize,
 ) -> Result<String, Failure> {
     // SAFETY: the caller's promise.
-    let bytes = unsafe { bytes(name, data, len) }?;
+    let bytes = unsafe { bytes(name, data, len) }?.ok_or(Failure::Null(name))?;
     Ok(op::text(name, bytes)?)
 }
 
@@ -98,7 +99,7 @@ pub(super) unsafe fn key(
     len: usize,
 ) -> Result<String, Failure> {
     // SAFETY: the caller's promise.
-    let bytes = unsafe { bytes(name, data, len) }?;
+    let bytes = unsafe { bytes(name, data, len) }?.ok_or(Failure::Null(name))?;
     Ok(op::key(name, bytes)?)
 }
 
@@ -113,7 +114,7 @@ pub(super) unsafe fn utf8<'a>(
     len: usize,
 ) -> Result<&'a str, Failure> {
     // SAFETY: the caller's promise.
-    let bytes = unsafe { bytes(name, data, len) }?;
+    let bytes = unsafe { bytes(name, data, len) }?.ok_or(Failure::Null(name))?;
     let reason = "is not valid UTF-8";
     Ok(std::str::from_utf8(bytes).map_err(|_| Error::Text { name, reason })?)
 }

@@ -1,14 +1,12 @@
 //! `rsp_set`: what one save is given.
 
+use super::growing::{self, Growing};
 use super::guard::guard_status;
 use super::pointer::{self, Message};
 use super::status::{Failure, rsp_status};
 use super::{RSP_NOW, time};
-use crate::Error;
 use crate::op::{Epoch, Old, Operation, Set};
 use std::ffi::c_char;
-use std::mem::MaybeUninit;
-use std::{ptr, slice};
 
 /// In `rsp_set.flags`: the session `old_key` is deleted instead of ending soon.
 pub const RSP_SET_DELETE_OLD: u64 = 1;
@@ -67,12 +65,11 @@ pub struct rsp_set {
     pub flags: u64,
 }
 
-/// The size of the struct in the first version that had it.
-/// cbindgen:ignore
-const FIRST_SIZE: usize = size_of::<rsp_set>();
-/// No version's struct will be longer; a size beyond it is not a size.
-/// cbindgen:ignore
-const MOST_SIZE: usize = 4096;
+// SAFETY: numbers and raw pointers, the size first.
+unsafe impl Growing for rsp_set {
+    const NAME: &'static str = "set";
+    const FIRST_SIZE: usize = size_of::<Self>();
+}
 
 /// Prepares a set: everything is 0 or NULL, and `now_s` is `RSP_NOW`.
 ///
@@ -93,68 +90,25 @@ const MOST_SIZE: usize = 4096;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_set_init(set: *mut rsp_set, size: usize) -> rsp_status {
     guard_status(Message::none(), || {
-        if set.is_null() {
-            return Err(Failure::Null("set"));
-        }
-        check_size(size)?;
+        let blank = rsp_set {
+            size,
+            now_s: RSP_NOW,
+            ..Growing::zeroed()
+        };
         // SAFETY: promised by the caller.
-        unsafe { ptr::write_bytes(set.cast::<u8>(), 0, size) };
-        // SAFETY: as above, and every version of the struct has this field.
-        unsafe { (*set).size = size };
-        // SAFETY: as above.
-        unsafe { (*set).now_s = RSP_NOW };
-        Ok(())
+        unsafe { growing::init(set, size, blank) }
     })
-}
-
-fn check_size(size: usize) -> Result<(), Error> {
-    if (FIRST_SIZE..=MOST_SIZE).contains(&size) {
-        return Ok(());
-    }
-    let reason = format!("{size} is the size of no rsp_set: was rsp_set_init called?");
-    Err(Error::argument("size", reason))
-}
-
-/// Copies what this version knows of a set. What only a later version knows must be 0, or it would
-/// be ignored in silence.
-///
-/// # Safety
-///
-/// `set` is NULL, or valid for reads of a `size` and of as many bytes as that says.
-unsafe fn read(set: *const rsp_set) -> Result<rsp_set, Failure> {
-    if set.is_null() {
-        return Err(Failure::Null("set"));
-    }
-    // SAFETY: the caller's promise.
-    let size = unsafe { (*set).size };
-    check_size(size)?;
-    let known = size.min(size_of::<rsp_set>());
-    let mut copy = MaybeUninit::<rsp_set>::zeroed();
-    // SAFETY: `known` is at most what the caller promised and what the copy has.
-    unsafe { ptr::copy_nonoverlapping(set.cast::<u8>(), copy.as_mut_ptr().cast(), known) };
-    // SAFETY: inside the caller's struct, or just at its end.
-    let rest = unsafe { set.cast::<u8>().add(known) };
-    // SAFETY: the caller's promise.
-    let rest = unsafe { slice::from_raw_parts(rest, size - known) };
-    if rest.iter().any(|&byte| byte != 0) {
-        let reason = "has fields that only a later version of the library knows";
-        return Err(Error::argument("set", reason).into());
-    }
-    // SAFETY: numbers and raw pointers, of which every bit pattern is a value.
-    Ok(unsafe { copy.assume_init() })
 }
 
 /// The operation that a set asks for.
 ///
 /// # Safety
 ///
-/// As [`read`], and the set's texts and pairs are NULL or valid for reads of their lengths.
+/// As [`growing::read`], and the set's texts and pairs are NULL or valid for reads of their lengths.
 pub(super) unsafe fn operation(set: *const rsp_set) -> Result<Operation, Failure> {
     // SAFETY: the caller's promise.
-    let set = unsafe { read(set) }?;
-    if set.flags & !RSP_SET_DELETE_OLD != 0 {
-        return Err(Error::argument("flags", format!("unknown ones in {:#x}", set.flags)).into());
-    }
+    let set = unsafe { growing::read(set) }?;
+    growing::check_flags(set.flags, RSP_SET_DELETE_OLD)?;
     // SAFETY: the caller's promise.
     let name = unsafe { pointer::text("name", set.name, set.name_len) }?;
     // SAFETY: the caller's promise.

@@ -27,8 +27,7 @@ pub struct rsp_storage {
 /// - `config`: the configuration, which stays the caller's and may be changed or freed afterwards.
 ///   May be NULL: then every key has its default.
 /// - `storage_out`: receives the storage, which the caller owns and gives to `rsp_storage_free`.
-/// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-///   NULL or of size 0.
+/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 ///
 /// # Errors
 ///
@@ -70,8 +69,7 @@ pub unsafe extern "C" fn rsp_storage_new(
 ///
 /// - `storage`: the storage.
 /// - `set`: what is saved; see `rsp_set`.
-/// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-///   NULL or of size 0.
+/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 ///
 /// # Errors
 ///
@@ -113,8 +111,7 @@ pub unsafe extern "C" fn rsp_storage_set(
 ///   not found.
 /// - `value_out`: receives the data, which the caller owns and gives to `rsp_bytes_free`; NULL where
 ///   there is no such session, which is no error.
-/// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-///   NULL or of size 0.
+/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 ///
 /// # Errors
 ///
@@ -159,8 +156,7 @@ pub unsafe extern "C" fn rsp_storage_get(
 ///
 /// - `storage`: the storage.
 /// - `key`, `key_len`: the session's key and its length in bytes; no NUL is needed at its end.
-/// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-///   NULL or of size 0.
+/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 ///
 /// # Errors
 ///
@@ -203,8 +199,7 @@ pub unsafe extern "C" fn rsp_storage_delete(
 ///   left out.
 /// - `metadata_out`: receives the sessions, never NULL and possibly 0 of them, which the caller owns
 ///   and gives to `rsp_metadata_free`.
-/// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-///   NULL or of size 0.
+/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 ///
 /// # Errors
 ///
@@ -254,8 +249,7 @@ pub unsafe extern "C" fn rsp_storage_read_metadata(
 ///
 /// - `storage`: the storage.
 /// - `text_out`: receives the text, which the caller owns and gives to `rsp_bytes_free`.
-/// - `message`, `message_size`: a buffer for the message of a failure; see `rsp_config_set`. May be
-///   NULL or of size 0.
+/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
 ///
 /// # Errors
 ///

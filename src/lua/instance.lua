@@ -37,13 +37,8 @@ local function method(run, completions)
 end
 
 return function(completions)
-  local metatable = {
-    set = method(native.set, completions),
-    get = method(native.get, completions),
-    delete = method(native.delete, completions),
-    read_metadata = method(native.read_metadata, completions),
-  }
-  for name, run in pairs(native.manage) do
+  local metatable = {}
+  for name, run in pairs(native.methods) do
     metatable[name] = method(run, completions)
   end
 

@@ -1,43 +1,16 @@
-//! The methods of `crate::manage`: their arguments are read here by name, as each operation asks.
+//! The arguments of the operations of `crate::manage`, which ask for them by name.
 
 use super::args;
-use super::methods::{All, hand_in};
 use crate::Error;
-use crate::manage::{self, Arguments};
+use crate::manage::Arguments;
 use crate::op;
-use mlua::{Lua, MultiValue, Result, Table, Value};
-
-/// Adds the table `manage` of methods by their names; see [`super::methods::register`].
-pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
-    let methods = lua.create_table()?;
-    for method in manage::ALL {
-        let call = move |lua: &Lua, all: All| run(lua, method, all);
-        methods.set(method.name, lua.create_function(call)?)?;
-    }
-    native.set("manage", methods)
-}
-
-fn run(lua: &Lua, method: &'static manage::Described, all: All) -> Result<MultiValue> {
-    let (storage, queue, given) = all;
-    let arguments = Positional {
-        lua,
-        parameters: method.parameters,
-        given: &given,
-    };
-    let operation = (method.read)(&arguments);
-    hand_in(
-        lua,
-        (method.name, method.parameters),
-        (&storage, queue.as_deref()),
-        operation,
-    )
-}
+use mlua::{Lua, Value};
 
 /// A method's arguments by the positions of its parameters.
-struct Positional<'a> {
-    lua: &'a Lua,
-    parameters: &'static [&'static str],
-    given: &'a [Value],
+pub(super) struct Positional<'a> {
+    pub(super) lua: &'a Lua,
+    pub(super) parameters: &'static [&'static str],
+    pub(super) given: &'a [Value],
 }
 
 impl Positional<'_> {
@@ -53,8 +26,8 @@ impl Positional<'_> {
     fn unless_nil<T>(
         &self,
         name: &'static str,
-        read: impl FnOnce(&Value) -> std::result::Result<T, Error>,
-    ) -> std::result::Result<Option<T>, Error> {
+        read: impl FnOnce(&Value) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
         match self.get(name) {
             Value::Nil => Ok(None),
             given => read(given).map(Some),
@@ -63,40 +36,40 @@ impl Positional<'_> {
 }
 
 impl Arguments for Positional<'_> {
-    fn text(&self, name: &'static str) -> std::result::Result<String, Error> {
+    fn text(&self, name: &'static str) -> Result<String, Error> {
         args::text(name, self.get(name))
     }
 
-    fn optional_text(&self, name: &'static str) -> std::result::Result<Option<String>, Error> {
+    fn optional_text(&self, name: &'static str) -> Result<Option<String>, Error> {
         self.unless_nil(name, |given| args::text(name, given))
     }
 
-    fn key(&self, name: &'static str) -> std::result::Result<String, Error> {
+    fn key(&self, name: &'static str) -> Result<String, Error> {
         args::key(name, self.get(name))
     }
 
-    fn optional_key(&self, name: &'static str) -> std::result::Result<Option<String>, Error> {
+    fn optional_key(&self, name: &'static str) -> Result<Option<String>, Error> {
         self.unless_nil(name, |given| args::key(name, given))
     }
 
-    fn seconds(&self, name: &'static str) -> std::result::Result<f64, Error> {
+    fn seconds(&self, name: &'static str) -> Result<f64, Error> {
         args::finite_seconds(self.lua, name, self.get(name))
     }
 
-    fn time(&self, name: &'static str) -> std::result::Result<op::Epoch, Error> {
+    fn time(&self, name: &'static str) -> Result<op::Epoch, Error> {
         args::time(self.lua, name, self.get(name))
     }
 
-    fn optional_number(&self, name: &'static str) -> std::result::Result<Option<f64>, Error> {
+    fn optional_number(&self, name: &'static str) -> Result<Option<f64>, Error> {
         self.unless_nil(name, |given| args::finite_seconds(self.lua, name, given))
     }
 
-    fn flag(&self, name: &'static str) -> std::result::Result<bool, Error> {
+    fn flag(&self, name: &'static str) -> Result<bool, Error> {
         let given = self.unless_nil(name, |given| args::boolean(name, given))?;
         Ok(given.unwrap_or_default())
     }
 
-    fn unused_name(&self) -> std::result::Result<(), Error> {
+    fn unused_name(&self) -> Result<(), Error> {
         args::unused_name(self.get("name"))
     }
 }

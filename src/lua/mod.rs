@@ -11,6 +11,7 @@ mod methods;
 mod password;
 mod queue;
 mod results;
+mod session;
 mod stats;
 
 use crate::host::{fork::ForkLocal, log};
@@ -60,7 +61,6 @@ fn open(lua: &Lua) -> Result<Table> {
     let native = lua.create_table()?;
     native.set("storage", lua.create_function(config::storage)?)?;
     methods::register(lua, &native)?;
-    manage::register(lua, &native)?;
     password::register(lua, &native)?;
     stats::register(lua, &native)?;
     queue::register(lua, &native)?;

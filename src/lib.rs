@@ -1,14 +1,10 @@
 //! A PostgreSQL session storage for OpenResty's `resty.session`, as a shared library.
 //!
-//! The road of an operation, from a caller to PostgreSQL and back:
-//!
-//! 1. A binding (`lua` for Lua, `capi` for C) or a Rust caller makes an [`Operation`], checked, and
-//!    hands it to a [`Storage`].
-//! 2. The storage's `engine`, shared by all storages of equal configuration, queues it. A worker
-//!    thread takes it in a `batch` with others that may share its statement.
-//! 3. The worker checks a connection out of the `pool` (r2d2) and runs the statement (`sql`).
-//! 4. The outcome goes to the `completion` of its caller: a blocking one is woken, an event loop
-//!    gets one byte on a socket and drains its queue.
+//! A binding (`lua` for Lua, `capi` for C) or a Rust caller makes an [`Operation`], checked, and hands
+//! it to a [`Storage`]. The engine, which all storages of equal configuration share, queues it; one of
+//! its threads runs it on a pooled connection, with others that may share its statement. The outcome
+//! goes to a blocking caller, or to the [`CompletionQueue`] of an event loop. docs/design.md follows it
+//! from file to file.
 //!
 //! Nothing here blocks a caller beyond its configured timeouts. What living in another program's
 //! process asks of the library is in `host`.

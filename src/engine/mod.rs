@@ -15,9 +15,7 @@ mod stats;
 mod worker;
 
 pub(crate) use job::{Job, Target};
-pub(crate) use prometheus::render;
-pub(crate) use registry::engine;
-pub(crate) use stats::Sample;
+pub(crate) use prometheus::{Sample, render};
 
 use crate::Error;
 use crate::config::{Config, Secret};

@@ -1,7 +1,5 @@
 //! What the engine has counted, as Prometheus reads it.
 
-use super::stats::Sample;
-
 pub(super) const OPERATIONS: &str = "resty_session_postgres_operations_total";
 pub(super) const SPLIT: &str = "resty_session_postgres_batches_split_total";
 pub(super) const CONNECTIONS: &str = "resty_session_postgres_connections";
@@ -14,6 +12,9 @@ pub(super) const QUEUED: &str = "resty_session_postgres_queue_seconds";
 pub(super) const CHECKOUT: &str = "resty_session_postgres_checkout_seconds";
 pub(super) const STATEMENT: &str = "resty_session_postgres_statement_seconds";
 pub(super) const BATCH: &str = "resty_session_postgres_batch_operations";
+
+/// A sample's name with its labels, and its value.
+pub(crate) type Sample = (String, f64);
 
 /// A group of samples: name, type, what it is.
 type Family = (&'static str, &'static str, &'static str);

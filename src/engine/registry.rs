@@ -38,37 +38,39 @@ fn lock(engines: &Engines) -> MutexGuard<'_, HashMap<PoolKey, Arc<Engine>>> {
         .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// The engine of a configuration, started if this process has none.
-pub(crate) fn engine(
-    config: &Config,
-    files: &Result<Files, Unusable>,
-) -> Result<Arc<Engine>, Error> {
-    let pool = &config.pool;
-    let key = PoolKey {
-        connection: config.connection.clone(),
-        sharing: match &pool.name {
-            Some(name) => Sharing::Name(name.clone()),
-            None => Sharing::Limits(pool.clone(), config.timeouts),
-        },
-    };
-    let mut engines = lock(ENGINES.get_or_init(Engines::default));
-    if let Some(engine) = engines.get(&key) {
-        return Ok(Arc::clone(engine));
+impl Engine {
+    /// The engine of a configuration, started if this process has none.
+    pub(crate) fn of(
+        config: &Config,
+        files: &Result<Files, Unusable>,
+    ) -> Result<Arc<Engine>, Error> {
+        let pool = &config.pool;
+        let key = PoolKey {
+            connection: config.connection.clone(),
+            sharing: match &pool.name {
+                Some(name) => Sharing::Name(name.clone()),
+                None => Sharing::Limits(pool.clone(), config.timeouts),
+            },
+        };
+        let mut engines = lock(ENGINES.get_or_init(Engines::default));
+        if let Some(engine) = engines.get(&key) {
+            return Ok(Arc::clone(engine));
+        }
+        let connection = &config.connection;
+        let tls = Tls::new(
+            connection.tls.clone(),
+            connection.allow_cleartext,
+            files.clone(),
+        );
+        let engine = Arc::new(Engine::new(config, tls)?);
+        // After the engine, and so after OpenSSL, has set itself up: handlers run in reverse order, and
+        // no thread of ours may be inside OpenSSL when its own handler takes it down.
+        exit::at_exit(stop_all_at_exit);
+        engines.insert(key, Arc::clone(&engine));
+        drop(engines);
+        engine.announce();
+        Ok(engine)
     }
-    let connection = &config.connection;
-    let tls = Tls::new(
-        connection.tls.clone(),
-        connection.allow_cleartext,
-        files.clone(),
-    );
-    let engine = Arc::new(Engine::new(config, tls)?);
-    // After the engine, and so after OpenSSL, has set itself up: handlers run in reverse order, and
-    // no thread of ours may be inside OpenSSL when its own handler takes it down.
-    exit::at_exit(stop_all_at_exit);
-    engines.insert(key, Arc::clone(&engine));
-    drop(engines);
-    engine.announce();
-    Ok(engine)
 }
 
 /// Registered with each engine; all but the first call find nothing to do.

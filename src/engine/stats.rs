@@ -95,9 +95,6 @@ impl<const N: usize> Histogram<N> {
     }
 }
 
-/// A sample's name with its labels, and its value.
-pub(crate) type Sample = (String, f64);
-
 pub(crate) struct Stats {
     /// Of each kind of operation, by its name.
     operations: Vec<(&'static str, [AtomicU64; OUTCOMES.len()])>,

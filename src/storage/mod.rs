@@ -6,7 +6,7 @@ mod methods;
 use crate::Error;
 use crate::completion::{CompletionQueue, Parked, Reply, Ticket};
 use crate::config::{Config, Secret};
-use crate::engine::{self, Engine, Job, Target};
+use crate::engine::{Engine, Job, Target};
 use crate::host::fork::ForkLocal;
 use crate::op::{Operation, Outcome};
 use crate::sql::Tables;
@@ -130,7 +130,7 @@ impl Storage {
         if let Some(engine) = self.0.engine.get() {
             return Ok(engine);
         }
-        let engine = engine::engine(&self.0.config, &self.0.files)?;
+        let engine = Engine::of(&self.0.config, &self.0.files)?;
         if let Some(interval) = self.0.config.cleanup_interval {
             engine.clean_up(&self.0.target, interval, self.0.config.identity());
         }

@@ -26,17 +26,7 @@ pub fn times_are_true_in_every_time_zone(store: &Store<impl Door>) {
             })
             .unwrap();
         assert_eq!(store.db.exp("key"), NOW + 60.0, "{zone}");
-        assert_eq!(
-            store.get_at("key", Some(NOW + 60.0)).unwrap().unwrap(),
-            zone.as_bytes()
-        );
-        assert_eq!(
-            store.get_at("key", Some(NOW + 61.0)).unwrap(),
-            None,
-            "{zone}"
-        );
-        let sessions = store.read_metadata("audience", "subject").unwrap();
-        assert_eq!(sessions["key"], NOW as i64 + 60, "{zone}");
+        assert_lives_a_minute(&store, zone, zone);
 
         let renewed = Set {
             old_key: Some(b"key"),
@@ -51,6 +41,15 @@ pub fn times_are_true_in_every_time_zone(store: &Store<impl Door>) {
     }
 }
 
+/// The session `key` with metadata, saved at `NOW`.
+fn assert_lives_a_minute(store: &Store<impl Door>, value: &str, zone: &str) {
+    let at = |seconds| store.get_at("key", Some(NOW + seconds)).unwrap();
+    assert_eq!(at(60.0), Some(value.into()), "{zone}");
+    assert_eq!(at(61.0), None, "{zone}");
+    let sessions = store.read_metadata("audience", "subject").unwrap();
+    assert_eq!(sessions["key"], NOW as i64 + 60, "{zone}");
+}
+
 /// On a server that runs in UTC, upstream's statements store the instant they mean.
 pub fn rows_written_by_upstream_are_read_as_they_are(store: &Store<impl Door>) {
     store.db.alter("SET timezone = 'UTC'");
@@ -63,17 +62,7 @@ pub fn rows_written_by_upstream_are_read_as_they_are(store: &Store<impl Door>) {
     ));
     for zone in ["UTC", "Asia/Tokyo", "America/Los_Angeles"] {
         let store = in_time_zone(store, zone);
-        assert_eq!(
-            store.get_at("key", Some(NOW + 60.0)).unwrap().unwrap(),
-            b"value"
-        );
-        assert_eq!(
-            store.get_at("key", Some(NOW + 61.0)).unwrap(),
-            None,
-            "{zone}"
-        );
-        let sessions = store.read_metadata("audience", "subject").unwrap();
-        assert_eq!(sessions["key"], NOW as i64 + 60, "{zone}");
+        assert_lives_a_minute(&store, "value", zone);
     }
 }
 

@@ -4,7 +4,7 @@ use resty_session_postgres::config::{Draft, Value};
 use resty_session_postgres::{Error, Storage};
 
 use super::pki::Authority;
-use super::{cluster, miss};
+use super::{cluster, miss, prepare};
 use crate::support::Cluster;
 
 pub fn tls_cluster(hba: &str) -> Cluster {
@@ -31,14 +31,7 @@ fn storage(cluster: &Cluster, user: &str, switches: &[&str]) -> Storage {
 #[test]
 fn tls_is_used_where_it_is_asked_for() {
     let cluster = tls_cluster("hostssl all all 127.0.0.1/32 scram-sha-256");
-    let mut admin = cluster.client("postgres");
-    admin
-        .batch_execute(
-            "CREATE ROLE web LOGIN PASSWORD 'secret';
-             CREATE TABLE sessions (sid TEXT PRIMARY KEY, name TEXT, data TEXT, exp TIMESTAMPTZ);
-             GRANT ALL ON sessions TO web",
-        )
-        .unwrap();
+    let mut admin = prepare(&cluster);
 
     // The password goes by SCRAM.
     for switches in [&["ssl"][..], &["ssl", "ssl_required"]] {

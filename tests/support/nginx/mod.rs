@@ -1,9 +1,9 @@
-//! `Nginx`: a real nginx with ngx_lua, configured by snippets and driven by signals.
+//! `Nginx`: a real nginx with ngx_lua, configured by snippets (`Builder`) and driven by signals.
+
+mod builder;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,13 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::{process, stage};
+use super::process;
+pub use builder::Builder;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const MODULES: &str = "/usr/lib/nginx/modules";
 
 pub struct Nginx {
     folder: TempDir,
@@ -44,187 +44,6 @@ pub struct Exit {
     pub status: ExitStatus,
 }
 
-pub struct Builder {
-    workers: usize,
-    master: bool,
-    daemon: bool,
-    log_level: &'static str,
-    main: String,
-    http: String,
-    server: String,
-    lua_folders: Vec<PathBuf>,
-    lua_paths: Option<(String, String)>,
-    environment: Vec<(String, String)>,
-}
-
-impl Builder {
-    pub fn workers(mut self, number: usize) -> Self {
-        self.workers = number;
-        self
-    }
-
-    /// Without a master, the one process serves.
-    pub fn master(mut self, on: bool) -> Self {
-        self.master = on;
-        self
-    }
-
-    /// As a daemon, nginx leaves the process that started it.
-    pub fn daemon(mut self) -> Self {
-        self.daemon = true;
-        self
-    }
-
-    pub fn log_level(mut self, level: &'static str) -> Self {
-        self.log_level = level;
-        self
-    }
-
-    /// Directives of the main level.
-    pub fn main(mut self, directives: &str) -> Self {
-        self.main += &format!("{directives}\n");
-        self
-    }
-
-    pub fn http(mut self, directives: &str) -> Self {
-        self.http += &format!("{directives}\n");
-        self
-    }
-
-    pub fn server(mut self, directives: &str) -> Self {
-        self.server += &format!("{directives}\n");
-        self
-    }
-
-    pub fn location(self, path: &str, body: &str) -> Self {
-        self.server(&format!("location {path} {{\n{body}\n}}"))
-    }
-
-    /// One more folder of Lua modules.
-    pub fn lua_folder(mut self, folder: impl AsRef<Path>) -> Self {
-        self.lua_folders.push(folder.as_ref().to_owned());
-        self
-    }
-
-    /// `lua_package_path` and `lua_package_cpath` in place of those of the stage.
-    pub fn lua_paths(mut self, path: &str, cpath: &str) -> Self {
-        self.lua_paths = Some((path.to_owned(), cpath.to_owned()));
-        self
-    }
-
-    /// An environment variable, which nginx would otherwise clear.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
-        self.main(&format!("env {name};"))
-    }
-
-    pub fn thread_pool(self, name: &str, threads: usize) -> Self {
-        self.main(&format!("thread_pool {name} threads={threads};"))
-    }
-
-    pub fn start(self) -> Nginx {
-        // Somebody else may take the port between our look and nginx's.
-        for _ in 0..3 {
-            let folder = process::folder();
-            let port = process::free_port();
-            fs::write(folder.path().join("nginx.conf"), self.configuration(port))
-                .expect("nginx.conf");
-            let child = self.spawn(folder.path());
-            let mut nginx = Nginx {
-                leader: AtomicU32::new(child.id()),
-                child: Mutex::new(child),
-                sweeper: None,
-                folder,
-                port,
-                master: self.master,
-                http: agent(),
-            };
-            if self.daemon {
-                nginx.follow_daemon();
-                return nginx;
-            }
-            // The pid file comes when the configuration is read and the port is open.
-            let pid_file = nginx.folder.path().join("nginx.pid");
-            let started = process::eventually(PATIENCE, || {
-                nginx.exit_status().is_some() || pid_file.exists()
-            });
-            if started && nginx.exit_status().is_none() {
-                return nginx;
-            }
-            let port_lost = nginx.error_log().contains("Address already in use");
-            assert!(port_lost, "nginx does not start");
-        }
-        panic!("nginx finds no free port");
-    }
-
-    fn spawn(&self, folder: &Path) -> Child {
-        let stderr = fs::File::create(folder.join("stderr")).expect("a log file");
-        let mut command = Command::new(process::program("/usr/sbin/nginx", "nginx"));
-        command
-            .args(["-p".as_ref(), folder.as_os_str()])
-            .args(["-c", "nginx.conf", "-e", "error.log"])
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(stderr);
-        process::spawn(command, Signal::SIGTERM).expect("nginx")
-    }
-
-    fn configuration(&self, port: u16) -> String {
-        let ndk = format!("{MODULES}/ndk_http_module.so");
-        let lua = format!("{MODULES}/ngx_http_lua_module.so");
-        let staged = || (stage::lua_path(&self.lua_folders), stage::lua_cpath());
-        let (lua_path, lua_cpath) = self.lua_paths.clone().unwrap_or_else(staged);
-        format!(
-            r#"daemon {daemon};
-{user}
-load_module {ndk};
-load_module {lua};
-worker_processes {workers};
-master_process {master};
-pid nginx.pid;
-error_log error.log {log_level};
-{main}
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    client_max_body_size 0;
-    client_body_buffer_size 32m;
-    lua_package_path "{lua_path}";
-    lua_package_cpath "{lua_cpath}";
-    {http}
-    server {{
-        listen 127.0.0.1:{port};
-        location = /worker {{ return 200 $pid; }}
-        {server}
-    }}
-}}
-"#,
-            // Without a word, nginx would run its workers as nobody, who may not read our folders.
-            user = if Uid::effective().is_root() {
-                "user root;"
-            } else {
-                ""
-            },
-            daemon = if self.daemon { "on" } else { "off" },
-            ndk = process::program(ndk, "libnginx-mod-http-ndk").display(),
-            lua = process::program(lua, "libnginx-mod-http-lua").display(),
-            workers = self.workers,
-            master = if self.master { "on" } else { "off" },
-            log_level = self.log_level,
-            main = self.main,
-            http = self.http,
-            server = self.server,
-        )
-    }
-}
-
 /// A connection a request: after a reload, none leads to an old worker.
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
@@ -237,17 +56,18 @@ fn agent() -> ureq::Agent {
 
 impl Nginx {
     pub fn builder() -> Builder {
-        Builder {
-            workers: 1,
-            master: true,
-            daemon: false,
-            log_level: "notice",
-            main: String::new(),
-            http: String::new(),
-            server: String::new(),
-            lua_folders: Vec::new(),
-            lua_paths: None,
-            environment: Vec::new(),
+        Builder::default()
+    }
+
+    fn of(child: Child, folder: TempDir, port: u16, master: bool) -> Self {
+        Nginx {
+            leader: AtomicU32::new(child.id()),
+            child: Mutex::new(child),
+            sweeper: None,
+            folder,
+            port,
+            master,
+            http: agent(),
         }
     }
 

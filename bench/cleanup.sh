@@ -3,9 +3,6 @@
 # are over, and 64 connections read nine times and save once of ten. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source bench/lib/common.sh
-source bench/lib/cpu.sh
-source bench/lib/postgres.sh
 source bench/lib/nginx.sh
 
 CONNECTIONS=${CONNECTIONS:-64}
@@ -33,17 +30,10 @@ SQL
 }
 
 # One run of wrk; notes the rate and the p99 in milliseconds under a name.
-run_wrk() {
-  "${as_child[@]}" wrk --threads 1 --connections "$CONNECTIONS" --duration "${SECONDS_EACH}s" \
-    --timeout 10s --latency "$(url_of ours mix)" >"$work/wrk.out" 2>&1 ||
-    { cat "$work/wrk.out" >&2; fail "wrk failed"; }
-  ! grep -q 'Non-2xx' "$work/wrk.out" || { cat "$work/wrk.out" >&2; fail "requests failed"; }
-  note "$1-p99" "$(awk '$1 == "99%" {
-    n = $2 + 0
-    if ($2 ~ /us$/) n /= 1000
-    else if ($2 !~ /ms$/) n *= 1000
-    print n }' "$work/wrk.out")"
-  note "$1-rate" "$(sed -n 's/^Requests\/sec: *//p' "$work/wrk.out")"
+measure() {
+  run_wrk ours mix "$CONNECTIONS" "$SECONDS_EACH"
+  note "$1-rate" "$rate"
+  note "$1-p99" "$p99"
 }
 
 check_numbers CONNECTIONS SIZE LIVE OVER SECONDS_EACH ROUNDS POOL_SIZE
@@ -65,9 +55,9 @@ method:   nine gets and one set of ten at $CONNECTIONS connections, $SIZE bytes 
           $LIVE sessions are alive, $OVER are over. Runs of $SECONDS_EACH s; their median.
 
 TEXT
-run_wrk warm
+measure warm
 for ((round = 0; round < ROUNDS; round++)); do
-  run_wrk without
+  measure without
 done
 stop_nginx ours
 
@@ -79,7 +69,7 @@ begin=$(date +%s)
 sleep 1
 before=$(over)
 while [ "$(over)" -gt 0 ]; do
-  run_wrk beside
+  measure beside
   [ $(($(date +%s) - begin)) -lt 900 ] || fail "the clean-up does not finish"
 done
 took=$(($(date +%s) - begin))

@@ -4,8 +4,6 @@
 # criterion. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source bench/lib/common.sh
-source bench/lib/cpu.sh
 source bench/lib/postgres.sh
 
 CARGO=${CARGO:-cargo}

@@ -2,9 +2,6 @@
 # What more rows cost: get and set through nginx on tables of growing size. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source bench/lib/common.sh
-source bench/lib/cpu.sh
-source bench/lib/postgres.sh
 source bench/lib/nginx.sh
 
 ROWS=${ROWS:-10000 1000000 10000000}

@@ -3,9 +3,6 @@
 # of a run of sets, while some callers want just that row. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source bench/lib/common.sh
-source bench/lib/cpu.sh
-source bench/lib/postgres.sh
 source bench/lib/nginx.sh
 
 CONNECTIONS=${CONNECTIONS:-64}

@@ -2,9 +2,6 @@
 # What a worker holds of memory under a steady load, sampled from the system. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source bench/lib/common.sh
-source bench/lib/cpu.sh
-source bench/lib/postgres.sh
 source bench/lib/nginx.sh
 
 MINUTES=${MINUTES:-10}

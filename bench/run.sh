@@ -3,9 +3,6 @@
 # one, beside another storage in the same nginx. See bench/README.md for the options.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-source bench/lib/common.sh
-source bench/lib/cpu.sh
-source bench/lib/postgres.sh
 source bench/lib/nginx.sh
 
 CONNECTIONS=${CONNECTIONS:-1 8 64 256}

@@ -1,5 +1,7 @@
-# An nginx with ngx_lua and one worker for each storage, and wrk to call it. To be sourced after
-# common.sh.
+# An nginx with ngx_lua and one worker for each storage, and wrk to call it. To be sourced, from
+# the project's folder; what is below it comes along.
+
+source bench/lib/postgres.sh
 
 declare -A nginx_pid nginx_port worker_pid
 

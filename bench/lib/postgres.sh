@@ -1,5 +1,8 @@
 # A PostgreSQL of the benchmark's own, with its default settings (fsync is on) but for SETTINGS, and
-# what is asked of it. To be sourced after common.sh.
+# what is asked of it. To be sourced, from the project's folder; what is below it comes along.
+
+source bench/lib/common.sh
+source bench/lib/cpu.sh
 
 readonly most_connections=400
 

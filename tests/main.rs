@@ -10,6 +10,7 @@ mod durability;
 mod failover;
 mod generated;
 mod manage;
+mod map;
 mod nginx;
 mod packages;
 mod pgbouncer;

@@ -1,0 +1,153 @@
+//! The map of the code: the files that the documents name are there, and the folders of `src` know
+//! each other as the table in CONTRIBUTING.md says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The files below a folder whose names end so.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.to_string_lossy().ends_with(ending) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// What stands between backticks in a text, outside of its samples.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    let prose = text.split("```").step_by(2);
+    prose.flat_map(|part| part.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    let root = Path::new(ROOT);
+    let mut documents = files(&root.join("docs"), ".md");
+    documents
+        .extend(["README.md", "CONTRIBUTING.md", "bench/README.md"].map(|name| root.join(name)));
+    let folders = [
+        "src/",
+        "tests/",
+        "lua/",
+        "docs/",
+        "bench/",
+        "scripts/",
+        "include/",
+        "sql/",
+        "examples/",
+    ];
+    let mut seen = 0;
+    for document in documents {
+        let text = read(&document);
+        for name in quoted(&text) {
+            let is_path = folders.iter().any(|folder| name.starts_with(folder));
+            if is_path && !name.contains(['*', '<', ' ', '…']) {
+                let there = root.join(name).exists();
+                assert!(there, "{} names {name}", document.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 50, "only {seen} are named");
+}
+
+/// The top of `src` that a path inside the crate begins with.
+fn top_of<'a>(order: &'a [String], path: &str) -> Option<&'a String> {
+    let name = match path {
+        "Storage" => "storage",
+        "Config" => "config",
+        "CompletionQueue" | "Ticket" => "completion",
+        other => other,
+    };
+    order.iter().find(|top| *top == name)
+}
+
+/// The names that follow each `crate::` of a source, without its comments and tests.
+fn imported(source: &str) -> Vec<String> {
+    let source = source
+        .split("#[cfg(test)]\nmod tests")
+        .next()
+        .unwrap_or_default();
+    let code: String = source
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    let mut names = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        let list = match rest.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or_default(),
+            None => rest
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+                .unwrap_or_default(),
+        };
+        let each = list
+            .split(',')
+            .map(|name| name.trim().split("::").next().unwrap_or_default());
+        names.extend(each.map(str::to_owned));
+    }
+    names
+}
+
+#[test]
+fn each_folder_of_the_sources_knows_those_below_it_alone() {
+    let root = Path::new(ROOT);
+    let map = read(&root.join("CONTRIBUTING.md"));
+    let rows = map.lines().filter_map(|line| line.strip_prefix("| "));
+    let firsts = rows.filter_map(|row| row.split('|').next());
+    let order: Vec<String> = firsts
+        .flat_map(quoted)
+        .filter_map(|name| name.strip_prefix("src/"))
+        .map(|name| {
+            name.trim_end_matches(".rs")
+                .trim_end_matches('/')
+                .to_owned()
+        })
+        .collect();
+    let mut looked_at = 0;
+    for entry in fs::read_dir(root.join("src")).expect("the sources") {
+        let path = entry.expect("an entry").path();
+        let name = path
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        if ["lib", "error"].contains(&&*name) {
+            continue;
+        }
+        let own = order.iter().position(|top| *top == name);
+        let own = own.unwrap_or_else(|| panic!("src/{name} is not on the map"));
+        let sources = if path.is_dir() {
+            files(&path, ".rs")
+        } else {
+            vec![path]
+        };
+        for source in sources.iter().filter(|path| !path.ends_with("tests.rs")) {
+            for import in imported(&read(source)) {
+                let Some(top) = top_of(&order, &import) else {
+                    continue;
+                };
+                let place = order.iter().position(|other| other == top);
+                assert!(
+                    place.is_some_and(|place| place >= own),
+                    "{} knows {import}, which is above it",
+                    source.display()
+                );
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(looked_at > 100, "only {looked_at} imports were found");
+}

@@ -3,7 +3,7 @@
 pub mod keys;
 mod limit;
 mod server;
-mod session;
+mod server_session;
 pub mod spelling;
 mod table_name;
 mod tls;
@@ -11,7 +11,9 @@ mod value;
 
 pub use limit::{Beyond, SessionLimit};
 pub use server::{Host, Server};
-pub use session::{PreparedStatements, SessionConfig, SynchronousCommit, TargetSession};
+pub use server_session::{
+    PreparedStatements, ServerSessionConfig, SynchronousCommit, TargetSession,
+};
 pub use table_name::TableName;
 pub use tls::{Binding, ClientCertificate, TlsConfig, TlsMode, TlsVersion, Verify};
 pub use value::Value;
@@ -62,8 +64,8 @@ pub struct ConnectionConfig {
     pub database: String,
     /// How connections are encrypted, and whom they trust.
     pub tls: TlsConfig,
-    /// What is asked of a session.
-    pub session: SessionConfig,
+    /// What is asked of a session of the server's.
+    pub session: ServerSessionConfig,
 }
 
 /// The pool's limits.
@@ -184,7 +186,7 @@ pub struct Draft {
     passfile: Option<PathBuf>,
     allow_cleartext: bool,
     tls: TlsDraft,
-    session: SessionConfig,
+    session: ServerSessionConfig,
 }
 
 impl Default for Draft {
@@ -211,7 +213,7 @@ impl Default for Draft {
             passfile: None,
             allow_cleartext: false,
             tls: TlsDraft::default(),
-            session: SessionConfig::default(),
+            session: ServerSessionConfig::default(),
         }
     }
 }

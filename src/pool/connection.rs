@@ -2,7 +2,7 @@
 //! may not be relied on; each under a deadline.
 
 use super::fault::{Fault, causes, classify, undecodable};
-use super::session::Session;
+use super::server_session::ServerSession;
 use super::text::{Text, with_settings};
 use super::traits::Traits;
 use crate::deadline::Deadline;
@@ -19,7 +19,7 @@ pub(crate) struct Connection {
     deadline: Arc<Deadline>,
     until: Instant,
     bounded: bool,
-    session: Session,
+    session: ServerSession,
     /// By the tables' address; tables are interned and live as long as the process.
     tables: HashMap<usize, PreparedTables>,
     broken: bool,
@@ -58,7 +58,7 @@ impl Connection {
         client: Client,
         deadline: Arc<Deadline>,
         bounded: bool,
-        session: Session,
+        session: ServerSession,
     ) -> Self {
         Connection {
             client,

@@ -9,7 +9,7 @@ mod open;
 mod passfile;
 mod refusal;
 mod resolve;
-mod session;
+mod server_session;
 mod settings;
 mod status;
 mod text;

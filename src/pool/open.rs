@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::credentials::Credentials;
 use super::refusal::{Refusal, Remedy, explain};
 use super::resolve;
-use super::session::{Sessions, Wanted, inspect, refuses_settings};
+use super::server_session::{ServerSessions, Wanted, inspect, refuses_settings};
 use super::settings::Settings;
 use super::status::{Failure, Status};
 use crate::config::{Binding, ConnectionConfig, Host, Server, Timeouts};
@@ -32,7 +32,7 @@ pub(super) struct Opener {
     timeouts: Timeouts,
     tls: Tls,
     credentials: Arc<Credentials>,
-    sessions: Sessions,
+    sessions: ServerSessions,
     status: Arc<Status>,
     /// Shared with an attempt at a Unix socket for as long as that takes.
     unix_attempt: Arc<()>,
@@ -51,7 +51,7 @@ impl Opener {
             synchronous_commit: config.session.synchronous_commit,
         };
         Opener {
-            sessions: Sessions::new(config.session.clone(), settings),
+            sessions: ServerSessions::new(config.session.clone(), settings),
             config,
             timeouts,
             tls,

@@ -1,9 +1,9 @@
-//! What a session may be relied on for. Behind a pooler each transaction may run in another session
-//! of the server: what was prepared or set before is not there, or somebody else's.
+//! What a session of the server's may be relied on for. Behind a pooler each transaction may run in
+//! another one: what was prepared or set before is not there, or somebody else's.
 
 use super::settings::Settings;
 use super::status::Failure;
-use crate::config::{PreparedStatements, SessionConfig, TargetSession};
+use crate::config::{PreparedStatements, ServerSessionConfig, TargetSession};
 use crate::host::log::{self, Level};
 use postgres::error::SqlState;
 use postgres::{Client, Config, SimpleQueryMessage};
@@ -30,7 +30,7 @@ impl Pooler {
 
 /// How statements are run in a session.
 #[derive(Clone)]
-pub(crate) struct Session {
+pub(crate) struct ServerSession {
     mode: PreparedStatements,
     pub(super) settings: Settings,
     pub(super) pooler: Arc<Pooler>,
@@ -40,7 +40,7 @@ pub(crate) struct Session {
     pub(super) prepares: bool,
 }
 
-impl Session {
+impl ServerSession {
     /// Whether the session was taken for one of the server's own, and turned out to be a pooler's.
     pub(super) fn is_mistaken(&self) -> bool {
         self.prepares && self.mode == PreparedStatements::Auto && self.pooler.noticed()
@@ -59,8 +59,8 @@ impl Session {
 }
 
 /// How sessions are to be.
-pub(super) struct Sessions {
-    config: SessionConfig,
+pub(super) struct ServerSessions {
+    config: ServerSessionConfig,
     settings: Settings,
     pooler: Arc<Pooler>,
 }
@@ -77,9 +77,9 @@ pub(super) struct Wanted {
 /// Any name with a dot is free to be set.
 const WITNESS: &str = "resty_session_postgres.connection";
 
-impl Sessions {
-    pub(super) fn new(config: SessionConfig, settings: Settings) -> Self {
-        Sessions {
+impl ServerSessions {
+    pub(super) fn new(config: ServerSessionConfig, settings: Settings) -> Self {
+        ServerSessions {
             config,
             settings,
             pooler: Arc::default(),
@@ -114,12 +114,12 @@ impl Sessions {
     }
 
     /// How statements are run in a session that was found to hold its settings or not.
-    pub(super) fn session(&self, settings_hold: bool) -> Session {
+    pub(super) fn session(&self, settings_hold: bool) -> ServerSession {
         let mode = self.config.prepared;
         if !settings_hold && mode != PreparedStatements::Never {
             self.pooler.notice();
         }
-        Session {
+        ServerSession {
             mode,
             settings: self.settings.clone(),
             pooler: Arc::clone(&self.pooler),

@@ -1,10 +1,10 @@
-//! What is asked of a session: which server it is to be with, and how statements are run in it.
+//! What is asked of a session of the server's: which server it is with, and how statements are run in it.
 
 use std::fmt;
 
-/// What is asked of a session.
+/// What is asked of a session of the server's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct SessionConfig {
+pub struct ServerSessionConfig {
     /// Which of several servers will do.
     pub target: TargetSession,
     /// Whether the servers, and the addresses of each, are tried in a random order.

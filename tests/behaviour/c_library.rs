@@ -11,9 +11,7 @@ use std::slice;
 use std::sync::OnceLock;
 
 use nix::libc;
-use resty_session_postgres::capi::{
-    self, RSP_NOW, rsp_operation, rsp_pair, rsp_request, rsp_set, rsp_status,
-};
+use resty_session_postgres::capi::{self, RSP_NOW, rsp_pair, rsp_request, rsp_set, rsp_status};
 
 use super::door::{Conf, Failure, Set};
 use super::request::{Answer, Listed, Request};
@@ -204,25 +202,22 @@ pub(super) fn c_set(set: &Set, pairs: &[rsp_pair]) -> rsp_set {
     request
 }
 
+/// An operation's number, as the header has it.
+fn number_of(operation: &str) -> u32 {
+    let header = include_str!("../../include/resty_session_postgres.h");
+    let name = format!("  RSP_{} = ", operation.to_uppercase());
+    let number = header.lines().find_map(|line| line.strip_prefix(&name));
+    let number = number.and_then(|number| number.trim_end_matches(',').parse().ok());
+    number.unwrap_or_else(|| panic!("no operation {operation}"))
+}
+
 /// The request as C writes it.
 pub(super) fn c_request(request: &Request) -> rsp_request {
-    let operation = match request.operation {
-        "revoke" => rsp_operation::RSP_REVOKE,
-        "revoke_audience" => rsp_operation::RSP_REVOKE_AUDIENCE,
-        "list" => rsp_operation::RSP_LIST,
-        "count" => rsp_operation::RSP_COUNT,
-        "touch" => rsp_operation::RSP_TOUCH,
-        "cleanup" => rsp_operation::RSP_CLEANUP,
-        "migrate" => rsp_operation::RSP_MIGRATE,
-        "check" => rsp_operation::RSP_CHECK,
-        "health" => rsp_operation::RSP_HEALTH,
-        other => panic!("no operation {other}"),
-    };
     let mut made = mem::MaybeUninit::<rsp_request>::uninit();
     let status = call!(rsp_request_init(
         made.as_mut_ptr(),
         size_of::<rsp_request>(),
-        operation as u32
+        number_of(request.operation)
     ));
     assert_eq!(status, rsp_status::RSP_OK);
     // SAFETY: just initialized.
@@ -247,7 +242,6 @@ pub(super) fn c_request(request: &Request) -> rsp_request {
 pub(super) fn answer(request: &Request, completion: *const capi::rsp_completion) -> Answer {
     let number = call!(rsp_completion_count(completion));
     match request.operation {
-        "touch" | "health" => Answer::Found(number == 1),
         "check" => {
             let text = value(call!(rsp_completion_value(completion))).expect("a text");
             let text = String::from_utf8(text).expect("text");

@@ -29,8 +29,8 @@ pub fn request(operation: &str) -> Request<'_> {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
+    /// A number; 1 and 0 where the answer is whether there was something.
     Number(u64),
-    Found(bool),
     Sessions(Vec<Listed>),
     /// Problems and their repairs.
     Findings(Vec<(String, String)>),
@@ -80,8 +80,8 @@ impl Request<'_> {
     pub fn answer(&self, returned: &[Value]) -> Answer {
         match returned {
             [Value::Number(number)] => Answer::Number(*number as u64),
-            [Value::Boolean(true)] => Answer::Found(true),
-            [Value::Nil] => Answer::Found(false),
+            [Value::Boolean(true)] => Answer::Number(1),
+            [Value::Nil] => Answer::Number(0),
             [Value::Table(list)] if self.operation == "check" => {
                 Answer::Findings(list.iter().map(|(_, item)| finding(item)).collect())
             }

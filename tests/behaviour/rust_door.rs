@@ -142,7 +142,7 @@ impl Door for RustDoor {
     fn ask(&self, conf: &Conf, request: &Request) -> Result<Answer, Failure> {
         let answer = match storage(conf)?.call(operation(request)?)? {
             Output::Count(count) => Answer::Number(count),
-            Output::Touched(found) => Answer::Found(found),
+            Output::Touched(found) => Answer::Number(found.into()),
             Output::Sessions(sessions) => {
                 let listed = |session: rsp::manage::Session| Listed {
                     key: session.key,

@@ -7,6 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 packages=(
   ca-certificates build-essential pkg-config libssl-dev    # building
   postgresql pgbouncer nginx-light libnginx-mod-http-lua   # the servers of the tests and the demo
+  chromium chromium-driver                                 # the browsers that visit the demo
   prometheus                                               # its promtool reads our metrics
   valgrind                                                 # the C tests run under it
   mount                                                    # a disk that a test fills up

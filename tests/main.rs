@@ -6,6 +6,7 @@
 mod batching;
 mod behaviour;
 mod capi;
+mod demo;
 mod durability;
 mod failover;
 mod generated;

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, Once, OnceLock, PoisonError};
 use std::thread;
@@ -45,6 +45,33 @@ pub fn spawn(mut command: Command, orphaned: Signal) -> io::Result<Child> {
         .send((command, reply))
         .expect("the spawner never ends");
     child.recv().expect("the spawner never ends")
+}
+
+/// Kills all of a process group when it is told to, when it is dropped, or when the tests die: for what
+/// does not end with the child that the tests have started.
+pub struct Sweeper(Mutex<Child>);
+
+impl Sweeper {
+    /// `leader` is the first process of the group.
+    pub fn of(leader: u32) -> Self {
+        let mut shell = Command::new("sh");
+        let sweep = format!("cat >/dev/null; kill -s KILL -- -{leader} 2>/dev/null");
+        shell.args(["-c", &sweep]).stdin(Stdio::piped());
+        // What it reads ends with the tests, however they end.
+        Sweeper(Mutex::new(spawn(shell, Signal::SIGCONT).expect("sh")))
+    }
+
+    pub fn sweep(&self) {
+        let mut shell = lock(&self.0);
+        drop(shell.stdin.take());
+        let _ = shell.wait();
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        self.sweep();
+    }
 }
 
 /// Runs `command` to its end, which has to be a success.

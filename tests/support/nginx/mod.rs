@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::process;
+use super::process::{self, Sweeper};
 pub use builder::Builder;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ pub struct Nginx {
     /// The master that is in charge: the child, until it is upgraded or becomes a daemon.
     leader: AtomicU32,
     /// Ends what does not end with the child, should the tests die.
-    sweeper: Option<Mutex<Child>>,
+    sweeper: Option<Sweeper>,
     http: ureq::Agent,
 }
 
@@ -114,11 +114,7 @@ impl Nginx {
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
         let pid = self.pid_of_file();
         self.leader.store(pid, Ordering::Relaxed);
-        let mut sweeper = Command::new("sh");
-        let sweep = format!("cat >/dev/null; kill -KILL -- -{pid} 2>/dev/null");
-        sweeper.args(["-c", &sweep]).stdin(Stdio::piped());
-        let sweeper = process::spawn(sweeper, Signal::SIGCONT).expect("sh");
-        self.sweeper = Some(Mutex::new(sweeper));
+        self.sweeper = Some(Sweeper::of(pid));
     }
 
     fn pid_of_file(&self) -> u32 {
@@ -245,9 +241,7 @@ impl Nginx {
         let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
         let _ = child.wait();
         if let Some(sweeper) = &self.sweeper {
-            let mut sweeper = process::lock(sweeper);
-            drop(sweeper.stdin.take());
-            let _ = sweeper.wait();
+            sweeper.sweep();
         }
         process::remove(&self.folder);
     }

@@ -45,9 +45,11 @@ local SIGNED_IN = [[
 </table>
 <p class="hint">Reload to count. Sign in under the same name in a second browser,
 or in a private window, and it appears here.</p>
+<div class="row">
 <form method="post" action="/sign-out-others">
 <button id="others" class="quiet">Sign out my other sessions</button></form>
 <form method="post" action="/sign-out"><button class="quiet">Sign out</button></form>
+</div>
 <p class="hint"><a href="/metrics">What this worker has counted</a></p>
 ]]
 

@@ -1,0 +1,75 @@
+//! The demo's site, as `make demo` starts it: a script with a PostgreSQL and an nginx of its own.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use crate::support::process::{self, Sweeper};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Site {
+    pub url: String,
+    script: Child,
+    /// Dropped before the folder.
+    _sweeper: Sweeper,
+    folder: TempDir,
+}
+
+impl Site {
+    pub fn start() -> Site {
+        let folder = process::folder();
+        // The site's servers run as another user where the tests are root's.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("our own folder");
+        let said = folder.path().join("said");
+        let mut command = Command::new("scripts/demo.sh");
+        command
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env_remove("CHECK")
+            .env("TMPDIR", folder.path())
+            .stdout(File::create(&said).expect("a file"))
+            .process_group(0);
+        let script = process::spawn(command, Signal::SIGTERM).expect("the demo's script");
+        let mut site = Site {
+            url: String::new(),
+            _sweeper: Sweeper::of(script.id()),
+            script,
+            folder,
+        };
+        let started = process::eventually(PATIENCE, || {
+            let text = fs::read_to_string(&said).unwrap_or_default();
+            let url = text
+                .lines()
+                .map(str::trim)
+                .find(|line| line.starts_with("http://"));
+            site.url = url.unwrap_or_default().to_owned();
+            !site.url.is_empty() || site.script.try_wait().expect("our own child").is_some()
+        });
+        assert!(started && !site.url.is_empty(), "the demo does not start");
+        site
+    }
+
+    /// As by Ctrl-C; nothing is left of it.
+    pub fn stop(mut self) {
+        process::signal(self.script.id(), Signal::SIGTERM);
+        let status = process::wait(&mut self.script, PATIENCE);
+        assert!(status.is_some(), "the demo does not stop");
+        let left = fs::read_dir(self.folder.path()).expect("our own folder");
+        let left: Vec<_> = left
+            .map(|entry| entry.expect("a name").file_name())
+            .collect();
+        assert_eq!(left, ["said"]);
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        process::signal(self.script.id(), Signal::SIGTERM);
+        let _ = process::wait(&mut self.script, PATIENCE);
+    }
+}

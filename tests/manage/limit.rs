@@ -1,6 +1,5 @@
 //! How many sessions a subject may have.
 
-use std::env;
 use std::thread;
 
 use resty_session_postgres::config::Value;
@@ -89,17 +88,12 @@ fn one_beyond_the_limit_may_be_refused() {
     storage.set(login("five")).expect("there is room");
 }
 
-/// 100 logins at once through two pools, as in two processes. RSP_LONG does it 50 times.
+/// 100 logins at once through two pools, as in two processes, 50 times.
 #[test]
 fn concurrent_logins_leave_no_more_than_the_limit() {
-    let runs = if env::var_os("RSP_LONG").is_some() {
-        50
-    } else {
-        3
-    };
     let site = Site::new();
     let pools = [4.0, 5.0].map(|size| limited(&site, 5.0, "end-oldest", size));
-    for run in 0..runs {
+    for run in 0..50 {
         thread::scope(|scope| {
             for n in 0..100 {
                 let storage = &pools[n % 2];

@@ -31,7 +31,7 @@ fn install(packages: &[PathBuf], root: &Path) {
 #[test]
 fn the_packages_work_where_dpkg_has_put_them() {
     let packages = packages();
-    assert_eq!(packages.len(), 3, "{packages:?}");
+    assert_eq!(packages.len(), 4, "{packages:?}");
     for package in &packages {
         let needs = output(
             Command::new("dpkg-deb")
@@ -51,6 +51,16 @@ fn the_packages_work_where_dpkg_has_put_them() {
     assert_works_in_nginx(&usr.join("share/lua/5.1"), &library.join("lua/5.1"));
     assert!(usr.join("share/resty-session-postgres/schema.sql").exists());
     assert_works_in_c(root.path(), &library);
+    assert_commands_work(&usr.join("bin/resty-session-postgres"));
+}
+
+fn assert_commands_work(program: &Path) {
+    let database = support::shared().create_database();
+    let port = support::shared().port();
+    let dsn = format!("postgres://postgres@127.0.0.1:{port}/{database}");
+    let mut count = Command::new(program);
+    assert_eq!(output(count.args(["count", "--dsn", &dsn])), "0\n");
+    support::shared().drop_database(&database);
 }
 
 fn assert_works_in_c(root: &Path, library: &Path) {

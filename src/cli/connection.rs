@@ -1,9 +1,46 @@
-//! Where the database is: a connection string, or the PG* variables.
+//! Where the database is: a connection string, and for what that leaves open libpq's variables.
 
+use super::dsn;
 use clap::ArgMatches;
-use postgres::config::{Host, SslMode};
 use resty_session_postgres::Config;
 use resty_session_postgres::config::{Draft, Value};
+use std::env;
+use std::path::Path;
+
+/// libpq's keywords, its variables, and the keys of the configuration that mean the same.
+const KEYWORDS: &[(&str, &str, &str)] = &[
+    ("host", "PGHOST", "host"),
+    ("port", "PGPORT", "port"),
+    ("user", "PGUSER", "username"),
+    ("password", "PGPASSWORD", "password"),
+    ("passfile", "PGPASSFILE", "passfile"),
+    ("dbname", "PGDATABASE", "database"),
+    ("application_name", "PGAPPNAME", "application"),
+    ("connect_timeout", "PGCONNECT_TIMEOUT", "connect_timeout"),
+    ("sslmode", "PGSSLMODE", "sslmode"),
+    ("sslrootcert", "PGSSLROOTCERT", "sslrootcert"),
+    ("sslcrl", "PGSSLCRL", "sslcrl"),
+    ("sslcert", "PGSSLCERT", "sslcert"),
+    ("sslkey", "PGSSLKEY", "sslkey"),
+    ("sslpassword", "", "sslpassword"),
+    (
+        "ssl_min_protocol_version",
+        "PGSSLMINPROTOCOLVERSION",
+        "ssl_min_protocol_version",
+    ),
+    ("sslnegotiation", "PGSSLNEGOTIATION", "sslnegotiation"),
+    ("channel_binding", "PGCHANNELBINDING", "channel_binding"),
+    (
+        "target_session_attrs",
+        "PGTARGETSESSIONATTRS",
+        "target_session_attrs",
+    ),
+    (
+        "load_balance_hosts",
+        "PGLOADBALANCEHOSTS",
+        "load_balance_hosts",
+    ),
+];
 
 /// The configuration that the arguments and the environment ask for.
 pub fn config(given: &ArgMatches) -> Result<Config, String> {
@@ -22,88 +59,56 @@ pub fn config(given: &ArgMatches) -> Result<Config, String> {
             set(key, text(name))?;
         }
     }
-    match given.get_one::<String>("dsn") {
-        Some(dsn) => by_string(dsn, set)?,
-        None => by_environment(set)?,
+    // As for libpq's programs.
+    set("sslmode", text("prefer"))?;
+    if let Some(file) = usual_passfile() {
+        set("passfile", Value::Text(file))?;
+    }
+    for (_, variable, key) in KEYWORDS {
+        if let Some(value) = variable_of(variable)? {
+            set(
+                key,
+                value_of(key, value).map_err(|why| format!("{variable}: {why}"))?,
+            )?;
+        }
+    }
+    let dsn = given.get_one::<String>("dsn").map(String::as_str);
+    let pairs = dsn::parse(dsn.unwrap_or_default()).map_err(|why| format!("--dsn: {why}"))?;
+    for (keyword, value) in pairs {
+        let known = KEYWORDS.iter().find(|(known, _, _)| *known == keyword);
+        let (_, _, key) = known.ok_or_else(|| format!("--dsn: {keyword} is not known here"))?;
+        set(
+            key,
+            value_of(key, value).map_err(|why| format!("--dsn: {keyword} {why}"))?,
+        )?;
     }
     draft.build().map_err(|error| error.to_string())
 }
 
-fn by_environment(mut set: impl FnMut(&str, Value) -> Result<(), String>) -> Result<(), String> {
-    let variables = [
-        ("PGHOST", "host"),
-        ("PGPORT", "port"),
-        ("PGUSER", "username"),
-        ("PGPASSWORD", "password"),
-        ("PGDATABASE", "database"),
-    ];
-    for (variable, key) in variables {
-        if let Ok(value) = std::env::var(variable) {
-            set(key, Value::Text(value))?;
-        }
-    }
-    let (ssl, required, verify) = match std::env::var("PGSSLMODE").as_deref() {
-        Err(_) | Ok("disable") => (false, false, false),
-        Ok("allow" | "prefer") => (true, false, false),
-        Ok("require") => (true, true, false),
-        Ok("verify-ca" | "verify-full") => (true, true, true),
-        Ok(other) => return Err(format!("PGSSLMODE: {other} is not known")),
-    };
-    tls((ssl, required, verify), set)
+/// A variable that is set to something.
+fn variable_of(name: &str) -> Result<Option<String>, String> {
+    let value = (!name.is_empty()).then(|| env::var_os(name)).flatten();
+    let value = value.filter(|value| !value.is_empty());
+    let text = value.map(|value| value.into_string());
+    text.transpose()
+        .map_err(|_| format!("{name} is not valid UTF-8"))
 }
 
-fn tls(
-    (ssl, required, verify): (bool, bool, bool),
-    mut set: impl FnMut(&str, Value) -> Result<(), String>,
-) -> Result<(), String> {
-    set("ssl", Value::Flag(ssl))?;
-    set("ssl_required", Value::Flag(required))?;
-    set("ssl_verify", Value::Flag(verify))
+/// libpq's value as the key's.
+fn value_of(key: &str, value: String) -> Result<Value, &'static str> {
+    match key {
+        "connect_timeout" => match value.parse::<u32>() {
+            Ok(seconds @ 1..=3600) => Ok(Value::Number(f64::from(seconds) * 1000.0)),
+            _ => Err("is not a number of seconds from 1 to 3600"),
+        },
+        // That would begin without TLS and go over to it where the server insists.
+        "sslmode" if value == "allow" => Ok(Value::Text("prefer".into())),
+        _ => Ok(Value::Text(value)),
+    }
 }
 
-fn by_string(
-    dsn: &str,
-    mut set: impl FnMut(&str, Value) -> Result<(), String>,
-) -> Result<(), String> {
-    // libpq's words for a verified connection, which the parser does not have.
-    let verify = dsn.contains("sslmode=verify-");
-    let dsn = dsn
-        .replace("sslmode=verify-full", "sslmode=require")
-        .replace("sslmode=verify-ca", "sslmode=require");
-    let parsed: postgres::Config = dsn
-        .parse()
-        .map_err(|_| "--dsn is neither a URL nor key=value pairs".to_owned())?;
-    let hosts = parsed.get_hosts().iter().map(|host| match host {
-        Host::Tcp(name) => Value::Text(name.clone()),
-        Host::Unix(folder) => Value::Text(folder.display().to_string()),
-    });
-    let hosts: Vec<Value> = hosts.collect();
-    if !hosts.is_empty() {
-        set("host", Value::List(hosts))?;
-    }
-    let ports = parsed
-        .get_ports()
-        .iter()
-        .map(|port| Value::Number((*port).into()));
-    let ports: Vec<Value> = ports.collect();
-    if !ports.is_empty() {
-        set("port", Value::List(ports))?;
-    }
-    if let Some(user) = parsed.get_user() {
-        set("username", Value::Text(user.to_owned()))?;
-    }
-    if let Some(password) = parsed.get_password() {
-        let password = String::from_utf8_lossy(password).into_owned();
-        set("password", Value::Text(password))?;
-    }
-    if let Some(database) = parsed.get_dbname() {
-        set("database", Value::Text(database.to_owned()))?;
-    }
-    let given = dsn.contains("sslmode=");
-    let (ssl, required) = match parsed.get_ssl_mode() {
-        SslMode::Require => (true, true),
-        SslMode::Prefer if given => (true, false),
-        _ => (false, false),
-    };
-    tls((ssl, required, verify), set)
+/// Where libpq looks for passwords by itself.
+fn usual_passfile() -> Option<String> {
+    let file = Path::new(&env::var_os("HOME")?).join(".pgpass");
+    file.is_file().then(|| file.to_str().map(str::to_owned))?
 }

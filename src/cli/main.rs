@@ -2,12 +2,16 @@
 //! 1 for a failure, 2 for a wrong command line, 3 where `check` finds something.
 
 mod connection;
+mod dsn;
+mod output;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use resty_session_postgres::manage::{List, Scope, Session};
+use output::{Output, line};
+use resty_session_postgres::Output as Answer;
+use resty_session_postgres::manage::{Cleanup, List, Scope};
 use resty_session_postgres::{Epoch, Error, Storage};
-use serde_json::{Value as Json, json};
-use std::io::{IsTerminal, Write};
+use serde_json::json;
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -31,9 +35,10 @@ fn command() -> Command {
         .version(resty_session_postgres::VERSION)
         .about("Looks after the tables of resty.session.postgres")
         .after_help(
-            "Without --dsn, PGHOST, PGPORT, PGUSER, PGPASSWORD, PGDATABASE and PGSSLMODE say where \
-             the database is.\n\nExit codes: 0 success, 1 failure, 2 wrong usage, 3 check found \
-             something.",
+            "What --dsn leaves open, PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE, PGSSLROOTCERT and \
+             libpq's other variables say. Others of the machine can see a password on a command \
+             line: PGPASSWORD, PGPASSFILE and ~/.pgpass keep it from them.\n\nExit codes: 0 \
+             success, 1 failure, 2 wrong usage, 3 check found something.",
         )
         .subcommand_required(true)
         .args([
@@ -61,7 +66,7 @@ fn command() -> Command {
                 )
                 .arg(flag("quiet", "Show no progress")),
             Command::new("list")
-                .about("List live sessions in the order of their keys")
+                .about("List live sessions in the order of their keys: key, name, end, creation")
                 .args([audience(), subject()])
                 .arg(
                     option("limit", "Sessions at most").value_parser(value_parser!(u32).range(1..)),
@@ -69,10 +74,13 @@ fn command() -> Command {
             Command::new("count")
                 .about("Count live sessions")
                 .args([audience(), subject()])
-                .arg(flag(
-                    "estimate",
-                    "Of all: PostgreSQL's estimate of the rows is enough",
-                )),
+                .arg(
+                    flag(
+                        "estimate",
+                        "Of all: PostgreSQL's estimate of the rows is enough",
+                    )
+                    .conflicts_with("audience"),
+                ),
             Command::new("revoke")
                 .about("End all sessions of an audience, or of a subject in it")
                 .args([audience().required(true), subject()])
@@ -93,48 +101,67 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match run(name, given, &storage) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("resty-session-postgres: {error}");
-            ExitCode::FAILURE
+    let mut output = Output::new(given.get_flag("json"));
+    let code = run(name, given, &storage, &mut output);
+    let code = code.and_then(|code| output.end().map(|()| code).map_err(Failed::from));
+    code.unwrap_or_else(|failed| {
+        match failed {
+            Failed::Storage(error) => eprintln!("resty-session-postgres: {error}"),
+            Failed::Output(error) => eprintln!("resty-session-postgres: cannot write: {error}"),
         }
+        ExitCode::FAILURE
+    })
+}
+
+/// Why a command is not carried out, or not told of.
+enum Failed {
+    Storage(Error),
+    Output(io::Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed::Storage(error)
     }
 }
 
-fn run(name: &str, given: &ArgMatches, storage: &Storage) -> Result<ExitCode, Error> {
-    let json = given.get_flag("json");
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        Failed::Output(error)
+    }
+}
+
+fn run(
+    name: &str,
+    given: &ArgMatches,
+    storage: &Storage,
+    output: &mut Output,
+) -> Result<ExitCode, Failed> {
+    let number = |name| given.get_one::<u32>(name).copied();
     match name {
         "migrate" => {
             let changes = storage.migrate(given.get_flag("unlogged"))?;
-            tell(
-                json,
-                &json!({ "changes": changes }),
-                &format!("{changes} changes"),
-            );
+            let text = match changes {
+                1 => "1 change".to_owned(),
+                changes => format!("{changes} changes"),
+            };
+            output.tell(&json!({ "changes": changes }), &text)?;
         }
-        "check" => return check(storage, json),
+        "check" => return check(storage, output),
         "cleanup" => {
-            let limit = given.get_one::<u32>("limit").copied();
-            let removed = cleanup(storage, limit, !given.get_flag("quiet"))?;
-            tell(
-                json,
+            let removed = cleanup(storage, number("limit"), !given.get_flag("quiet"))?;
+            output.tell(
                 &json!({ "removed": removed }),
-                &format!("{removed} sessions deleted"),
-            );
+                &sessions(removed, "deleted"),
+            )?;
         }
-        "list" => list(
-            storage,
-            scope(given)?,
-            given.get_one("limit").copied(),
-            json,
-        )?,
+        "list" => list(storage, scope(given)?, number("limit"), output)?,
         "count" => {
             let count = match given.get_flag("estimate") {
                 true => storage.estimate()?,
                 false => storage.count(scope(given)?, Epoch::now())?,
             };
-            tell(json, &json!({ "count": count }), &count.to_string());
+            output.tell(&json!({ "count": count }), &count.to_string())?;
         }
         "revoke" => {
             let text = |name| given.get_one::<String>(name).map(String::as_str);
@@ -143,24 +170,23 @@ fn run(name: &str, given: &ArgMatches, storage: &Storage) -> Result<ExitCode, Er
                 Some(subject) => storage.revoke(audience, subject, text("except"))?,
                 None => storage.revoke_audience(audience)?,
             };
-            tell(
-                json,
-                &json!({ "ended": ended }),
-                &format!("{ended} sessions ended"),
-            );
+            output.tell(&json!({ "ended": ended }), &sessions(ended, "ended"))?;
         }
         _ => {
             let live = storage.count(Scope::All, Epoch::now())?;
             let rows = storage.estimate()?;
             let text = format!("live sessions {live}\nrows, estimated {rows}");
-            tell(
-                json,
-                &json!({ "live": live, "rows_estimated": rows }),
-                &text,
-            );
+            output.tell(&json!({ "live": live, "rows_estimated": rows }), &text)?;
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn sessions(number: u64, what: &str) -> String {
+    match number {
+        1 => format!("1 session {what}"),
+        number => format!("{number} sessions {what}"),
+    }
 }
 
 fn scope(given: &ArgMatches) -> Result<Scope, Error> {
@@ -168,42 +194,35 @@ fn scope(given: &ArgMatches) -> Result<Scope, Error> {
     Scope::new(text("audience"), text("subject"))
 }
 
-/// A reader that has gone, such as `head`, is no failure.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-fn tell(as_json: bool, json: &Json, text: &str) {
-    match as_json {
-        true => print(&json.to_string()),
-        false => print(text),
-    }
-}
-
-fn check(storage: &Storage, as_json: bool) -> Result<ExitCode, Error> {
+fn check(storage: &Storage, output: &mut Output) -> Result<ExitCode, Failed> {
     let findings = storage.check()?;
-    if as_json {
-        let all = findings
+    let all = findings
+        .iter()
+        .map(|found| json!({ "problem": found.problem, "repair": found.repair }));
+    let text = match findings.is_empty() {
+        true => "All is well.".to_owned(),
+        false => findings
             .iter()
-            .map(|found| json!({ "problem": found.problem, "repair": found.repair }));
-        print(&json!(all.collect::<Vec<_>>()).to_string());
-    } else if findings.is_empty() {
-        print("All is well.");
-    } else {
-        for found in &findings {
-            print(&format!("{}\n    {};", found.problem, found.repair));
-        }
-    }
+            .map(|found| format!("{}\n    {};", found.problem, found.repair))
+            .collect::<Vec<_>>()
+            .join("\n"),
+    };
+    output.tell(&json!(all.collect::<Vec<_>>()), &text)?;
     Ok(match findings.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(FOUND),
     })
 }
 
-fn list(storage: &Storage, scope: Scope, most: Option<u32>, json: bool) -> Result<(), Error> {
+fn list(
+    storage: &Storage,
+    scope: Scope,
+    most: Option<u32>,
+    output: &mut Output,
+) -> Result<(), Failed> {
     let mut left = most.unwrap_or(u32::MAX);
     let mut after = None;
-    while left > 0 {
+    while left > 0 && output.is_read() {
         let limit = left.min(List::PAGE);
         let page = storage.list(List {
             scope: scope.clone(),
@@ -211,8 +230,13 @@ fn list(storage: &Storage, scope: Scope, most: Option<u32>, json: bool) -> Resul
             after: after.take(),
             limit,
         })?;
-        page.iter().for_each(|session| print(&line(session, json)));
-        left -= page.len() as u32;
+        for session in &page {
+            output.print(&line(session, output.json))?;
+        }
+        // A page is shown as soon as it is there.
+        output.flush()?;
+        // Without a limit, there is no last one.
+        left -= most.map_or(0, |_| page.len() as u32);
         after = page.last().map(|session| session.key.clone());
         if page.len() < limit as usize {
             break;
@@ -221,26 +245,9 @@ fn list(storage: &Storage, scope: Scope, most: Option<u32>, json: bool) -> Resul
     Ok(())
 }
 
-/// One of the sessions: of JSON, one object a line.
-fn line(session: &Session, json: bool) -> String {
-    let (expires, created) = (
-        session.expires.seconds(),
-        session.created.map(Epoch::seconds),
-    );
-    if json {
-        json!({
-            "key": session.key, "name": session.name, "expires": expires, "created": created,
-        })
-        .to_string()
-    } else {
-        let created = created.map_or("-".to_owned(), |created| created.to_string());
-        format!("{}\t{}\t{expires}\t{created}", session.key, session.name)
-    }
-}
-
-/// Deletes until nothing is left, or the limit is reached; says on the terminal how far it is.
+/// Deletes what is over now, or as much of it as the limit allows; says on a terminal how far it is.
 fn cleanup(storage: &Storage, limit: Option<u32>, progress: bool) -> Result<u64, Error> {
-    let progress = progress && std::io::stderr().is_terminal();
+    let progress = progress && io::stderr().is_terminal();
     let total = match progress {
         true => storage
             .estimate()?
@@ -248,24 +255,34 @@ fn cleanup(storage: &Storage, limit: Option<u32>, progress: bool) -> Result<u64,
         false => 0,
     };
     let (start, mut shown) = (Instant::now(), Duration::ZERO);
+    // On a busy site sessions end all the time: those that do from now on are for the next time.
+    let now = Epoch::now();
     let mut removed: u64 = 0;
     loop {
         let left = limit.map_or(u64::from(u32::MAX), |limit| u64::from(limit) - removed);
         let step = left.min(STEP.into()) as u32;
-        let now = if step == 0 {
-            0
-        } else {
-            storage.cleanup(Some(step))?
+        // A step may end early, as its time does; the last one finds nothing.
+        let step = match step {
+            0 => Ok(0),
+            rows => delete(storage, rows, now),
         };
-        removed += now;
-        let done = now < u64::from(step) || step == 0;
+        let done = !matches!(step, Ok(1..));
+        removed += step.as_ref().copied().unwrap_or(0);
         if progress && (done || start.elapsed() - shown > Duration::from_millis(200)) {
             shown = start.elapsed();
             eprint!("\r{}", bar(removed, total.max(removed), done));
         }
         if done {
-            return Ok(removed);
+            return step.map(|_| removed);
         }
+    }
+}
+
+fn delete(storage: &Storage, rows: u32, now: Epoch) -> Result<u64, Error> {
+    let limit = Some(rows);
+    match storage.call(Cleanup { limit, now }.into())? {
+        Answer::Count(removed) => Ok(removed),
+        _ => Ok(0),
     }
 }
 

@@ -1,23 +1,33 @@
 //! The command line, as cron and people run it.
 
+use std::fs::File;
 use std::process::{Command, Output};
 
-use resty_session_postgres::Epoch;
+use resty_session_postgres::{Epoch, Set};
 use serde_json::{Value as Json, json};
 
 use super::{Site, login, number};
 use crate::support::{self, process, stage};
 
-fn cli(site: &Site, arguments: &[&str]) -> Output {
-    let program = stage::root().join("bin/resty-session-postgres");
-    Command::new(process::program(program, "the command line"))
-        .args(arguments)
+fn command(site: &Site, program: &str) -> Command {
+    let mut command = Command::new(program);
+    command
         .env("PGHOST", "127.0.0.1")
         .env("PGPORT", support::shared().port().to_string())
         .env("PGDATABASE", &site.database)
-        .env("PGUSER", "postgres")
-        .output()
-        .expect("an end")
+        .env("PGUSER", "postgres");
+    command
+}
+
+fn program() -> String {
+    let program = stage::root().join("bin/resty-session-postgres");
+    let program = process::program(program, "the command line");
+    program.to_str().expect("a path in UTF-8").to_owned()
+}
+
+fn cli(site: &Site, arguments: &[&str]) -> Output {
+    let mut command = command(site, &program());
+    command.args(arguments).output().expect("an end")
 }
 
 fn out(output: &Output) -> String {
@@ -98,4 +108,110 @@ fn a_connection_string_says_where_and_failures_have_their_codes() {
     ] {
         assert_eq!(cli(&site, wrong).status.code(), Some(2), "{wrong:?}");
     }
+}
+
+#[test]
+fn a_connection_string_comes_in_every_spelling_and_variables_fill_its_gaps() {
+    let site = Site::new();
+    let port = support::shared().port();
+    let database = &site.database;
+    for dsn in [
+        format!("postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=disable"),
+        format!("postgres://postgres:un%2Fused@127.0.0.1:{port}/{database}?connect_timeout=9"),
+        format!("postgres:///{database}"),
+        "postgres://postgres@".to_owned(),
+        format!("host = '127.0.0.1' port={port} application_name='it\\'s us'"),
+        String::new(),
+    ] {
+        let counted = told(&site, &["count", "--dsn", &dsn]);
+        assert_eq!(counted, json!({ "count": 0 }), "{dsn}");
+    }
+}
+
+#[test]
+fn no_message_shows_a_password() {
+    let site = Site::new();
+    for dsn in [
+        "postgres://ada:secret/secret@127.0.0.1/x",
+        "postgres://ada:secret?secret@127.0.0.1/x",
+        "postgres://ada:secret%@127.0.0.1/x",
+        "postgres://ada:secret@127.0.0.1:secret/x",
+        "password='secret",
+        "password=secret fallback_application_name=secret",
+        "password=secret connect_timeout=secret",
+    ] {
+        let refused = cli(&site, &["--dsn", dsn, "count"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{dsn}: {said}");
+        assert!(said.contains("--dsn") && !said.contains("secret"), "{said}");
+    }
+}
+
+#[test]
+fn a_list_is_one_line_a_session_whatever_is_in_it() {
+    let site = Site::new();
+    let key = "a key\twith\n\u{1b}[31m\\\"é";
+    let name = "a\r\nname".to_owned();
+    let set = Set { name, ..login(key) };
+    site.storage().set(set).expect("a save");
+    let listed = out(&cli(&site, &["list"]));
+    let fields: Vec<&str> = listed.trim_end().split('\t').collect();
+    assert_eq!(
+        fields[..2],
+        [r#"a key\twith\n\u{1b}[31m\\"é"#, r"a\r\nname"]
+    );
+    assert_eq!((fields.len(), listed.lines().count()), (4, 1), "{listed}");
+    assert_eq!(told(&site, &["list"])["key"], key);
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure_but_for_a_reader_that_has_gone() {
+    let site = Site::new();
+    site.sql()
+        .batch_execute(
+            "INSERT INTO sessions (sid, exp)
+             SELECT 'key ' || n, now() + interval '1 hour' FROM generate_series(1, 20000) AS n",
+        )
+        .expect("rows");
+    let mut full = command(&site, &program());
+    let full = full
+        .arg("list")
+        .stdout(File::create("/dev/full").expect("a device"));
+    let full = full.output().expect("an end");
+    assert_eq!(full.status.code(), Some(1), "{full:?}");
+    assert!(String::from_utf8_lossy(&full.stderr).contains("cannot write"));
+
+    let pipe = format!("set -o pipefail; {} list | head -n 1", program());
+    let head = command(&site, "bash").args(["-c", &pipe]).output();
+    let head = head.expect("an end");
+    assert_eq!(
+        (head.status.code(), out(&head).lines().count()),
+        (Some(0), 1)
+    );
+    assert!(head.stderr.is_empty(), "{head:?}");
+}
+
+#[test]
+fn progress_is_for_terminals() {
+    let site = Site::new();
+    let over = "INSERT INTO sessions (sid, exp)
+                SELECT 'over ' || n, now() - interval '1 hour' FROM generate_series(1, 50) AS n";
+    site.sql().batch_execute(over).expect("rows");
+    let cleaned = cli(&site, &["cleanup"]);
+    assert_eq!(out(&cleaned), "50 sessions deleted\n");
+    assert!(cleaned.stderr.is_empty(), "{cleaned:?}");
+
+    site.sql().batch_execute(over).expect("rows");
+    let cleanup = format!("{} cleanup", program());
+    let mut terminal = command(&site, "script");
+    terminal.args(["-qec", &cleanup, "/dev/null"]);
+    let shown = out(&terminal.output().expect("an end"));
+    assert!(shown.contains("] 50 of about 50"), "{shown}");
+}
+
+#[test]
+fn an_estimate_is_of_all() {
+    let site = Site::new();
+    let wrong = cli(&site, &["count", "--estimate", "--audience", "shop"]);
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
 }

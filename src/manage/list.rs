@@ -56,10 +56,11 @@ impl Alone for List {
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
-        let limit = i64::from(self.limit);
+        // No key is empty, so all come after that.
+        let (after, limit) = (self.after.as_deref().unwrap_or(""), i64::from(self.limit));
         let (statement, params) = self
             .scope
-            .select(sql::LIST, vec![&self.now, &self.after, &limit]);
+            .select(sql::LIST, vec![&self.now, &after, &limit]);
         let rows = connection.query(tables, Shape::Other(statement), &params)?;
         let session = |row| {
             Ok(Session {

@@ -23,28 +23,41 @@ pub(crate) const REVOKE_UNLINKED: &str = "WITH theirs AS MATERIALIZED ( \
      ended AS (DELETE FROM {sessions} AS s USING theirs AS t WHERE s.sid = t.sid RETURNING s.exp) \
      SELECT count(*) FROM ended WHERE exp >= date_trunc('second', now())";
 
-/// Live sessions at $1 with keys above $2, at most $3 of them. Where the table has no column
-/// `created`, that name means the outer one, which is null.
+/// Live sessions at $1 with keys above $2, at most $3 of them, in the order of their keys. Where the
+/// table has no column `created`, that name means the outer one, which is null.
 macro_rules! list {
-    ($scope:literal) => {
+    ($from:literal, $sid:literal, $scope:literal) => {
         concat!(
             "SELECT page.sid, page.name, page.exp, page.created \
              FROM (SELECT NULL::timestamptz AS created) AS unknown, LATERAL ( \
-               SELECT s.sid, s.name, s.exp, created FROM {sessions} AS s \
-               WHERE s.exp >= $1::timestamptz AND ($2::text IS NULL OR s.sid > $2::text)",
+               SELECT s.sid, s.name, s.exp, created FROM ",
+            $from,
+            " WHERE s.exp >= $1::timestamptz AND ",
+            $sid,
+            " > $2::text",
             $scope,
-            " ORDER BY s.sid LIMIT $3::bigint) AS page ORDER BY page.sid"
+            " ORDER BY ",
+            $sid,
+            " LIMIT $3::bigint) AS page ORDER BY page.sid"
         )
     };
 }
 
-/// For all sessions, for an audience's ($4), and for a subject's ($4, $5).
+/// For all sessions, for an audience's ($4), and for a subject's ($4, $5). Each page begins in an index
+/// where the last one ended: on both sides of an audience, and for a subject in the metadata's, which
+/// has its keys in their order.
 pub(crate) const LIST: [&str; 3] = [
-    list!(""),
-    list!(" AND EXISTS (SELECT FROM {metadata} AS m WHERE m.sid = s.sid AND m.aud = $4::text)"),
+    list!("{sessions} AS s", "s.sid", ""),
     list!(
+        "{sessions} AS s",
+        "s.sid",
         " AND EXISTS (SELECT FROM {metadata} AS m \
-         WHERE m.sid = s.sid AND m.aud = $4::text AND m.sub = $5::text)"
+         WHERE m.sid = s.sid AND m.sid > $2::text AND m.aud = $4::text)"
+    ),
+    list!(
+        "{metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid",
+        "m.sid",
+        " AND m.aud = $4::text AND m.sub = $5::text"
     ),
 ];
 

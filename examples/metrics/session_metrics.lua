@@ -5,10 +5,12 @@
 --     location = /metrics { content_by_lua_block {
 --       ngx.print(require("session_metrics").text(storage)) } }
 --
--- A worker that ends takes its counts along: Prometheus sees that as a counter's reset.
+-- Counters only grow, through reloads too: each worker adds what it has counted since it last did,
+-- and at its end what is left. Gauges are each worker's own, for as long as it tells them.
 
 local assert = assert
 local find = string.find
+local match = string.match
 local max = math.max
 local pairs = pairs
 local sub = string.sub
@@ -17,16 +19,34 @@ local dict = ngx.shared.session_metrics
 
 local session_metrics = {}
 
--- Writes this worker's samples to the dict every `seconds` (10 by default). They outlive three of
--- those.
+-- Prometheus's endings of what only grows.
+local COUNTERS = { total = true, bucket = true, sum = true, count = true }
+
+local function is_counter(name)
+  return COUNTERS[match(name, "_(%a+)$") or match(name, "_(%a+){")]
+end
+
+-- Tells the dict this worker's samples every `seconds` (10 by default), and when it ends. Gauges
+-- outlive three of those.
 function session_metrics.start(storage, seconds)
   seconds = seconds or 10
   local id = ngx.worker.id() .. " "
-  assert(ngx.timer.every(seconds, function()
+  local told = {}
+
+  local function tell()
     for name, value in pairs(storage:stats() or {}) do
-      dict:set(id .. name, value, 3 * seconds)
+      if is_counter(name) then
+        local more = value - (told[name] or 0)
+        if more > 0 and dict:incr("all " .. name, more, 0) then
+          told[name] = value
+        end
+      else
+        dict:set(id .. name, value, 3 * seconds)
+      end
     end
-  end))
+  end
+
+  assert(ngx.timer.every(seconds, tell))
 end
 
 -- The sums as Prometheus reads them. The last clean-up is the last of any worker.

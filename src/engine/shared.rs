@@ -60,6 +60,7 @@ impl Shared {
         };
         drop(queue);
         if let Error::Backlog { .. } = refusal {
+            self.stats.answered(&job.operation, Err(&refusal));
             self.report_backlog();
         }
         job.reply.forget();

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What becomes of them.
-const OUTCOMES: [&str; 7] = [
+const OUTCOMES: [&str; 8] = [
     "ok",
+    "backlog_full",
     "no_connection",
     "timeout",
     "lost",
@@ -165,6 +166,7 @@ impl Stats {
                 self.note_cleaned(name, output);
                 "ok"
             }
+            Err(Error::Backlog { .. }) => "backlog_full",
             Err(Error::NoConnection { .. } | Error::Refused { .. }) => "no_connection",
             Err(Error::Timeout { .. }) => "timeout",
             Err(Error::Lost { .. }) => "lost",

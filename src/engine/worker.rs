@@ -75,7 +75,9 @@ fn check_out(shared: &Shared) -> Option<Pooled> {
     shared.lock().connecting += 1;
     let start = Instant::now();
     let connection = wait_for_connection(shared);
-    shared.stats.checked_out(start.elapsed());
+    if connection.is_some() {
+        shared.stats.checked_out(start.elapsed());
+    }
     shared.lock().connecting -= 1;
     connection
 }

@@ -95,9 +95,23 @@ fn workers_are_summed_through_a_shared_dict() {
     for n in 0..40 {
         site::assert_answer(&site.set(&format!("key{n}"), "value"), 200, "true");
     }
-    let all = || sample(&site.nginx.get("/metrics").body, SETS) == 40.0;
-    assert!(process::eventually(std::time::Duration::from_secs(5), all));
+    let sets = || sample(&site.nginx.get("/metrics").body, SETS);
+    let patience = std::time::Duration::from_secs(5);
+    assert!(process::eventually(patience, || sets() == 40.0));
     assert_prometheus_takes(&site.nginx.get("/metrics").body);
+
+    // What the old workers have counted stays, and is not counted again.
+    site.nginx.reload();
+    for n in 0..2 {
+        site::assert_answer(&site.set(&format!("new{n}"), "value"), 200, "true");
+    }
+    let mut least = 40.0;
+    assert!(process::eventually(patience, || {
+        let now = sets();
+        assert!(now >= least, "{now} after {least}");
+        least = now;
+        now == 42.0
+    }));
     site.nginx.assert_clean_log();
 }
 

@@ -296,7 +296,8 @@ pub static KEYS: &[Key] = &[
         alias: None,
         default: "none",
         doc: "File with passwords, in libpq's format, for where `password` is not set. Read at each \
-              new connection; nobody but its owner may read it.",
+              new connection; out of reach then, it is what it was when the storage was made. Nobody \
+              but its owner may read it.",
         apply: |draft, value| put(&mut draft.passfile, value.path().map(Some)),
     },
     Key {

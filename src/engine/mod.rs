@@ -37,9 +37,9 @@ pub(crate) struct Engine(Arc<Shared>);
 
 impl Engine {
     /// An engine without worker threads and connections: they come with the first operations.
-    pub(crate) fn new(config: &Config, tls: Tls) -> Result<Self, Error> {
+    pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
-            pool: Pool::new(config, tls)?,
+            pool: Pool::new(config, tls, passwords)?,
             queue: Mutex::default(),
             cleaner: Cleaner::default(),
             stats: Stats::default(),

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::Error;
-use crate::config::{Config, ConnectionConfig, PoolConfig, Timeouts};
+use crate::config::{Config, ConnectionConfig, PoolConfig, Secret, Timeouts};
 use crate::host::{exit, fork::ForkLocal, thread};
 use crate::tls::{Files, Tls, Unusable};
 use std::collections::HashMap;
@@ -43,6 +43,7 @@ impl Engine {
     pub(crate) fn of(
         config: &Config,
         files: &Result<Files, Unusable>,
+        passwords: &Option<Secret>,
     ) -> Result<Arc<Engine>, Error> {
         let pool = &config.pool;
         let key = PoolKey {
@@ -62,7 +63,7 @@ impl Engine {
             connection.allow_cleartext,
             files.clone(),
         );
-        let engine = Arc::new(Engine::new(config, tls)?);
+        let engine = Arc::new(Engine::new(config, tls, passwords.clone())?);
         // After the engine, and so after OpenSSL, has set itself up: handlers run in reverse order, and
         // no thread of ours may be inside OpenSSL when its own handler takes it down.
         exit::at_exit(stop_all_at_exit);

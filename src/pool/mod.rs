@@ -16,6 +16,7 @@ mod text;
 mod traits;
 
 pub(crate) use connection::Connection;
+pub(crate) use credentials::Credentials;
 pub(crate) use fault::Fault;
 pub(crate) use open::LOCK_TIMEOUT;
 pub(crate) use status::Failure;
@@ -25,7 +26,6 @@ use crate::Error;
 use crate::config::{Config, Secret};
 use crate::host::thread;
 use crate::tls::Tls;
-use credentials::Credentials;
 use manager::{Attempt, Manager};
 use open::Opener;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
@@ -63,8 +63,8 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// A pool without connections, and one thread, which opens and closes them.
-    pub(crate) fn new(config: &Config, tls: Tls) -> Result<Self, Error> {
-        let credentials = Arc::new(Credentials::new(&config.connection));
+    pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
+        let credentials = Arc::new(Credentials::new(&config.connection, passwords));
         let opener = Opener::new(
             config.connection.clone(),
             config.timeouts,

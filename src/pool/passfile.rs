@@ -7,20 +7,18 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The password for a server; none where no line fits. Read anew at each call, so that a changed
-/// file needs no reload.
-///
-/// # Errors
-///
-/// A description, where the file cannot be read, or by others than its owner too.
-pub(super) fn password(
-    path: &Path,
-    server: &Server,
-    database: &str,
-    user: &str,
-) -> Result<Option<Secret>, String> {
+/// Why the file cannot be used.
+pub(super) enum Unusable {
+    /// It is not there, or out of reach.
+    Away(String),
+    /// It is not what it should be.
+    Wrong(String),
+}
+
+/// What the file holds.
+pub(super) fn read(path: &Path) -> Result<Secret, Unusable> {
     let name = path.display();
-    let cannot = |error| format!("cannot read {name}: {error}");
+    let cannot = |error| Unusable::Away(format!("cannot read {name}: {error}"));
     // To open a pipe would otherwise wait for somebody to write into it.
     let mut file = OpenOptions::new()
         .read(true)
@@ -29,17 +27,26 @@ pub(super) fn password(
         .map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
     if !metadata.is_file() {
-        return Err(format!("{name} is not a plain file"));
+        return Err(Unusable::Wrong(format!("{name} is not a plain file")));
     }
     if metadata.mode() & 0o077 != 0 {
-        return Err(format!(
+        return Err(Unusable::Wrong(format!(
             "{name} may be read by others than its owner (chmod 600)"
-        ));
+        )));
     }
     let mut content = Vec::new();
     file.read_to_end(&mut content).map_err(cannot)?;
-    let content = String::from_utf8_lossy(&content);
-    Ok(find(&content, server, database, user).map(Secret::new))
+    Ok(Secret::new(String::from_utf8_lossy(&content).into_owned()))
+}
+
+/// The password for a server in what the file holds; none where no line fits.
+pub(super) fn password(
+    content: &Secret,
+    server: &Server,
+    database: &str,
+    user: &str,
+) -> Option<Secret> {
+    find(content.reveal(), server, database, user).map(Secret::new)
 }
 
 /// The folders in which libpq looks for a socket by itself; to it, that host is `localhost`.
@@ -111,8 +118,10 @@ localhost:5432:*:*:local
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
-        let refused = password(&pipe, &tcp("x", 5432), "y", "web").expect_err("no plain file");
-        assert!(refused.ends_with("is not a plain file"), "{refused}");
+        let Err(Unusable::Wrong(reason)) = read(&pipe) else {
+            panic!("a pipe was read");
+        };
+        assert!(reason.ends_with("is not a plain file"), "{reason}");
     }
 
     #[test]

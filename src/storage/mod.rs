@@ -9,6 +9,7 @@ use crate::config::{Config, Secret};
 use crate::engine::{Engine, Job, Target};
 use crate::host::fork::ForkLocal;
 use crate::op::{Operation, Outcome};
+use crate::pool::Credentials;
 use crate::sql::Tables;
 use crate::tls::{Files, Unusable};
 use std::collections::HashMap;
@@ -49,6 +50,8 @@ struct Inner {
     target: Arc<Target>,
     /// Read here, where nginx may still be root, and kept across its forks.
     files: Result<Files, Unusable>,
+    /// Likewise, of the password file.
+    passwords: Option<Secret>,
     /// For what is answered soon or not at all.
     urgent: Arc<Target>,
     engine: ForkLocal<Arc<Engine>>,
@@ -114,6 +117,7 @@ impl Storage {
         let urgent = Arc::new(Target::new(tables, config.timeouts.at_most(URGENT)));
         Storage(Arc::new(Inner {
             files: Files::read(&config.connection.tls),
+            passwords: Credentials::read_ahead(&config.connection),
             config,
             target,
             urgent,
@@ -130,7 +134,7 @@ impl Storage {
         if let Some(engine) = self.0.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::of(&self.0.config, &self.0.files)?;
+        let engine = Engine::of(&self.0.config, &self.0.files, &self.0.passwords)?;
         if let Some(interval) = self.0.config.cleanup_interval {
             engine.clean_up(&self.0.target, interval, self.0.config.identity());
         }

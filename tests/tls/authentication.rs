@@ -3,10 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use resty_session_postgres::Error;
+use resty_session_postgres::{Error, Storage};
 
 use super::pki::{Authority, Folder};
-use super::{Keys, cluster, connect, prepare};
+use super::{Keys, cluster, config, connect, miss, prepare};
 use crate::support::Cluster;
 
 fn keys<'a>(more: &[(&'a str, &str)]) -> Keys<'a> {
@@ -98,6 +98,15 @@ fn a_password_is_found_in_the_password_file() {
     let message = connect(&cluster, &keys).unwrap_err().to_string();
     assert!(message.contains("passfile: "), "{message}");
     assert!(message.contains("may be read by others"), "{message}");
+    // Out of reach, as for nginx's workers, it is what it was when the storage was made.
+    fs::set_permissions(folder.path("passfile"), fs::Permissions::from_mode(0o600)).unwrap();
+    keys[2].1 = "made before".to_owned();
+    let storage = Storage::new(config(&cluster, &keys).unwrap());
+    fs::remove_file(folder.path("passfile")).unwrap();
+    miss(&storage).unwrap();
+    keys[2].1 = "made later".to_owned();
+    let message = connect(&cluster, &keys).unwrap_err().to_string();
+    assert!(message.contains("passfile: cannot read"), "{message}");
     // What is given directly counts first.
     keys.push(("password", "secret".to_owned()));
     connect(&cluster, &keys).unwrap();

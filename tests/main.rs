@@ -7,6 +7,7 @@ mod batching;
 mod behaviour;
 mod capi;
 mod demo;
+mod connections;
 mod durability;
 mod failover;
 mod generated;

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::connections::DAWDLE;
 use crate::nginx::site::{self, Plan, Site, assert_answer, lock_row};
-use crate::support::{self, PgBouncer};
+use crate::support::{self, PgBouncer, process};
 
 /// With RSP_LONG, each of the runs under load takes a minute.
 fn load_time() -> Duration {
@@ -104,6 +105,27 @@ fn a_pooler_of_sessions_serves_prepared_statements() {
     // More connections of ours than PgBouncer has would wait for each other.
     let site = behind(&pooler, "true").conf("pool_size", 2).start();
     assert!(load(&site, Duration::from_millis(200)) >= 128);
+    site.nginx.assert_clean_log();
+}
+
+/// There is no statement_timeout of ours there, and PgBouncer itself leaves it to go on.
+#[test]
+fn what_nobody_waits_for_any_more_is_cancelled_behind_a_pooler() {
+    let pooler = PgBouncer::start(support::shared(), "transaction", "");
+    let site = behind(&pooler, "auto")
+        .conf("send_timeout", 200)
+        .conf("read_timeout", 200)
+        .start();
+    site.assert_works();
+    let mut sql = site.sql();
+    sql.batch_execute(DAWDLE).unwrap();
+    let response = site.set("slow", "value");
+    assert_eq!(response.status, 503, "{}", response.body);
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                   AND state = 'active' AND pid <> pg_backend_pid()";
+    let ended = || sql.query_one(running, &[]).unwrap().get::<_, i64>(0) == 0;
+    let patience = Duration::from_secs(2);
+    assert!(process::eventually(patience, ended), "it runs on");
     site.nginx.assert_clean_log();
 }
 

@@ -1,6 +1,7 @@
 //! One connection: statements prepared once and kept with it, or run as they are where the session
 //! may not be relied on; each under a deadline.
 
+use super::cancel::Canceller;
 use super::fault::{Fault, causes, classify, undecodable};
 use super::server_session::ServerSession;
 use super::text::{Text, with_settings};
@@ -20,6 +21,8 @@ pub(crate) struct Connection {
     until: Instant,
     bounded: bool,
     session: ServerSession,
+    /// Where the server does not end by itself what nobody waits for.
+    canceller: Option<Canceller>,
     /// By the tables' address; tables are interned and live as long as the process.
     tables: HashMap<usize, PreparedTables>,
     broken: bool,
@@ -48,6 +51,11 @@ const GOODBYE: Duration = Duration::from_millis(100);
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if self.deadline.has_passed()
+            && let Some(canceller) = self.canceller.take()
+        {
+            canceller.cancel();
+        }
         // The client sends Terminate and waits for the server when it is dropped.
         self.deadline.set(Instant::now() + GOODBYE);
     }
@@ -59,6 +67,7 @@ impl Connection {
         deadline: Arc<Deadline>,
         bounded: bool,
         session: ServerSession,
+        canceller: Option<Canceller>,
     ) -> Self {
         Connection {
             client,
@@ -66,6 +75,7 @@ impl Connection {
             until: Instant::now(),
             bounded,
             session,
+            canceller,
             tables: HashMap::new(),
             broken: false,
         }

@@ -1,6 +1,7 @@
 //! The pool: r2d2 over our connections, with every default of it that does not suit a guest in
 //! nginx replaced.
 
+mod cancel;
 mod connection;
 mod credentials;
 mod fault;

@@ -1,5 +1,6 @@
 //! Opens a connection to one of the servers, within its time, and says why none could be opened.
 
+use super::cancel::Canceller;
 use super::connection::Connection;
 use super::credentials::Credentials;
 use super::refusal::{Refusal, Remedy, explain};
@@ -194,7 +195,17 @@ impl Opener {
             }
         })?;
         let session = self.sessions.session(settings_hold);
-        Ok(Connection::new(client, deadline, true, session))
+        let canceller = (!settings_hold).then(|| self.canceller(&client, encrypt));
+        Ok(Connection::new(client, deadline, true, session, canceller))
+    }
+
+    fn canceller(&self, client: &Client, encrypt: bool) -> Canceller {
+        let deadline = Arc::default();
+        Canceller {
+            token: client.cancel_token(),
+            connector: self.tls.connector(Arc::clone(&deadline), encrypt),
+            deadline,
+        }
     }
 
     /// The client takes a Unix socket's stream from nobody, so that its reads have no limit but the
@@ -226,7 +237,7 @@ impl Opener {
             .map_err(|_| Failure::new("start-up", "no answer from the server", false))??;
         let session = self.sessions.session(settings_hold);
         let deadline = self.status.deadline(end);
-        Ok(Connection::new(client, deadline, false, session))
+        Ok(Connection::new(client, deadline, false, session, None))
     }
 
     fn options(&self, server: &Server) -> Result<postgres::Config, Failure> {

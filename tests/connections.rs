@@ -1,0 +1,213 @@
+//! What a connection is: how long it may take to open, the limits of its socket, the statements that
+//! the server gets to see, and what becomes there of one that nobody waits for any more.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::RawFd;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use resty_session_postgres::config::{Draft, Value};
+use resty_session_postgres::{Epoch, Error, Set, Storage};
+use socket2::{Domain, Socket, Type};
+
+use crate::support::{Cluster, process};
+
+/// A storage with one connection, which has half a second for an answer.
+fn storage(servers: &[(&str, u16)], database: &str) -> Storage {
+    let hosts = servers.iter().map(|(host, _)| Value::Text((*host).into()));
+    let ports = servers
+        .iter()
+        .map(|(_, port)| Value::Number((*port).into()));
+    let mut draft = Draft::default();
+    for (key, value) in [
+        ("host", Value::List(hosts.collect())),
+        ("port", Value::List(ports.collect())),
+        ("database", Value::Text(database.to_owned())),
+    ] {
+        draft.set(key, &value).expect(key);
+    }
+    for (key, value) in [
+        ("connect_timeout", 1000.0),
+        ("send_timeout", 250.0),
+        ("read_timeout", 250.0),
+        ("cleanup_interval", 0.0),
+        ("pool_size", 1.0),
+    ] {
+        draft.set(key, &Value::Number(value)).expect(key);
+    }
+    Storage::new(draft.build().expect("a configuration"))
+}
+
+fn save(storage: &Storage, key: &str) -> Result<(), Error> {
+    storage.set(Set {
+        name: "session".into(),
+        key: key.into(),
+        value: "value".into(),
+        expires: Epoch::now().plus(3600),
+        old: None,
+        metadata: vec![],
+    })
+}
+
+/// The descriptors of this process's connections to a port of this machine.
+fn descriptors(port: u16) -> Vec<RawFd> {
+    // Local and remote address, state, queues, timers, owner; the tenth field is the inode.
+    let table = fs::read_to_string("/proc/self/net/tcp").expect("procfs");
+    let leads_there = |fields: &Vec<&str>| fields[2].ends_with(&format!(":{port:04X}"));
+    let lines = table.lines().skip(1);
+    let fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let sockets: Vec<String> = fields
+        .filter(leads_there)
+        .map(|fields| format!("socket:[{}]", fields[9]))
+        .collect();
+    let files = fs::read_dir("/proc/self/fd").expect("procfs").flatten();
+    let is_one = |file: &fs::DirEntry| {
+        let target = fs::read_link(file.path()).unwrap_or_default();
+        sockets.iter().any(|socket| target.as_os_str() == &**socket)
+    };
+    let number = |file: fs::DirEntry| file.file_name().to_str()?.parse().ok();
+    files.filter(is_one).filter_map(number).collect()
+}
+
+/// A socket's option that is a number.
+#[allow(unsafe_code, reason = "the descriptor is only asked")]
+fn option(descriptor: RawFd, level: i32, name: i32) -> i32 {
+    let (mut value, mut size) = (0_i32, 4);
+    // SAFETY: both pointers are of variables that live beyond the call, and of the given size.
+    let got = unsafe {
+        libc::getsockopt(
+            descriptor,
+            level,
+            name,
+            (&raw mut value).cast(),
+            &raw mut size,
+        )
+    };
+    assert_eq!(got, 0, "{}", std::io::Error::last_os_error());
+    value
+}
+
+/// Nothing reads from a connection that idles: without these, one whose peer has silently gone would
+/// be kept for ever. `tcp_user_timeout` is in milliseconds for the kernel and libpq.
+#[test]
+fn a_connection_whose_peer_is_gone_is_found_dead() {
+    let cluster = Cluster::builder().start();
+    let storage = storage(&[("127.0.0.1", cluster.port())], &cluster.create_database());
+    save(&storage, "key").expect("a save");
+    let descriptors = descriptors(cluster.port());
+    assert!(!descriptors.is_empty());
+    for descriptor in descriptors {
+        let tcp = |name| option(descriptor, libc::IPPROTO_TCP, name);
+        assert_eq!(option(descriptor, libc::SOL_SOCKET, libc::SO_KEEPALIVE), 1);
+        assert_eq!(tcp(libc::TCP_KEEPIDLE), 30);
+        assert_eq!(tcp(libc::TCP_KEEPINTVL), 10);
+        assert_eq!(tcp(libc::TCP_KEEPCNT), 3);
+        assert_eq!(tcp(libc::TCP_USER_TIMEOUT), 500);
+    }
+}
+
+/// Each may cost its share of the time, and no more: one that takes no connections, one that takes
+/// them and says nothing, and one that does so behind a Unix socket.
+#[test]
+fn a_server_that_does_not_answer_is_given_up_for_the_next() {
+    let cluster = Cluster::builder().start();
+    let folder = process::folder();
+    let path = folder.path().to_str().expect("a path");
+    let _silent = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).expect("a socket");
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = (silent.local_addr().expect("an address").port(), silent);
+    let full = full_listener();
+    let database = cluster.create_database();
+    for server in [
+        ("127.0.0.1", full.port),
+        ("127.0.0.1", silent.0),
+        (path, 5432),
+    ] {
+        let storage = storage(&[server, ("127.0.0.1", cluster.port())], &database);
+        save(&storage, "key").unwrap_or_else(|error| panic!("{server:?}: {error}"));
+    }
+}
+
+struct Full {
+    port: u16,
+    _listener: Socket,
+    _waiting: Vec<Socket>,
+}
+
+/// A port that has as many connections waiting as it may: one more is not answered.
+fn full_listener() -> Full {
+    let new = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let listener = new();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    listener.bind(&any.into()).expect("a port");
+    listener.listen(0).expect("a listener");
+    let address = listener.local_addr().expect("an address");
+    let wait = || {
+        let socket = new();
+        socket.set_nonblocking(true).expect("an option");
+        let _ = socket.connect(&address);
+        socket
+    };
+    Full {
+        port: address.as_socket().expect("an address").port(),
+        _listener: listener,
+        _waiting: (0..4).map(|_| wait()).collect(),
+    }
+}
+
+/// No look whether the connection still works, no preparing anew.
+#[test]
+fn an_operation_is_one_statement_that_was_prepared_before() {
+    let cluster = Cluster::builder()
+        .setting("log_min_duration_statement", "0")
+        .start();
+    let storage = storage(&[("127.0.0.1", cluster.port())], &cluster.create_database());
+    let both = || {
+        save(&storage, "key").expect("a save");
+        storage.get("key", Epoch::now()).expect("a value");
+    };
+    both();
+    let before = cluster.log().len();
+    for _ in 0..10 {
+        both();
+    }
+    let log = cluster.log().split_off(before);
+    let count = |what: &str| log.matches(what).count();
+    assert_eq!(count("  execute "), 20, "{log}");
+    assert_eq!(count("  bind "), 20, "{log}");
+    assert_eq!(count("  parse "), 0, "{log}");
+    assert_eq!(count("  statement: "), 0, "{log}");
+}
+
+/// Lets each save take half a minute.
+pub const DAWDLE: &str = "
+    CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql
+        AS 'BEGIN PERFORM pg_sleep(30); RETURN NEW; END';
+    CREATE TRIGGER dawdle BEFORE INSERT ON sessions
+        FOR EACH ROW EXECUTE FUNCTION dawdle()";
+
+/// The server would otherwise carry on with it, and hold its locks.
+#[test]
+fn a_statement_that_nobody_waits_for_any_more_is_ended_by_the_server() {
+    let cluster = Cluster::builder().start();
+    let socket = cluster.socket_dir().to_str().expect("a path");
+    for host in ["127.0.0.1", socket] {
+        let database = cluster.create_database();
+        let mut sql = cluster.client(&database);
+        sql.batch_execute(DAWDLE).expect("a trigger");
+        let storage = storage(&[(host, cluster.port())], &database);
+        let saved = save(&storage, "key");
+        assert!(matches!(saved, Err(Error::Timeout { .. })), "{saved:?}");
+        let running = "SELECT count(*) FROM pg_stat_activity
+                       WHERE application_name = 'pgmoon' AND state = 'active'";
+        let ended = || {
+            sql.query_one(running, &[])
+                .expect("a count")
+                .get::<_, i64>(0)
+                == 0
+        };
+        let patience = Duration::from_secs(2);
+        assert!(process::eventually(patience, ended), "{host}: it runs on");
+    }
+}

@@ -17,15 +17,22 @@ local function bare(first, second)
   return first, second
 end
 
+-- The native storage of an instance; of anything else it is an error where the method was called.
+local function handle(self)
+  local storage = type(self) == "table" and self.storage
+  if type(storage) ~= "userdata" then
+    error("a storage expected as the first argument: call the method with a colon", 3)
+  end
+  return storage
+end
+
 -- Native functions answer `false, message` for what is the caller's mistake; it is raised at the
 -- caller's line. A miss is a bare nil, without a second value.
 local function method(run, completions)
   return function(self, ...)
-    if type(self) ~= "table" then
-      error("a storage expected as the first argument: call the method with a colon", 2)
-    end
+    local storage = handle(self)
     local queue = completions and completions.queue()
-    local first, second = run(self.storage, queue, ...)
+    local first, second = run(storage, queue, ...)
     if first == false then
       error(second, 2)
     end
@@ -44,22 +51,22 @@ return function(completions)
 
   -- Waits for nobody, so it needs no completions.
   function metatable.set_password(self, password)
-    local ok, message = native.set_password(self.storage, password)
+    local ok, message = native.set_password(handle(self), password)
     if ok == false then
       error(message, 2)
     end
-    if ok then
-      return ok
-    end
-    return nil, message
+    return bare(ok, message)
   end
 
   function metatable:stats()
-    return bare(native.stats(self.storage))
+    return bare(native.stats(handle(self)))
   end
 
   function metatable:metrics(stats)
-    return bare(native.metrics(self.storage, stats))
+    if stats ~= nil and type(stats) ~= "table" then
+      error("bad argument #1 to 'metrics' (stats: table expected, got " .. type(stats) .. ")", 2)
+    end
+    return bare(native.metrics(handle(self), stats))
   end
 
   metatable.__index = metatable
@@ -71,14 +78,14 @@ return function(completions)
   local storage = {}
 
   function storage.new(configuration)
-    local handle, seconds = native.storage(configuration)
-    if handle == false then
+    local made, seconds = native.storage(configuration)
+    if not made then
       error(seconds, 2)
     end
     if completions then
       completions.log()
     end
-    return setmetatable({ storage = handle, seconds = seconds }, metatable)
+    return setmetatable({ storage = made, seconds = seconds }, metatable)
   end
 
   return storage

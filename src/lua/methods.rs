@@ -1,6 +1,7 @@
 //! The methods, as functions of a storage and, for callers that must not block, a completion queue.
 
 use super::config::Handle;
+use super::function::function;
 use super::manage::Positional;
 use super::queue::Queue;
 use super::session::{Checked, METHODS};
@@ -56,7 +57,7 @@ fn add(
             operation,
         )
     };
-    methods.set(name, lua.create_function(run)?)
+    methods.set(name, function(lua, run)?)
 }
 
 /// Hands an operation in that was made of the arguments of the method of that name and parameters.

@@ -1,11 +1,12 @@
 //! The Lua module: `luaopen_resty_session_postgres`.
 //!
-//! The functions here take and return plain Lua values and never raise: mlua raises error objects,
-//! which nginx cannot print. What is the caller's mistake comes back as `false, message`, and
-//! `instance.lua`, which is part of this module, raises it at the caller's line.
+//! The functions here take and return plain Lua values and never raise (see [`function`]). What is
+//! the caller's mistake comes back as `false, message`, and `instance.lua`, which is part of this
+//! module, raises it at the caller's line.
 
 mod args;
 mod config;
+mod function;
 mod manage;
 mod methods;
 mod password;
@@ -15,6 +16,7 @@ mod session;
 mod stats;
 
 use crate::host::{fork::ForkLocal, log};
+use function::function;
 use mlua::{Function, Lua, Result, Table, ffi};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,16 +61,13 @@ unsafe fn give_lasting_state(state: *mut mlua::lua_State) {
 
 fn open(lua: &Lua) -> Result<Table> {
     let native = lua.create_table()?;
-    native.set("storage", lua.create_function(config::storage)?)?;
+    native.set("storage", function(lua, config::storage)?)?;
     methods::register(lua, &native)?;
     password::register(lua, &native)?;
     stats::register(lua, &native)?;
     queue::register(lua, &native)?;
-    native.set("take_log", lua.create_function(take_log)?)?;
-    native.set(
-        "is_first_event_loop",
-        lua.create_function(is_first_event_loop)?,
-    )?;
+    native.set("take_log", function(lua, take_log)?)?;
+    native.set("is_first_event_loop", function(lua, is_first_event_loop)?)?;
     let bind: Function = lua
         .load(INSTANCE)
         .set_name("=resty_session_postgres")

@@ -2,6 +2,7 @@
 
 use super::args::{self, mistake};
 use super::config::Handle;
+use super::function::function;
 use mlua::{IntoLuaMulti, Lua, MultiValue, Result, Table, UserDataRef, Value};
 
 /// Adds it to the module's table. It returns true, `nil, message` for a failure and
@@ -12,7 +13,7 @@ pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
             .and_then(|password| storage.0.set_password(&password));
         done_or_why(lua, done)
     };
-    native.set("set_password", lua.create_function(set)?)
+    native.set("set_password", function(lua, set)?)
 }
 
 fn done_or_why(lua: &Lua, done: std::result::Result<(), crate::Error>) -> Result<MultiValue> {

@@ -1,5 +1,6 @@
 //! The completion queue as the pump uses it.
 
+use super::function::{answer, function};
 use super::results;
 use crate::completion::{CompletionQueue, Ticket};
 use crate::op::Outcome;
@@ -26,41 +27,51 @@ fn done<T: IntoLua>(lua: &Lua, result: io::Result<T>) -> Result<(Value, Value)> 
     })
 }
 
+impl Queue {
+    /// Takes up to [`DRAINED`] of the outcomes that are ready: ticket, first and second value of each.
+    /// As many values on the stack rather than fields set in a table: each field would cost a
+    /// protected call.
+    fn drain(&self, lua: &Lua) -> Result<MultiValue> {
+        let mut taken = self.taken.borrow_mut();
+        if taken.is_empty() {
+            self.completions.drain_into(&mut taken);
+        }
+        let count = taken.len().min(DRAINED);
+        let mut values = MultiValue::with_capacity(3 * count);
+        for (ticket, outcome) in taken.drain(..count) {
+            let (first, second) = results::outcome(lua, outcome)?;
+            values.extend([Value::Number(ticket as f64), first, second]);
+        }
+        Ok(values)
+    }
+}
+
 impl mlua::UserData for Queue {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         // The path of a socket to connect to, or nil and a message.
         methods.add_method("listen", |lua, queue, ()| {
-            let path = queue.completions.listen();
-            done(lua, path.map(|path| path.to_string_lossy().into_owned()))
+            answer(lua, || {
+                let path = queue.completions.listen();
+                done(lua, path.map(|path| path.to_string_lossy().into_owned()))
+            })
         });
         // Takes that connection: true, or nil and a message.
         methods.add_method("accept", |lua, queue, ()| {
-            done(lua, queue.completions.accept().map(|()| true))
+            answer(lua, || done(lua, queue.completions.accept().map(|()| true)))
         });
-        methods.add_method("wake", |_, queue, ()| {
-            queue.completions.wake();
-            Ok(())
+        methods.add_method("wake", |lua, queue, ()| {
+            answer(lua, || {
+                queue.completions.wake();
+                Ok(())
+            })
         });
-        methods.add_method("close", |_, queue, ()| {
-            queue.completions.close();
-            Ok(())
+        methods.add_method("close", |lua, queue, ()| {
+            answer(lua, || {
+                queue.completions.close();
+                Ok(())
+            })
         });
-        // Takes up to DRAINED of the outcomes that are ready: ticket, first and second value of each.
-        // As many values on the stack rather than fields set in a table: each field would cost a
-        // protected call.
-        methods.add_method("drain", |lua, queue, ()| {
-            let mut taken = queue.taken.borrow_mut();
-            if taken.is_empty() {
-                queue.completions.drain_into(&mut taken);
-            }
-            let count = taken.len().min(DRAINED);
-            let mut values = MultiValue::with_capacity(3 * count);
-            for (ticket, outcome) in taken.drain(..count) {
-                let (first, second) = results::outcome(lua, outcome)?;
-                values.extend([Value::Number(ticket as f64), first, second]);
-            }
-            Ok(values)
-        });
+        methods.add_method("drain", |lua, queue, ()| answer(lua, || queue.drain(lua)));
     }
 }
 
@@ -72,5 +83,5 @@ pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
             taken: RefCell::default(),
         })
     };
-    native.set("queue", lua.create_function(make)?)
+    native.set("queue", function(lua, make)?)
 }

@@ -1,12 +1,13 @@
 //! `stats` and `metrics`: what the engine has counted. They ask no server, and wait for nothing.
 
 use super::config::Handle;
+use super::function::function;
 use mlua::{Lua, Result, Table, UserDataRef, Value};
 
 /// Adds both to the module's table.
 pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
-    native.set("stats", lua.create_function(stats)?)?;
-    native.set("metrics", lua.create_function(metrics)?)
+    native.set("stats", function(lua, stats)?)?;
+    native.set("metrics", function(lua, metrics)?)
 }
 
 type Answer = (Option<Value>, Option<String>);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -85,6 +86,37 @@ fn the_librarys_threads_are_named_and_leave_nginx_its_signals() {
     }
 }
 
+/// It has nginx's signals and nginx's exit to see to: where a call blocks, it waits for the engine,
+/// and never for the database itself.
+#[test]
+fn nginxs_own_thread_never_touches_a_connection() {
+    let cluster = Cluster::builder().start();
+    let site = site::on(&cluster)
+        .nginx(|nginx| {
+            let call = "require('site').run { ['do'] = 'get', key = 'key' }";
+            let directive = format!("return 200; header_filter_by_lua_block {{ {call} }}");
+            nginx.location("= /blocking", &directive)
+        })
+        .start();
+    // Alone, and with a connection that idles: a caller in another host would be served at once.
+    assert_eq!(site.nginx.get("/blocking").status, 200);
+    cluster.pause();
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| site.nginx.get("/blocking"));
+        thread::sleep(Duration::from_millis(200));
+        let path = format!("/proc/{}/syscall", site.worker());
+        let call = fs::read_to_string(path).expect("a live process");
+        let futex = format!("{} ", libc::SYS_futex);
+        assert!(
+            call.starts_with(&futex),
+            "it waits in the system call {call}"
+        );
+        assert!(!waiting.is_finished(), "it did not block");
+        cluster.resume();
+        assert_eq!(waiting.join().expect("no panic").status, 200);
+    });
+}
+
 /// To drop what was inherited would say goodbye on the parent's socket.
 #[test]
 fn a_worker_leaves_the_connections_of_its_master_alone() {
@@ -110,7 +142,6 @@ fn a_worker_leaves_the_connections_of_its_master_alone() {
     site.nginx.assert_clean_log();
 }
 
-/// nginx's error log is its workers' stderr, too: what is not nginx's has no time in front of it.
 #[test]
 fn nothing_is_written_but_by_nginx() {
     let cluster = Cluster::builder().start();
@@ -121,9 +152,60 @@ fn nothing_is_written_but_by_nginx() {
     cluster.start_again();
     let works = || site.get("works").status == 200;
     assert!(process::eventually(Duration::from_secs(5), works));
+    assert_only_nginx_writes(&site);
+}
+
+/// nginx's error log is its workers' stderr, too: what is not nginx's has no time in front of it.
+fn assert_only_nginx_writes(site: &Site) {
     let log = site.nginx.error_log();
     let is_nginxs = |line: &str| line.starts_with("20") || line.starts_with("nginx: ");
     assert_eq!(log.lines().find(|line| !is_nginxs(line)), None);
+}
+
+/// What mlua would raise is an object, of which nginx's log says "unknown reason".
+#[test]
+fn what_is_raised_is_text_that_nginx_can_print() {
+    let site = site::on(support::shared())
+        .content(
+            "/mistakes",
+            "local storage = require('site').storage()
+             for _, mistake in ipairs {
+               function() local _ = storage.get({}, 'session', 'key') end,
+               function() local _ = storage.get('session', 'key') end,
+               function() local _ = storage.stats(1) end,
+               function() local _ = storage.set_password({ storage = 1 }, 'text') end,
+               function() local _ = storage:metrics('text') end,
+             } do
+               local ok, message = pcall(mistake)
+               assert(not ok)
+               assert(type(message) == 'string', type(message))
+               assert(message:find('content_by_lua', 1, true) and message:find('expected'), message)
+             end
+             ngx.print('raised')",
+        )
+        .content(
+            "/native",
+            "local native = require('resty_session_postgres').native
+             local function try(functions)
+               for name, run in pairs(functions) do
+                 if type(run) == 'table' then
+                   try(run)
+                 else
+                   -- An object, but none of ours.
+                   local ok, first, second = pcall(run, io.stdout, io.stdout, io.stdout)
+                   assert(ok, name .. ' raised ' .. type(first))
+                   assert(second == nil or type(second) == 'string', name)
+                 end
+               end
+             end
+             try(native)
+             ngx.print('answered')",
+        )
+        .start();
+    site.assert_works();
+    assert_answer(&site.nginx.get("/mistakes"), 200, "raised");
+    assert_answer(&site.nginx.get("/native"), 200, "answered");
+    site.nginx.assert_clean_log();
 }
 
 /// The blocking client panics where it cannot make its runtime; that must cost a connection no place
@@ -180,4 +262,6 @@ fn a_worker_without_file_descriptors_is_told_so_and_serves_again_later() {
     }
     assert_eq!(site.nginx.worker_pids().len(), 1);
     assert!(!site.nginx.error_log().contains("exited on signal"));
+    // Not even that the client panicked.
+    assert_only_nginx_writes(&site);
 }

@@ -9,6 +9,9 @@
 //! Nothing here blocks a caller beyond its configured timeouts. What living in another program's
 //! process asks of the library is in `host`.
 
+// Both belong to the host; see `host::log`.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 #[cfg(feature = "capi")]
 pub mod capi;
 mod completion;

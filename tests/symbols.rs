@@ -51,6 +51,25 @@ fn the_c_library_needs_no_lua() {
     assert!(lua.is_empty(), "{lua:?}");
 }
 
+/// Lua unloads its modules, and a C program may unload ours, while the engine's threads run in them.
+#[test]
+fn the_libraries_are_never_unloaded() {
+    for file in [LUA_MODULE, C_LIBRARY] {
+        let readelf = process::program("/usr/bin/readelf", "binutils");
+        let output = Command::new(readelf)
+            .args(["--dynamic", "--wide"])
+            .arg(stage::root().join(file))
+            .output()
+            .expect("readelf");
+        let dynamic = String::from_utf8(output.stdout).expect("text");
+        let flags = dynamic.lines().find(|line| line.contains("(FLAGS_1)"));
+        assert!(
+            flags.is_some_and(|flags| flags.contains("NODELETE")),
+            "{file}: {dynamic}"
+        );
+    }
+}
+
 /// The other half of the one before: that `nm` would have listed them.
 #[test]
 fn the_lua_module_takes_lua_from_its_host() {

@@ -12,6 +12,8 @@ mod registry;
 mod reports;
 mod shared;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub(crate) use job::{Job, Target};

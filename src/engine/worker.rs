@@ -72,14 +72,29 @@ fn check_out(shared: &Shared) -> Option<Pooled> {
         shared.stats.checked_out(Duration::ZERO);
         return Some(connection);
     }
-    shared.lock().connecting += 1;
+    let _connecting = Connecting::begin(shared);
     let start = Instant::now();
     let connection = wait_for_connection(shared);
     if connection.is_some() {
         shared.stats.checked_out(start.elapsed());
     }
-    shared.lock().connecting -= 1;
     connection
+}
+
+/// Counts as a thread that waits for a connection until it is dropped, also by a panic.
+struct Connecting<'a>(&'a Shared);
+
+impl<'a> Connecting<'a> {
+    fn begin(shared: &'a Shared) -> Self {
+        shared.lock().connecting += 1;
+        Connecting(shared)
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        self.0.lock().connecting -= 1;
+    }
 }
 
 fn wait_for_connection(shared: &Shared) -> Option<Pooled> {

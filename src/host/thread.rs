@@ -45,7 +45,7 @@ pub(crate) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
+    use std::sync::{Arc, Barrier, mpsc};
 
     fn signals_of_this_thread() -> (u64, String) {
         let status = std::fs::read_to_string("/proc/thread-self/status").expect("procfs");
@@ -55,6 +55,42 @@ mod tests {
         };
         let blocked = u64::from_str_radix(&field("SigBlk:"), 16).expect("a mask");
         (blocked, field("Name:"))
+    }
+
+    /// The size of the stack of the thread that runs.
+    #[allow(unsafe_code)]
+    fn stack_size() -> usize {
+        let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+        // SAFETY: always succeeds.
+        let me = unsafe { libc::pthread_self() };
+        // SAFETY: initializes the attributes of a thread that lives.
+        let got = unsafe { libc::pthread_getattr_np(me, attributes.as_mut_ptr()) };
+        assert_eq!(got, 0);
+        let mut bytes = 0;
+        // SAFETY: the attributes were initialized above.
+        unsafe { libc::pthread_attr_getstacksize(attributes.as_ptr(), &raw mut bytes) };
+        // SAFETY: likewise.
+        unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
+        bytes
+    }
+
+    /// Some may get a larger stack that a thread of another test has left to the C library, which
+    /// keeps 40 MiB of them.
+    #[test]
+    fn threads_have_small_stacks() {
+        const MANY: usize = 40;
+        let (sender, receiver) = mpsc::channel();
+        let all = Arc::new(Barrier::new(MANY));
+        for _ in 0..MANY {
+            let (sender, all) = (sender.clone(), Arc::clone(&all));
+            spawn("rsp-test", move || {
+                sender.send(stack_size()).expect("a receiver");
+                all.wait();
+            })
+            .expect("a thread");
+        }
+        let least = receiver.iter().take(MANY).min();
+        assert_eq!(least, Some(STACK_BYTES));
     }
 
     #[test]

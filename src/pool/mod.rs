@@ -147,3 +147,51 @@ impl Pool {
         &self.status
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::tls::Files;
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::time::Instant;
+
+    /// The threads are the process's: one test that makes a pool at a time.
+    pub(crate) fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The threads of this process of that name. One that ends while it is looked at has none.
+    fn threads(name: &str) -> BTreeSet<std::ffi::OsString> {
+        let tasks = fs::read_dir("/proc/self/task").expect("procfs").flatten();
+        let is_named = |task: &fs::DirEntry| {
+            fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
+        };
+        tasks
+            .filter(is_named)
+            .map(|task| task.file_name())
+            .collect()
+    }
+
+    /// r2d2 leaves a look at its idle connections for later, every 30 s.
+    #[test]
+    fn a_pool_has_one_thread_which_ends_with_it() {
+        let _alone = alone();
+        let config = Config::default();
+        let tls = Tls::new(config.connection.tls.clone(), false, Ok(Files::default()));
+        let before = threads("rsp-connect");
+        let pool = Pool::new(&config, tls, None).expect("a pool");
+        let wait_for = |number: usize| {
+            let end = Instant::now() + Duration::from_secs(2);
+            while threads("rsp-connect").difference(&before).count() != number {
+                assert!(Instant::now() < end, "not {number} threads");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        wait_for(1);
+        drop(pool);
+        wait_for(0);
+    }
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::checker::{Wrong, list};
 use super::load::Meter;
-use super::site::{ANSWER, CONNECT};
+use super::site::{self, ANSWER, CONNECT};
 use super::trial::{Ground, alone};
 use crate::support::{Cluster, Exit, Nginx, NginxBuilder, process};
 
@@ -141,6 +141,30 @@ fn stop_ten_times(name: &str, before: Duration, stop: impl Fn(&Nginx) -> Exit) {
 fn ten_fast_exits_under_load_take_less_than_a_second() {
     // A fast exit cuts what is in flight.
     stop_ten_times("10 × TERM", Duration::from_millis(500), Nginx::term);
+}
+
+/// A connection that would wait for half a minute more is cut off, and its thread comes.
+#[test]
+fn a_fast_exit_cancels_what_is_stuck() {
+    let _alone = alone();
+    let cluster = cluster();
+    let site = site::on(&cluster).conf("read_timeout", 30_000).start();
+    site.assert_works();
+    cluster.pause();
+    let waiting: Vec<_> = (0..20)
+        .map(|_| site.leave("/call?do=set&key=works&value=late"))
+        .collect();
+    thread::sleep(Duration::from_millis(200));
+    let exit = site.nginx.term();
+    drop(waiting);
+    cluster.resume();
+    println!(
+        "TERM in the middle of a stuck statement: gone after {:.0?}",
+        exit.took
+    );
+    assert!(exit.status.success(), "{exit:?}");
+    // Half of the 800 ms are for what comes by itself.
+    assert!(exit.took < Duration::from_millis(700), "{exit:?}");
 }
 
 #[test]

@@ -124,6 +124,26 @@ fn a_fast_exit_does_not_wait_for_whatever_waits() {
     }
 }
 
+/// There the client keeps no deadline by itself: its thread is stuck until the server moves again, and
+/// is left behind.
+#[test]
+fn a_thread_that_is_stuck_in_a_unix_socket_holds_up_no_exit() {
+    let cluster = Cluster::builder().start();
+    let folder = cluster.socket_dir().to_str().expect("a path");
+    let site = site::on(&cluster).conf("host", folder).start();
+    site.assert_works();
+    cluster.pause();
+    let waiting: Vec<_> = (0..20)
+        .map(|_| site.leave("/call?do=set&key=works&value=late"))
+        .collect();
+    thread::sleep(Duration::from_millis(200));
+    let exit = site.nginx.term();
+    drop(waiting);
+    cluster.resume();
+    assert_clean_exit(&site, &exit, Duration::from_secs(1));
+    assert_no_connections(&site);
+}
+
 /// A worker whose own thread has used a connection, which a call that blocks may do, is no other.
 #[test]
 fn a_worker_in_which_calls_have_blocked_says_goodbye() {

@@ -23,6 +23,12 @@ const RUST_CLIENTS: usize = 2;
 /// What an operation may take beyond its deadline.
 const NOISE: Duration = Duration::from_millis(250);
 
+/// What the slowest hundredth of plain requests may take beyond twice its usual time. Where connections
+/// end, PostgreSQL starts as many processes at once, and nginx has to wait for its turn. In 40 trials
+/// on two cores with nothing else to do it took 0.5 to 8 ms, at most 3.4 ms beyond twice what it took
+/// before (0.5 to 6 ms, and 36 once); at most 6 ms with other work on the machine.
+const SCHEDULER: Duration = Duration::from_millis(10);
+
 /// The time that the usual rate is measured in, and the one in which it has to be reached again.
 const USUAL: Duration = Duration::from_millis(500);
 const WINDOW: Duration = Duration::from_millis(200);
@@ -229,7 +235,7 @@ pub fn trial(ground: &Ground, name: &str, expected: &Expected, trouble: impl FnO
     let back = back.unwrap_or_else(|| panic!("{name}: not back to {usual} a second"));
     assert!(back < RECOVERY + NOISE, "{name}: back after {back:?}");
     assert!(
-        p99 < p99_normal * 2 + Duration::from_millis(25),
+        p99 < p99_normal * 2 + SCHEDULER,
         "{name}: plain requests took {p99:?} instead of {p99_normal:?}"
     );
     assert_eq!(ground.site.nginx.worker_pids(), workers, "{name}");

@@ -6,8 +6,8 @@
 mod batching;
 mod behaviour;
 mod capi;
-mod demo;
 mod connections;
+mod demo;
 mod durability;
 mod failover;
 mod generated;

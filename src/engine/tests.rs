@@ -2,6 +2,7 @@
 //! called on the thread that has its outcome.
 
 use super::*;
+use crate::completion::Reply;
 use crate::op::{Epoch, Get, Operation, Outcome};
 use crate::pool::tests::alone;
 use crate::sql::Tables;

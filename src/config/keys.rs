@@ -182,8 +182,8 @@ pub static KEYS: &[Key] = &[
         name: "max_sessions_per_subject",
         alias: None,
         default: "0",
-        doc: "Live sessions that a subject may have in an audience; 0 is no limit. It holds for \
-              sessions that are saved with metadata.",
+        doc: "Live sessions that a subject may have in an audience under one cookie name; 0 is no \
+              limit. It holds for sessions that are saved with metadata.",
         apply: |draft, value| put(&mut draft.max_sessions, value.whole(0, 1_000_000)),
     },
     Key {

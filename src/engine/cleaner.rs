@@ -12,15 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// What one statement should take: it holds a connection, and rows, for so long.
-const STATEMENT_TIME: (Duration, Duration) = (Duration::from_millis(8), Duration::from_millis(25));
+const STATEMENT_TIME: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(6));
 
 /// The rows of the first statement, and the fewest.
-const ROWS: (u32, u32) = (100, 50);
+const ROWS: (u32, u32) = (100, 20);
 
 /// After a full statement there is more to do. The pause lets a busy server have most of its time
 /// for others, and is at least this.
 const PAUSE: Duration = Duration::from_millis(20);
-const PAUSE_FACTOR: u32 = 3;
+const PAUSE_FACTOR: u32 = 9;
 
 /// Whoever has no seat, or whose clean-up fails, waits so many intervals at most.
 const PATIENCE: u32 = 10;
@@ -38,6 +38,8 @@ struct Task {
     due: Instant,
     running: bool,
     rows: u32,
+    /// While one full statement follows another: what the last one reached.
+    since: Option<Epoch>,
     failures: u32,
 }
 
@@ -66,6 +68,7 @@ impl Cleaner {
                 due: Instant::now() + around(interval) * 3 / 4,
                 running: false,
                 rows: ROWS.0,
+                since: None,
                 failures: 0,
             });
         }
@@ -107,6 +110,7 @@ impl Cleaner {
             let sweep = Sweep {
                 rows: task.rows,
                 now: Epoch::now().plus(-task.target.take_lag()),
+                since: task.since.take(),
             };
             let reply = told(&task.target);
             let mut job = Job::new(sweep.into(), Arc::clone(&task.target), reply);
@@ -145,6 +149,7 @@ impl Task {
         if !swept.ours || swept.removed < self.rows {
             return around(self.interval);
         }
+        self.since = swept.until;
         if swept.took < STATEMENT_TIME.0 {
             self.rows = (self.rows * 2).min(MOST_ROWS);
         } else if swept.took > STATEMENT_TIME.1 {

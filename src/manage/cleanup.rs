@@ -4,6 +4,7 @@ use super::{Alone, Described};
 use crate::op::{Epoch, Output, Swept};
 use crate::pool::{Connection, Fault, column};
 use crate::sql::{Shape, Tables, manage as sql};
+use postgres::types::ToSql;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +31,8 @@ pub(crate) struct Sweep {
     pub(crate) rows: u32,
     /// As in [`Cleanup`].
     pub(crate) now: Epoch,
+    /// All that was over before this time is known to be gone.
+    pub(crate) since: Option<Epoch>,
 }
 
 /// The most rows of one statement.
@@ -56,20 +59,27 @@ impl Alone for Cleanup {
         // Half of the time that there is: the last statement must not be the one that is too late.
         let end = Instant::now() + connection.time_left() / 2;
         let mut removed: u64 = 0;
+        let mut next = Sweep {
+            rows: 0,
+            now: self.now,
+            since: None,
+        };
         loop {
-            let left = self.limit.map_or(u64::MAX, u64::from) - removed;
-            let rows = left.min(MOST_ROWS.into()) as u32;
-            match sweep(connection, tables, self.now, rows) {
+            let whole = self.limit.map_or(u64::MAX, u64::from);
+            let left = whole.saturating_sub(removed);
+            next.rows = left.min(MOST_ROWS.into()) as u32;
+            match next.sweep(connection, tables) {
                 Ok(swept) if !swept.ours && removed == 0 => {
                     // The engine tries again later, and gives the connection back until then.
                     return Err(Fault::Locked("another process cleans up".into()));
                 }
                 Ok(swept) => {
                     removed += u64::from(swept.removed);
-                    let done = !swept.ours || swept.removed < rows;
-                    if done || Some(removed) == self.limit.map(u64::from) || Instant::now() > end {
+                    let enough = self.limit.is_some_and(|limit| removed >= limit.into());
+                    if !swept.ours || swept.removed < next.rows || enough || Instant::now() > end {
                         return Ok(Output::Count(removed));
                     }
+                    next.since = swept.until;
                 }
                 // What was deleted before stays deleted, and is to be counted.
                 Err(Fault::Locked(_)) if removed > 0 => return Ok(Output::Count(removed)),
@@ -85,37 +95,41 @@ impl Alone for Sweep {
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
-        sweep(connection, tables, self.now, self.rows).map(Output::Swept)
+        self.sweep(connection, tables).map(Output::Swept)
     }
 }
 
-fn sweep(
-    connection: &mut Connection,
-    tables: &Arc<Tables>,
-    now: Epoch,
-    rows: u32,
-) -> Result<Swept, Fault> {
-    let traits = connection.traits(tables)?;
-    let start = Instant::now();
-    let limit = i64::from(rows);
-    let (ours, removed) = if traits.distributed {
-        connection.transaction(|connection| sweep_distributed(connection, tables, now, limit))?
-    } else {
-        let sweep = match traits.leaves_metadata {
-            false => sql::SWEEP,
-            true => sql::SWEEP_UNLINKED,
+impl Sweep {
+    fn sweep(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Swept, Fault> {
+        let traits = connection.traits(tables)?;
+        let start = Instant::now();
+        let limit = i64::from(self.rows);
+        let mut until = None;
+        let (ours, removed) = if traits.distributed {
+            connection
+                .transaction(|connection| sweep_distributed(connection, tables, self.now, limit))?
+        } else {
+            let sweep = match traits.leaves_metadata {
+                false => sql::SWEEP,
+                true => sql::SWEEP_UNLINKED,
+            };
+            let given: [&(dyn ToSql + Sync); 3] = [&self.now, &limit, &self.since];
+            let rows = connection.query(tables, Shape::Other(sweep), &given)?;
+            match rows.first() {
+                Some(row) => {
+                    until = column(row, 2)?;
+                    (column(row, 0)?, column(row, 1)?)
+                }
+                None => (false, 0),
+            }
         };
-        let rows = connection.query(tables, Shape::Other(sweep), &[&now, &limit])?;
-        match rows.first() {
-            Some(row) => (column(row, 0)?, column(row, 1)?),
-            None => (false, 0),
-        }
-    };
-    Ok(Swept {
-        ours,
-        removed: u32::try_from(removed).unwrap_or(rows),
-        took: start.elapsed(),
-    })
+        Ok(Swept {
+            ours,
+            removed: u32::try_from(removed).unwrap_or(self.rows),
+            took: start.elapsed(),
+            until,
+        })
+    }
 }
 
 /// Distributed tables do not take the statement of one piece.

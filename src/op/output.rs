@@ -63,4 +63,6 @@ pub struct Swept {
     pub removed: u32,
     /// How long it took.
     pub took: Duration,
+    /// When the last of those deleted had ended; `None` where that is not known.
+    pub until: Option<Epoch>,
 }

@@ -44,6 +44,8 @@ enum Ready {
     Text(Arc<Text>),
 }
 
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
 type Params<'a> = [&'a (dyn ToSql + Sync)];
 
 /// How long a connection may take to say goodbye.
@@ -145,16 +147,18 @@ impl Connection {
         result.map(drop).map_err(|error| self.fault(&error))
     }
 
-    /// Runs several statements as one transaction: all of it takes place, or nothing.
+    /// Runs several statements as one transaction: all of it takes place, or nothing. Each statement
+    /// sees what was committed when it began, which those after a lock rely on, whatever
+    /// `default_transaction_isolation` says.
     pub(crate) fn transaction<T>(
         &mut self,
         body: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         if self.session.settings_hold {
-            self.batch("BEGIN")?;
+            self.batch(BEGIN)?;
         } else {
             let settings = self.session.settings.as_query();
-            self.batch(&format!("BEGIN; {settings}"))?;
+            self.batch(&format!("{BEGIN}; {settings}"))?;
         }
         let result = body(self).and_then(|result| self.batch("COMMIT").map(|()| result));
         if let Err(fault) = &result

@@ -5,23 +5,27 @@
 /// the transaction ends. Audiences share 16 locks, so that a batch of saves takes no more than that.
 pub(crate) const FENCE: &str = "SELECT pg_advisory_xact_lock({locks}, hashtext($1::text) & 15)";
 
-/// Ends the sessions of the audience $1, and of the subject $2 if it is not null, but for $3.
-/// Answers how many were alive.
-pub(crate) const REVOKE: &str = "WITH ended AS ( \
-       DELETE FROM {sessions} AS s USING {metadata} AS m \
-       WHERE m.sid = s.sid AND m.aud = $1::text AND ($2::text IS NULL OR m.sub = $2::text) \
-       AND ($3::text IS NULL OR s.sid <> $3::text) \
-       RETURNING s.exp) \
-     SELECT count(*) FROM ended WHERE exp >= date_trunc('second', now())";
+/// Ends sessions of the audience $1, and of the subject $2 if it is not null, but for $3: at most $4 of
+/// them. Answers how many were found, and how many of those that were ended were alive.
+pub(crate) const REVOKE: &str = "WITH theirs AS MATERIALIZED ( \
+       SELECT s.sid FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
+       WHERE m.aud = $1::text AND ($2::text IS NULL OR m.sub = $2::text) \
+       AND ($3::text IS NULL OR s.sid <> $3::text) LIMIT $4::bigint), \
+     ended AS ( \
+       DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM theirs)) RETURNING exp) \
+     SELECT (SELECT count(*) FROM theirs), count(*) FROM ended \
+     WHERE exp >= date_trunc('second', now())";
 
 /// The same where the tables do not delete metadata by themselves.
 pub(crate) const REVOKE_UNLINKED: &str = "WITH theirs AS MATERIALIZED ( \
-       SELECT DISTINCT sid FROM {metadata} \
+       SELECT sid FROM {metadata} \
        WHERE aud = $1::text AND ($2::text IS NULL OR sub = $2::text) \
-       AND ($3::text IS NULL OR sid <> $3::text)), \
-     unlinked AS (DELETE FROM {metadata} AS m USING theirs AS t WHERE m.sid = t.sid), \
-     ended AS (DELETE FROM {sessions} AS s USING theirs AS t WHERE s.sid = t.sid RETURNING s.exp) \
-     SELECT count(*) FROM ended WHERE exp >= date_trunc('second', now())";
+       AND ($3::text IS NULL OR sid <> $3::text) LIMIT $4::bigint), \
+     unlinked AS (DELETE FROM {metadata} WHERE sid = ANY (ARRAY(SELECT sid FROM theirs))), \
+     ended AS ( \
+       DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM theirs)) RETURNING exp) \
+     SELECT (SELECT count(*) FROM theirs), count(*) FROM ended \
+     WHERE exp >= date_trunc('second', now())";
 
 /// Live sessions at $1 with keys above $2, at most $3 of them, in the order of their keys. Where the
 /// table has no column `created`, that name means the outer one, which is null.
@@ -80,19 +84,32 @@ pub(crate) const TOUCH: &str = "UPDATE {sessions} SET exp = $3::timestamptz \
      WHERE sid = $1::text AND exp >= $2::timestamptz RETURNING sid";
 
 /// Deletes at most $2 sessions that are over on the database's clock and were before $1, unless
-/// another process does so at the moment. Answers whose turn it was, and how many went. Rows that
-/// others hold are left for the next time.
+/// another process does so at the moment. Answers whose turn it was, how many went, and when the
+/// last of them ended. Rows that others hold are left for the next time.
+///
+/// $3, where it is not null, is a time before which nothing is left: until the next VACUUM the index
+/// keeps what is deleted, and each statement would go through all that those before it deleted.
+/// The rows are locked, so their places (`ctid`) stay; the second look at `exp` is for partitions,
+/// which have the same places. What a crash brings back is over as before, so no commit waits for
+/// the disk.
 macro_rules! sweep {
     ($metadata:literal) => {
         concat!(
-            "WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock({locks}, 16) AS ours), \
+            "WITH turn AS MATERIALIZED ( \
+               SELECT pg_try_advisory_xact_lock({locks}, 16) IS NOT NULL AS ours, \
+                 least($1::timestamptz, date_trunc('second', now())) AS before, \
+                 set_config('synchronous_commit', 'off', true)), \
              dead AS MATERIALIZED ( \
-               SELECT sid FROM {sessions} WHERE (SELECT ours FROM turn) \
-               AND exp < least($1::timestamptz, date_trunc('second', now())) \
+               SELECT sid, ctid AS place FROM {sessions} \
+               WHERE (SELECT ours FROM turn) AND exp < (SELECT before FROM turn) \
+               AND exp >= coalesce($3::timestamptz, '-infinity') \
                ORDER BY exp LIMIT $2::bigint FOR UPDATE SKIP LOCKED), ",
             $metadata,
-            "gone AS (DELETE FROM {sessions} AS s USING dead WHERE s.sid = dead.sid RETURNING 1) \
-             SELECT ours, (SELECT count(*) FROM gone) FROM turn"
+            "gone AS ( \
+               DELETE FROM {sessions} WHERE ctid = ANY (ARRAY(SELECT place FROM dead)) \
+               AND exp < (SELECT before FROM turn) RETURNING exp) \
+             SELECT ours, (SELECT count(*) FROM gone), \
+               (SELECT max(exp) FROM gone WHERE isfinite(exp)) FROM turn"
         )
     };
 }
@@ -124,24 +141,29 @@ pub(crate) const LIMIT_LOCK: &str = "SELECT pg_advisory_xact_lock(lock) FROM ( \
        SELECT DISTINCT hashtextextended(aud, hashtextextended(sub, {locks})) AS lock \
        FROM unnest($1::text[], $2::text[]) AS pair (aud, sub) ORDER BY lock) AS sorted";
 
-/// The live sessions of each of the pairs of $1 and $2 but for those of the keys $3, with each its
-/// place, that which ends last first.
+/// The sessions under the name $5 of each of the pairs of $1 and $2 but for those of the keys $3, with
+/// each its place, that which ends last first. Those that end within $6 seconds do not count: a
+/// session that was replaced is one of them.
 macro_rules! ranked {
     () => {
         "WITH ranked AS MATERIALIZED ( \
-           SELECT s.sid, row_number() OVER ( \
+           SELECT s.sid, m.aud, m.sub, row_number() OVER ( \
              PARTITION BY m.aud, m.sub ORDER BY s.exp DESC, s.sid) AS place \
            FROM (SELECT DISTINCT aud, sub FROM unnest($1::text[], $2::text[]) AS p (aud, sub)) AS pair \
            JOIN {metadata} AS m ON m.aud = pair.aud AND m.sub = pair.sub \
            JOIN {sessions} AS s ON s.sid = m.sid \
-           WHERE s.exp >= date_trunc('second', now()) AND s.sid <> ALL ($3::text[]))"
+           WHERE s.exp > now() + $6::bigint * interval '1 second' AND s.sid <> ALL ($3::text[]) \
+           AND s.name = $5::text)"
     };
 }
 
-/// Whether any pair has as many sessions as $4.
+/// Whether any pair has as many sessions as $4, and none of the keys $3 is among them.
 pub(crate) const LIMIT_REACHED: &str = concat!(
     ranked!(),
-    " SELECT EXISTS (SELECT FROM ranked WHERE place >= $4::bigint)"
+    " SELECT EXISTS (SELECT FROM ranked AS r WHERE place >= $4::bigint AND NOT EXISTS ( \
+       SELECT FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
+       WHERE m.aud = r.aud AND m.sub = r.sub AND s.sid = ANY ($3::text[]) \
+       AND s.exp >= date_trunc('second', now())))"
 );
 
 /// Ends the sessions from the place $4 on.

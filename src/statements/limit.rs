@@ -2,9 +2,10 @@
 //! takes place.
 
 use crate::config::{Beyond, SessionLimit};
-use crate::op::Set;
+use crate::op::{Epoch, Old, Set};
 use crate::pool::{Connection, Fault, column};
 use crate::sql::{Shape, Tables, manage as sql};
+use postgres::types::ToSql;
 use std::sync::Arc;
 
 pub(super) fn set(
@@ -16,18 +17,19 @@ pub(super) fn set(
     let pairs = set.metadata.iter();
     let audiences: Vec<&str> = pairs.clone().map(|(audience, _)| &**audience).collect();
     let subjects: Vec<&str> = pairs.map(|(_, subject)| &**subject).collect();
-    // The session that this one replaces ends soon by itconnection.
+    // The session that this one replaces ends soon by itself.
     let old = set.old.as_ref().map(|old| old.key());
     let own: Vec<&str> = [Some(&*set.key), old].into_iter().flatten().collect();
     let most = i64::from(limit.sessions);
+    let replaced = replaced_within(set);
+    let params: [&(dyn ToSql + Sync); 6] =
+        [&audiences, &subjects, &own, &most, &set.name, &replaced];
     let unlinked = connection.leaves_metadata(tables)?;
     connection.transaction(|connection| {
         let lock = Shape::Other(sql::LIMIT_LOCK);
         connection.query(tables, lock, &[&audiences, &subjects])?;
-        // One that replaces another is no more than there were.
-        if limit.beyond == Beyond::Refuse && old.is_none() {
-            let reached = Shape::Other(sql::LIMIT_REACHED);
-            let rows = connection.query(tables, reached, &[&audiences, &subjects, &own, &most])?;
+        if limit.beyond == Beyond::Refuse {
+            let rows = connection.query(tables, Shape::Other(sql::LIMIT_REACHED), &params)?;
             if rows.first().map_or(Ok(false), |row| column(row, 0))? {
                 return Err(Fault::TooMany(limit.sessions));
             }
@@ -38,8 +40,19 @@ pub(super) fn set(
                 false => sql::LIMIT,
                 true => sql::LIMIT_UNLINKED,
             });
-            connection.query(tables, end, &[&audiences, &subjects, &own, &most])?;
+            connection.query(tables, end, &params)?;
         }
         Ok(())
     })
+}
+
+/// For how many seconds from now a session that was replaced may be alive: as long as that which this
+/// save replaces, and at least lua-resty-session's default `stale_ttl`.
+fn replaced_within(set: &Set) -> i64 {
+    const STALE_TTL: i64 = 10;
+    let own = match &set.old {
+        Some(Old::Expire { at, .. }) => at.seconds() - Epoch::now().seconds(),
+        _ => 0,
+    };
+    own.max(STALE_TTL)
 }

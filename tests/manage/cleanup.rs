@@ -160,13 +160,14 @@ fn many_workers_never_clean_up_at_the_same_time() {
         .nginx(four)
         .start();
     let mut sql = one.sql();
-    // Every deletion of any rows notes its transaction's beginning and end.
+    // Every deletion of any rows notes a time within its transaction, after it has taken its turn.
     sql.batch_execute(
         "CREATE TABLE noted (pid int, began timestamptz, ended timestamptz);
-         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+         DECLARE began timestamptz := clock_timestamp(); BEGIN
            IF EXISTS (SELECT FROM gone) THEN
              PERFORM pg_sleep(0.005);
-             INSERT INTO noted VALUES (pg_backend_pid(), transaction_timestamp(), clock_timestamp());
+             INSERT INTO noted VALUES (pg_backend_pid(), began, clock_timestamp());
            END IF;
            RETURN NULL; END $$;
          CREATE TRIGGER note AFTER DELETE ON sessions REFERENCING OLD TABLE AS gone

@@ -88,6 +88,87 @@ fn one_beyond_the_limit_may_be_refused() {
     storage.set(login("five")).expect("there is room");
 }
 
+fn replacing(old: &str, key: &str) -> Set {
+    let old = Old::Expire {
+        key: old.into(),
+        at: Epoch::now().plus(10),
+    };
+    Set {
+        old: Some(old),
+        ..login(key)
+    }
+}
+
+/// Each save of lua-resty-session replaces the session by one of another key, and the old one lives
+/// on for a few seconds.
+#[test]
+fn sessions_that_were_replaced_do_not_count() {
+    let site = Site::new();
+    let storage = limited(&site, 2.0, "refuse", 4.0);
+    storage.set(login("first")).expect("a login");
+    for (old, key) in [
+        ("first", "second"),
+        ("second", "third"),
+        ("third", "fourth"),
+    ] {
+        storage.set(replacing(old, key)).expect("another save");
+    }
+    storage.set(login("device")).expect("the second of two");
+    let refused = storage.set(login("too many"));
+    assert_eq!(refused, Err(Error::TooManySessions { limit: 2 }));
+
+    let site = Site::new();
+    let storage = limited(&site, 2.0, "end-oldest", 4.0);
+    storage.set(login("first")).expect("a login");
+    storage.set(replacing("first", "second")).expect("a save");
+    storage.set(login("device")).expect("the second of two");
+    // Requests that carry the first key are still under way.
+    assert_eq!(number(&mut site.sql(), ALIVE), 3);
+}
+
+/// A visitor has a session, too, and it becomes another one at the login.
+#[test]
+fn a_login_that_replaces_a_session_of_nobody_counts() {
+    let site = Site::new();
+    let storage = limited(&site, 1.0, "refuse", 4.0);
+    storage.set(login("first")).expect("a login");
+    let metadata = Vec::new();
+    let visitor = Set {
+        metadata,
+        ..login("visitor")
+    };
+    storage.set(visitor).expect("a visit");
+    let refused = storage.set(replacing("visitor", "login"));
+    assert_eq!(refused, Err(Error::TooManySessions { limit: 1 }));
+    // Nor does one that is not there, or somebody else's.
+    let bob = Set {
+        metadata: vec![("shop".into(), "bob".into())],
+        ..login("bob")
+    };
+    storage.set(bob).expect("a login");
+    for old in ["nothing", "bob"] {
+        let refused = storage.set(replacing(old, "login"));
+        assert_eq!(refused, Err(Error::TooManySessions { limit: 1 }));
+    }
+    storage.set(replacing("first", "second")).expect("a save");
+}
+
+/// lua-resty-session stores what remembers a person under a name of its own, beside the session.
+#[test]
+fn each_name_has_the_limit_for_itself() {
+    for beyond in ["refuse", "end-oldest"] {
+        let site = Site::new();
+        let storage = limited(&site, 1.0, beyond, 4.0);
+        storage.set(login("session")).expect("a login");
+        let remember = Set {
+            name: "remember".into(),
+            ..login("remember")
+        };
+        storage.set(remember).expect("its other part");
+        assert_eq!(number(&mut site.sql(), ALIVE), 2);
+    }
+}
+
 /// 100 logins at once through two pools, as in two processes, 50 times.
 #[test]
 fn concurrent_logins_leave_no_more_than_the_limit() {

@@ -31,8 +31,28 @@ fn lock_of_saves(site: &Site) -> String {
 
 #[test]
 fn a_save_that_is_under_way_is_waited_for_and_ended() {
-    let site = Site::new();
-    let lock = lock_of_saves(&site);
+    ends_what_is_under_way(&Site::new());
+}
+
+/// Where a transaction sees all along what was committed at its beginning, unless it says otherwise.
+#[test]
+fn a_save_that_is_under_way_is_ended_under_other_defaults() {
+    for isolation in ["repeatable read", "serializable"] {
+        let site = Site::new();
+        let name: String = site
+            .sql()
+            .query_one("SELECT quote_ident(current_database())", &[])
+            .expect("a name")
+            .get(0);
+        let set =
+            format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'");
+        site.sql().batch_execute(&set).expect("a default");
+        ends_what_is_under_way(&site);
+    }
+}
+
+fn ends_what_is_under_way(site: &Site) {
+    let lock = lock_of_saves(site);
     let mut save = site.sql();
     save.batch_execute(&format!("{SAVE}{lock}"))
         .expect("a save");
@@ -106,6 +126,58 @@ fn none_survives_that_was_saved_before_a_revocation() {
         let (_, at) = answered.expect("it was saved");
         assert!(at > last, "{key} survives");
     }
+}
+
+/// More than a transaction ends at once.
+#[test]
+fn thousands_are_ended_in_pieces() {
+    for unlink in [false, true] {
+        let site = Site::new();
+        let (storage, mut sql) = (site.storage(), site.sql());
+        if unlink {
+            let drop = "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey";
+            sql.batch_execute(drop).expect("no foreign key");
+        }
+        sql.batch_execute(
+            "INSERT INTO sessions (sid, exp) SELECT 'key ' || n,
+               now() + (CASE n % 5 WHEN 0 THEN -1 ELSE 1 END) * interval '1 hour'
+             FROM generate_series(1, 5000) AS n;
+             INSERT INTO sessions_meta SELECT 'shop', 'ada', sid FROM sessions;
+             INSERT INTO sessions_meta SELECT 'bank', 'ada', sid FROM sessions;
+             INSERT INTO sessions (sid, exp) VALUES ('other', now() + interval '1 hour');
+             INSERT INTO sessions_meta VALUES ('bank', 'ada', 'other')",
+        )
+        .expect("rows");
+        let ended = storage.revoke("shop", "ada", Some("key 1"));
+        assert_eq!(ended.expect("a revocation"), 3_999);
+        assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions"), 2);
+        assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions_meta"), 3);
+        assert_eq!(storage.revoke_audience("bank").expect("a revocation"), 2);
+        assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions"), 0);
+    }
+}
+
+/// What a transaction has ended is counted, though the next one has to wait for a row.
+#[test]
+fn what_is_interrupted_goes_on_and_counts_on() {
+    let site = Site::new();
+    let (storage, mut sql, mut other) = (site.storage(), site.sql(), site.sql());
+    sql.batch_execute(
+        "INSERT INTO sessions (sid, exp) SELECT 'key ' || n, now() + interval '1 hour'
+         FROM generate_series(1, 2500) AS n;
+         INSERT INTO sessions_meta SELECT 'shop', 'ada', sid FROM sessions",
+    )
+    .expect("rows");
+    let mut holder = other.transaction().expect("a transaction");
+    let hold = "SELECT FROM sessions WHERE sid = 'key 2500' FOR UPDATE";
+    holder.execute(hold, &[]).expect("a lock");
+    let revoking = thread::spawn(move || storage.revoke("shop", "ada", None));
+    thread::sleep(Duration::from_millis(500));
+    assert!(!revoking.is_finished(), "it did not wait for the row");
+    holder.rollback().expect("the end");
+    let ended = revoking.join().expect("no panic");
+    assert_eq!(ended.expect("a revocation"), 2_500);
+    assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions"), 0);
 }
 
 /// Behind a pooler a transaction has no more than itself.

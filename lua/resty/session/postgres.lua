@@ -129,6 +129,9 @@ end
 -- called; what is saved later lives. A request that has read its session before and saves it
 -- afterwards saves a new one.
 --
+-- More than 1,000 sessions are ended in several transactions. Where a later one fails, the sessions
+-- that are ended stay so, and another call ends the rest.
+--
 -- @function instance:revoke
 -- @tparam string name cookie name; not used
 -- @tparam string audience session audience, as it was saved

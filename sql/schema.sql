@@ -1,12 +1,20 @@
 -- The tables of resty.session.postgres, as lua-resty-session documents them, and the one index
 -- that its documentation leaves out. Safe to run again.
 
-CREATE TABLE IF NOT EXISTS sessions (
-  sid  TEXT PRIMARY KEY,
-  name TEXT,
-  data TEXT,
-  exp  TIMESTAMP WITH TIME ZONE
-);
+DO $$
+BEGIN
+  CREATE TABLE sessions (
+    sid  TEXT PRIMARY KEY,
+    name TEXT,
+    data TEXT,
+    exp  TIMESTAMP WITH TIME ZONE
+  );
+  -- For `check`: in a new table, no session's end is shifted by the server's time zone.
+  COMMENT ON COLUMN sessions.exp IS 'true instants';
+EXCEPTION WHEN duplicate_table THEN
+  RAISE NOTICE 'There is a table sessions already.';
+END
+$$;
 CREATE INDEX IF NOT EXISTS sessions_exp_idx ON sessions (exp);
 
 -- Only needed where sessions are saved with metadata (store_metadata = true).

@@ -203,7 +203,11 @@ fn check(storage: &Storage, output: &mut Output) -> Result<ExitCode, Failed> {
         true => "All is well.".to_owned(),
         false => findings
             .iter()
-            .map(|found| format!("{}\n    {};", found.problem, found.repair))
+            // As psql takes it.
+            .map(|found| {
+                let problem = found.problem.replace('\n', "\n-- ");
+                format!("-- {problem}\n{};", found.repair)
+            })
             .collect::<Vec<_>>()
             .join("\n"),
     };

@@ -1,19 +1,21 @@
 //! `migrate`: makes the tables, or makes of older ones what they should be.
 
-use super::check::findings;
+use super::structure::{relation, structure};
 use super::{Alone, Described};
 use crate::op::Output;
 use crate::pool::{Connection, Fault, column};
 use crate::sql::{Shape, Tables, schema as sql};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 /// Creates what is missing of the tables, and repairs what [`super::Check`] finds about their
-/// structure, in one transaction. Where there is nothing to do it changes nothing. Several may run at
-/// the same time: each waits for the one before.
+/// structure, each in a transaction of its own. Where there is nothing to do it changes nothing. Several
+/// may run at the same time: each waits for the one before.
 #[derive(Debug, Clone, Default)]
 pub struct Migrate {
-    /// New tables are unlogged: faster, and empty after a crash of the server. Those that there are
-    /// stay as they are.
+    /// New tables are unlogged: faster, and empty after a crash of the server. Where there is one of
+    /// them it stays as it is, and the other will be like it.
     pub unlogged: bool,
 }
 
@@ -26,77 +28,74 @@ pub(super) const DESCRIBED: Described = Described {
     },
 };
 
+/// Before a step is tried again for which others were in the way.
+const PAUSE: Duration = Duration::from_millis(100);
+
 impl Alone for Migrate {
     fn name(&self) -> &'static str {
         DESCRIBED.name
     }
 
     fn run(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<Output, Fault> {
-        let changes = connection.transaction(|connection| {
-            connection.query(tables, Shape::Other(sql::LOCK), &[])?;
-            let mut changes = self.create(connection, tables)?;
-            for finding in findings(connection, tables)? {
-                if finding.structural {
-                    connection.batch(&finding.repair)?;
-                    changes += 1;
+        let mut done = Vec::new();
+        loop {
+            let step = connection.transaction(|connection| self.step(connection, tables, &done));
+            // What was believed of the tables may have changed.
+            connection.forget(tables);
+            match step {
+                Ok(Some(statement)) => done.push(statement),
+                Ok(None) => return Ok(Output::Count(done.len() as u64)),
+                // What was done before stays done, and is to be counted.
+                Err(Fault::Locked(_)) if !done.is_empty() && connection.time_left() > PAUSE => {
+                    thread::sleep(PAUSE);
                 }
+                Err(fault) => return Err(fault),
             }
-            Ok(changes + improve(connection, tables)?)
-        });
-        // What was believed of the tables may have changed.
-        connection.forget(tables);
-        changes.map(Output::Count)
+        }
     }
 }
 
 impl Migrate {
-    fn create(&self, connection: &mut Connection, tables: &Arc<Tables>) -> Result<u64, Fault> {
-        let distributed = connection.traits(tables)?.distributed;
-        let [has_sessions, has_metadata] = [0, 1].map(|table| exists(connection, tables, table));
-        let (has_sessions, has_metadata) = (has_sessions?, has_metadata?);
-        if has_sessions && has_metadata {
-            return Ok(0);
-        }
-        for schema in tables.schemas() {
-            connection.batch(&format!("CREATE SCHEMA IF NOT EXISTS {schema}"))?;
-        }
-        if !has_sessions {
-            connection.batch(&tables.create_sessions(self.unlogged))?;
-        }
-        if !has_metadata {
-            connection.batch(&tables.create_metadata(self.unlogged))?;
-        }
-        if distributed && !has_sessions && !has_metadata {
-            connection.batch(&tables.distribute())?;
-        }
+    /// Does the first thing that is to be done. An index that takes long to make is so never made
+    /// again because of what comes after it.
+    fn step(
+        &self,
+        connection: &mut Connection,
+        tables: &Arc<Tables>,
+        done: &[String],
+    ) -> Result<Option<String>, Fault> {
+        connection.query(tables, Shape::Other(sql::LOCK), &[])?;
+        // Whoever had the lock before may have changed the tables.
         connection.forget(tables);
-        Ok(u64::from(!has_sessions) + u64::from(!has_metadata))
+        let findings = structure(connection, tables, self.unlogged)?.into_iter();
+        let repairs = findings.filter(|finding| finding.structural);
+        let mut statements: Vec<String> = repairs.map(|finding| finding.repair).collect();
+        statements.extend(improvements(connection, tables)?);
+        let next = statements.into_iter().find(|next| !done.contains(next));
+        if let Some(statement) = &next {
+            connection.batch(statement)?;
+        }
+        Ok(next)
     }
 }
 
-fn exists(connection: &mut Connection, tables: &Arc<Tables>, table: usize) -> Result<bool, Fault> {
-    let name = &tables.names()[table];
-    let columns = connection.query(tables, Shape::Other(sql::COLUMNS), &[name])?;
-    Ok(!columns.is_empty())
-}
-
-/// What is no defect, but better with it.
-fn improve(connection: &mut Connection, tables: &Arc<Tables>) -> Result<u64, Fault> {
-    let mut changes = 0;
+/// What is no defect, but better with it, where the user may do it.
+fn improvements(connection: &mut Connection, tables: &Arc<Tables>) -> Result<Vec<String>, Fault> {
     let [sessions, _] = tables.names();
-    let rows = connection.query(tables, Shape::Other(sql::SETTINGS), &[&sessions])?;
-    if let Some(row) = rows.first() {
-        let (settings, kind): (Vec<String>, &str) = (column(row, 0)?, column(row, 1)?);
-        if settings.is_empty() && kind == "r" {
-            connection.batch(&tables.store_well())?;
-            changes += 1;
-        }
+    let mut statements = Vec::new();
+    let Some(relation) = relation(connection, tables, &sessions)? else {
+        return Ok(statements);
+    };
+    if !relation.is_table || !relation.owned {
+        return Ok(statements);
+    }
+    if !relation.set_up {
+        statements.push(tables.store_well());
     }
     let columns = connection.query(tables, Shape::Other(sql::COLUMNS), &[&sessions])?;
     let names: Result<Vec<&str>, Fault> = columns.iter().map(|row| column(row, 0)).collect();
     if !names?.contains(&"created") {
-        connection.batch(&tables.note_creation())?;
-        changes += 1;
+        statements.push(tables.note_creation());
     }
-    Ok(changes)
+    Ok(statements)
 }

@@ -15,9 +15,11 @@ mod check;
 mod cleanup;
 mod count;
 mod health;
+mod indexes;
 mod list;
 mod migrate;
 mod revoke;
+mod structure;
 mod touch;
 
 pub use crate::op::{Finding, Manage, Session, Swept};

@@ -1,6 +1,8 @@
 //! The statements of `crate::manage`. `{sessions}` and `{metadata}` stand for the tables,
 //! `{locks}` for the first number of their advisory locks (see `Tables::locks`).
 
+use super::schema::created;
+
 /// Waits until no save with metadata of the audience $1 is under way, and holds new ones up until
 /// the transaction ends. Audiences share 16 locks, so that a batch of saves takes no more than that.
 pub(crate) const FENCE: &str = "SELECT pg_advisory_xact_lock({locks}, hashtext($1::text) & 15)";
@@ -28,12 +30,14 @@ pub(crate) const REVOKE_UNLINKED: &str = "WITH theirs AS MATERIALIZED ( \
      WHERE exp >= date_trunc('second', now())";
 
 /// Live sessions at $1 with keys above $2, at most $3 of them, in the order of their keys. Where the
-/// table has no column `created`, that name means the outer one, which is null.
+/// table has no column `created`, that name means the outer one, which is null; one that is no
+/// timestamptz is somebody else's.
 macro_rules! list {
     ($from:literal, $sid:literal, $scope:literal) => {
         concat!(
-            "SELECT page.sid, page.name, page.exp, page.created \
-             FROM (SELECT NULL::timestamptz AS created) AS unknown, LATERAL ( \
+            "SELECT page.sid, page.name, page.exp, ",
+            created!("page"),
+            " FROM (SELECT NULL::timestamptz AS created) AS unknown, LATERAL ( \
                SELECT s.sid, s.name, s.exp, created FROM ",
             $from,
             " WHERE s.exp >= $1::timestamptz AND ",

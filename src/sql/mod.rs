@@ -54,12 +54,12 @@ pub(crate) struct SetShape {
     pub(crate) metadata: bool,
 }
 
-/// Whether there is a metadata table, whether it loses its rows with the session's, and whether this
-/// is Citus. Parameters: the names of the sessions table and of the metadata table.
-const TRAITS: &str = "SELECT meta.oid IS NOT NULL, EXISTS ( \
-       SELECT FROM pg_catalog.pg_constraint \
-       WHERE contype = 'f' AND confdeltype = 'c' \
-       AND conrelid = meta.oid AND confrelid = to_regclass($1::text)), \
+/// Whether there is a metadata table, whether it loses its rows with the session's (one foreign key that
+/// does not delete them is enough to hold the session), and whether this is Citus. Parameters: the
+/// names of the sessions table and of the metadata table.
+const TRAITS: &str = "SELECT meta.oid IS NOT NULL, ( \
+       SELECT coalesce(bool_and(confdeltype = 'c'), false) FROM pg_catalog.pg_constraint \
+       WHERE contype = 'f' AND conrelid = meta.oid AND confrelid = to_regclass($1::text)), \
        to_regclass('pg_dist_partition') IS NOT NULL \
      FROM (SELECT to_regclass($2::text)::oid AS oid) AS meta";
 

@@ -89,6 +89,36 @@ fn every_command_does_what_it_says() {
 }
 
 #[test]
+fn psql_takes_what_check_prints() {
+    let site = Site::new();
+    site.sql()
+        .batch_execute(
+            "DROP INDEX sessions_exp_idx; ALTER TABLE sessions DROP CONSTRAINT sessions_pkey CASCADE;
+             ALTER TABLE sessions_meta ADD CONSTRAINT \"It's; \"\"old\"\"\" UNIQUE (sub, sid, aud) DEFERRABLE",
+        )
+        .expect("defects");
+    let found = out(&cli(&site, &["check"]));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), &found).expect("its text");
+    let psql = Command::new(process::program("/usr/bin/psql", "postgresql-client"))
+        .args([
+            "--no-psqlrc",
+            "--quiet",
+            "--set",
+            "ON_ERROR_STOP=1",
+            "--file",
+        ])
+        .arg(file.path())
+        .args(["--host", "127.0.0.1", "--username", "postgres"])
+        .args(["--port", &support::shared().port().to_string()])
+        .args(["--dbname", &site.database])
+        .output()
+        .expect("an end");
+    assert!(psql.status.success(), "{found}\n{psql:?}");
+    assert_eq!(out(&cli(&site, &["check"])), "All is well.\n");
+}
+
+#[test]
 fn a_connection_string_says_where_and_failures_have_their_codes() {
     let site = Site::new();
     let port = support::shared().port();

@@ -3,10 +3,12 @@
 
 mod cleanup;
 mod cli;
+mod expiries;
 mod limit;
 mod metrics;
 mod revoke;
 mod schema;
+mod steps;
 
 use postgres::Client;
 use resty_session_postgres::config::{Draft, Value};

@@ -5,11 +5,11 @@ use std::thread;
 use postgres::Client;
 use resty_session_postgres::config::Value;
 use resty_session_postgres::manage::Migrate;
-use resty_session_postgres::{Config, Epoch, Error, Output, Storage};
+use resty_session_postgres::{Config, Epoch, Error, Output, Set, Storage};
 
 use super::{Site, login, number};
 
-fn migrate(storage: &Storage, unlogged: bool) -> Result<u64, Error> {
+pub(super) fn migrate(storage: &Storage, unlogged: bool) -> Result<u64, Error> {
     match storage.call(Migrate { unlogged }.into())? {
         Output::Count(changes) => Ok(changes),
         other => panic!("not the answer to a migrate: {other:?}"),
@@ -17,14 +17,14 @@ fn migrate(storage: &Storage, unlogged: bool) -> Result<u64, Error> {
 }
 
 /// The problems that a check finds, with their repairs.
-fn check(storage: &Storage) -> Vec<(String, String)> {
+pub(super) fn check(storage: &Storage) -> Vec<(String, String)> {
     let findings = storage.check().expect("a check").into_iter();
     findings
         .map(|found| (found.problem, found.repair))
         .collect()
 }
 
-fn repair(storage: &Storage, sql: &mut Client) {
+pub(super) fn repair(storage: &Storage, sql: &mut Client) {
     for (problem, statement) in check(storage) {
         let done = sql.batch_execute(&statement);
         done.unwrap_or_else(|error| panic!("{problem}\n{statement}\n{error}"));
@@ -147,9 +147,48 @@ fn check_names_each_defect_and_what_repairs_it() {
             "data of \"sessions\" is of type bytea",
         ),
         ("ALTER TABLE sessions DROP name", "has no column name"),
+        // Beside the key that deletes.
+        (
+            r#"ALTER TABLE sessions_meta ADD CONSTRAINT "The ""old"" key; " FOREIGN KEY (sid)
+               REFERENCES sessions (sid) ON DELETE RESTRICT"#,
+            "does not delete with the session",
+        ),
+        (
+            "DROP INDEX sessions_sid_idx CASCADE;
+             CREATE UNIQUE INDEX ON sessions (sid, lower(name))",
+            "no unique index on (sid)",
+        ),
+        (
+            "DROP INDEX sessions_sid_idx CASCADE;
+             ALTER TABLE sessions ADD CONSTRAINT \"Later\" UNIQUE (sid) DEFERRABLE",
+            "deferrable unique constraint on (sid)",
+        ),
+        (
+            "ALTER TABLE sessions ADD CONSTRAINT \"Later\" UNIQUE (sid) DEFERRABLE",
+            "deferrable unique constraint on (sid)",
+        ),
+        (
+            "DROP INDEX sessions_meta_aud_sub_sid_idx;
+             ALTER TABLE sessions_meta ADD PRIMARY KEY (aud, sub, sid) DEFERRABLE",
+            "deferrable unique constraint on (aud, sub, sid)",
+        ),
+        (
+            "DROP INDEX sessions_meta_aud_sub_sid_idx;
+             INSERT INTO sessions_meta SELECT * FROM sessions_meta",
+            "no unique index on (aud, sub, sid): each save adds",
+        ),
         (
             "DROP TABLE sessions_meta",
             "There is no table \"sessions_meta\"",
+        ),
+        (
+            "DROP TABLE sessions_meta; ALTER TABLE sessions SET UNLOGGED",
+            "There is no table \"sessions_meta\"",
+        ),
+        (
+            "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey;
+             ALTER TABLE sessions_meta SET LOGGED",
+            "no foreign key",
         ),
     ];
     for (defect, words) in defects {
@@ -158,19 +197,98 @@ fn check_names_each_defect_and_what_repairs_it() {
         let named = found.iter().any(|(problem, _)| problem.contains(words));
         assert!(named, "{defect}: {found:?}");
         repair(&storage, &mut sql);
+        sessions_come_and_go(&storage, &mut sql, defect);
     }
     // A session whose data went through bytea is not what it was; its end is.
     let alive = "SELECT count(*) FROM sessions WHERE exp > now() + interval '59 minutes'";
     assert_eq!(number(&mut sql, alive), 1);
-    sql.batch_execute("DROP TABLE sessions_meta, sessions")
-        .expect("no tables");
-    let found = check(&storage);
-    assert!(
-        found[0].0.contains("There is no table \"sessions\""),
-        "{found:?}"
+    for defect in [
+        "DROP TABLE sessions CASCADE",
+        "DROP TABLE sessions_meta, sessions",
+    ] {
+        sql.batch_execute(defect).expect(defect);
+        let found = check(&storage);
+        let words = "There is no table \"sessions\"";
+        assert!(found[0].0.contains(words), "{found:?}");
+        repair(&storage, &mut sql);
+        sessions_come_and_go(&storage, &mut sql, defect);
+    }
+}
+
+/// Two log in, one is deleted by somebody else, and the other's are revoked.
+fn sessions_come_and_go(storage: &Storage, sql: &mut Client, defect: &str) {
+    for key in ["deleted", "revoked"] {
+        let metadata = vec![("shop".into(), "grace".into())];
+        let set = Set {
+            metadata,
+            ..login(key)
+        };
+        storage
+            .set(set)
+            .unwrap_or_else(|error| panic!("{defect}: {error}"));
+    }
+    let deleted = sql.execute("DELETE FROM sessions WHERE sid = 'deleted'", &[]);
+    assert_eq!(
+        deleted.map_err(|error| format!("{defect}: {error:?}")),
+        Ok(1)
     );
-    migrate(&storage, false).expect("a migration");
+    let revoked = storage.revoke("shop", "grace", None);
+    assert_eq!(revoked, Ok(1), "{defect}");
+    let left = "SELECT count(*) FROM sessions_meta WHERE sub = 'grace'";
+    assert_eq!(number(sql, left), 0, "{defect}");
+}
+
+#[test]
+fn the_words_say_how_to_keep_one_of_each_session() {
+    let site = Site::new();
+    let (storage, mut sql) = (site.storage(), site.sql());
+    sql.batch_execute(
+        "CREATE INDEX ON sessions_meta (sid);
+         ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey;
+         ALTER TABLE sessions DROP CONSTRAINT sessions_pkey;
+         INSERT INTO sessions SELECT 'key', 'session', n, now() + n * interval '1 hour'
+         FROM generate_series(1, 3) AS n",
+    )
+    .expect("rows");
+    let (problem, _) = check(&storage).remove(0);
+    let at = problem.find("DELETE").expect("a statement");
+    sql.batch_execute(&problem[at..]).expect("one of each");
+    repair(&storage, &mut sql);
+    let latest = "SELECT count(*) FROM sessions WHERE data = '3'";
+    assert_eq!(number(&mut sql, latest), 1);
+}
+
+/// Its table has the indexes and the keys.
+#[test]
+fn a_view_is_not_to_be_indexed() {
+    let site = Site::new();
+    let mut sql = site.sql();
+    sql.batch_execute(
+        "CREATE SCHEMA web; CREATE VIEW web.sessions AS SELECT * FROM sessions;
+         CREATE VIEW web.sessions_meta AS SELECT * FROM sessions_meta",
+    )
+    .expect("views");
+    let table = [("table_name", Value::Text("web.sessions".into()))];
+    let storage = Storage::new(site.config_with(table));
     assert_eq!(check(&storage), []);
+    assert_eq!(migrate(&storage, false), Ok(0));
+    sessions_come_and_go(&storage, &mut sql, "views");
+}
+
+#[test]
+fn a_column_created_of_another_kind_is_somebody_elses() {
+    for kind in ["timestamp DEFAULT now()", "text DEFAULT 'long ago'", "int"] {
+        let site = Site::new();
+        let (storage, mut sql) = (site.storage(), site.sql());
+        sql.batch_execute(&format!(
+            "CREATE INDEX ON sessions_meta (sid); ALTER TABLE sessions ADD created {kind}"
+        ))
+        .expect("a column");
+        storage.set(login("key")).expect("a save");
+        let sessions = storage.list(super::list_of_ada()).expect(kind);
+        assert_eq!((sessions.len(), sessions[0].created), (1, None), "{kind}");
+        assert_eq!(check(&storage), []);
+    }
 }
 
 #[test]
@@ -202,56 +320,6 @@ fn check_names_the_privileges_that_the_user_lacks() {
     );
     repair(&storage, &mut sql);
     storage.set(login("key")).expect("a save");
-}
-
-/// Sessions that upstream's statement has saved, in that zone.
-fn shifted(zone: &str) -> (Site, Storage) {
-    let site = Site::new();
-    site.sql()
-        .batch_execute(&format!(
-            "ALTER DATABASE {} SET timezone = '{zone}'; CREATE INDEX ON sessions_meta (sid)",
-            site.database
-        ))
-        .expect("a time zone");
-    let expires = Epoch::now().plus(3600).seconds();
-    site.sql()
-        .batch_execute(&format!(
-            "INSERT INTO sessions (sid, name, data, exp)
-             SELECT 'key ' || n, 'session', 'value', TO_TIMESTAMP({expires}) AT TIME ZONE 'UTC'
-             FROM generate_series(1, 10) AS n"
-        ))
-        .expect("rows");
-    let storage = Storage::new(site.config(&[("cleanup_interval", 0.0)]));
-    (site, storage)
-}
-
-#[test]
-fn check_finds_expiries_that_upstream_has_shifted() {
-    for (zone, how) in [
-        ("Asia/Tokyo", "9 hours too early, and 10"),
-        ("Asia/Kolkata", "5.5 hours too early, and 10"),
-        ("America/Los_Angeles", "hours too late, and 10"),
-    ] {
-        let (site, storage) = shifted(zone);
-        let truly = "SELECT count(*) FROM sessions WHERE exp > now() + interval '59 minutes'
-                     AND exp < now() + interval '61 minutes'";
-        assert_eq!(number(&mut site.sql(), truly), 0, "{zone}");
-        let found = check(&storage);
-        let [(problem, _)] = &found[..] else {
-            panic!("{found:?}");
-        };
-        assert!(problem.contains(how) && problem.contains(zone), "{problem}");
-        repair(&storage, &mut site.sql());
-        assert_eq!(number(&mut site.sql(), truly), 10, "{zone}");
-        storage.set(login("new")).expect("a save");
-        assert_eq!(check(&storage), []);
-    }
-}
-
-#[test]
-fn nothing_is_shifted_where_the_server_is_in_utc() {
-    let (_site, storage) = shifted("Etc/UTC");
-    assert_eq!(check(&storage), []);
 }
 
 /// Not Citus, but what it would be told, in that order.

@@ -210,9 +210,10 @@ end
 
 ---
 -- Create the tables, or make of older ones what they should be: what @{instance:check} finds about
--- their structure is repaired. Changes nothing where there is nothing to do; several may run at the
--- same time. On large tables that are in use, run the statements that `check` gives, by hand and in
--- a quiet hour: an index is made under a lock that saves wait for.
+-- their structure is repaired, each in a transaction of its own. Changes nothing where there is
+-- nothing to do; several may run at the same time. Saves wait while an index is made: on large
+-- tables that are in use, run the statements that `check` gives by hand, with `CONCURRENTLY` after
+-- `INDEX`.
 --
 -- @function instance:migrate
 -- @tparam[opt] boolean unlogged `true` creates unlogged tables: faster, and empty after a crash

@@ -14,13 +14,18 @@ use std::time::{Duration, Instant};
 /// What one statement should take: it holds a connection, and rows, for so long.
 const STATEMENT_TIME: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(6));
 
-/// The rows of the first statement, and the fewest.
-const ROWS: (u32, u32) = (100, 20);
+/// The fewest rows of a statement, and those of the first: far from the server, a statement of a few
+/// would be all travel.
+const ROWS: u32 = 100;
 
 /// After a full statement there is more to do. The pause lets a busy server have most of its time
 /// for others, and is at least this.
 const PAUSE: Duration = Duration::from_millis(20);
-const PAUSE_FACTOR: u32 = 9;
+
+/// The pause is so many times as long as the statement: the first, less one for each [`HURRY`] in which
+/// there was always more to do, but no less than the second.
+const PAUSE_FACTOR: (u32, u32) = (9, 2);
+const HURRY: Duration = Duration::from_secs(300);
 
 /// Whoever has no seat, or whose clean-up fails, waits so many intervals at most.
 const PATIENCE: u32 = 10;
@@ -40,6 +45,8 @@ struct Task {
     rows: u32,
     /// While one full statement follows another: what the last one reached.
     since: Option<Epoch>,
+    /// There is more to do than one statement does: since when.
+    behind: Option<Instant>,
     failures: u32,
 }
 
@@ -67,8 +74,9 @@ impl Cleaner {
                 seat: None,
                 due: Instant::now() + around(interval) * 3 / 4,
                 running: false,
-                rows: ROWS.0,
+                rows: ROWS,
                 since: None,
+                behind: None,
                 failures: 0,
             });
         }
@@ -147,14 +155,18 @@ impl Task {
     fn after(&mut self, swept: Swept) -> Duration {
         self.failures = 0;
         if !swept.ours || swept.removed < self.rows {
+            self.behind = None;
             return around(self.interval);
         }
         self.since = swept.until;
         if swept.took < STATEMENT_TIME.0 {
             self.rows = (self.rows * 2).min(MOST_ROWS);
         } else if swept.took > STATEMENT_TIME.1 {
-            self.rows = (self.rows / 2).max(ROWS.1);
+            self.rows = (self.rows / 2).max(ROWS);
         }
-        (swept.took * PAUSE_FACTOR).max(PAUSE)
+        let behind = self.behind.get_or_insert_with(Instant::now).elapsed();
+        let hurry = u32::try_from(behind.as_secs() / HURRY.as_secs()).unwrap_or(u32::MAX);
+        let factor = PAUSE_FACTOR.0.saturating_sub(hurry).max(PAUSE_FACTOR.1);
+        (swept.took * factor).max(PAUSE)
     }
 }

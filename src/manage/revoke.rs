@@ -80,7 +80,7 @@ impl From<Revoke> for Operation {
 
 impl Alone for Revocation {
     fn name(&self) -> &'static str {
-        match self.subject {
+        match self.revoke.subject {
             Some(_) => SUBJECT.name,
             None => AUDIENCE.name,
         }

@@ -1,7 +1,7 @@
 //! What is wrong or slow about the structure of the tables, and who may use them: for `check`, which
 //! says it, and `migrate`, which repairs it.
 
-use super::check::Finding;
+use crate::op::Finding;
 use crate::pool::{Connection, Fault, column};
 use crate::sql::{Shape, Tables, schema as sql};
 use std::sync::Arc;

@@ -100,7 +100,7 @@ macro_rules! sweep {
     ($metadata:literal) => {
         concat!(
             "WITH turn AS MATERIALIZED ( \
-               SELECT pg_try_advisory_xact_lock({locks}, 16) IS NOT NULL AS ours, \
+               SELECT pg_try_advisory_xact_lock({locks}, 16) AS ours, \
                  least($1::timestamptz, date_trunc('second', now())) AS before, \
                  set_config('synchronous_commit', 'off', true)), \
              dead AS MATERIALIZED ( \

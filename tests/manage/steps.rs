@@ -111,10 +111,10 @@ fn what_another_process_has_repaired_is_not_repaired_again() {
     let mut sql = site.sql();
     sql.batch_execute("ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey")
         .expect("no key");
-    let storage = site.storage();
+    let [storage, other] = [1.0, 2.0].map(|size| Storage::new(site.config(&[("pool_size", size)])));
     // It believes for some seconds that there is no foreign key.
     storage.delete("no such key").expect("a delete");
-    migrate(&site.storage(), false).expect("a migration");
+    migrate(&other, false).expect("a migration");
     assert_eq!(migrate(&storage, false), Ok(0));
     let keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'";
     assert_eq!(number(&mut sql, keys), 1);

@@ -121,5 +121,6 @@ unsafe fn operation(request: *const rsp_request) -> Result<Operation, Failure> {
     growing::check_flags(given.flags, request::FLAGS)?;
     // SAFETY: the caller's promise.
     let fields = unsafe { Fields::new(given) };
+    fields.check_unused(described.parameters)?;
     Ok((described.read)(&fields)?)
 }

@@ -17,6 +17,32 @@ impl Fields {
         Fields(request)
     }
 
+    /// Refuses what is given and means nothing to the operation: whoever gives a subject means to
+    /// end a subject's sessions, and not everybody's.
+    pub(super) fn check_unused(&self, parameters: &[&str]) -> Result<(), Error> {
+        let Fields(request) = self;
+        let given = [
+            ("key", !request.key.is_null()),
+            ("audience", !request.audience.is_null()),
+            ("subject", !request.subject.is_null()),
+            ("except_key", !request.except_key.is_null()),
+            ("after_key", !request.after_key.is_null()),
+            ("ttl", request.ttl_s != 0),
+            ("limit", request.limit != 0),
+        ];
+        let takes_flags = ["estimate", "unlogged"]
+            .iter()
+            .any(|flag| parameters.contains(flag));
+        let unused = given
+            .into_iter()
+            .find(|(name, given)| *given && !parameters.contains(name))
+            .or((request.flags != 0 && !takes_flags).then_some(("flags", true)));
+        match unused {
+            Some((name, _)) => Err(Error::argument(name, "this operation takes none")),
+            None => Ok(()),
+        }
+    }
+
     /// A text by the name of its field; `None` where it is NULL.
     fn bytes(&self, name: &'static str) -> Result<Option<&[u8]>, Error> {
         let Fields(request) = self;

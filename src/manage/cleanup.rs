@@ -154,6 +154,9 @@ fn sweep_distributed(
         return Ok((true, 0));
     }
     let gone = connection.query(tables, Shape::Other(sql::SWEEP_FOUND), &[&keys, &before])?;
-    let removed = gone.first().map_or(Ok(0), |row| column(row, 0))?;
-    Ok((true, removed))
+    if connection.leaves_metadata(tables)? && !gone.is_empty() {
+        let gone: Result<Vec<&str>, Fault> = gone.iter().map(|row| column(row, 0)).collect();
+        connection.execute(tables, Shape::Other(sql::SWEEP_METADATA), &[&gone?])?;
+    }
+    Ok((true, gone.len() as i64))
 }

@@ -133,11 +133,12 @@ pub(crate) const SWEEP_TURN: &str = "SELECT pg_try_advisory_xact_lock({locks}, 1
 pub(crate) const SWEEP_FIND: &str = "SELECT sid FROM {sessions} \
      WHERE exp < $1::timestamptz ORDER BY exp LIMIT $2::bigint";
 
-/// and those of them that still are.
-pub(crate) const SWEEP_FOUND: &str = "WITH gone AS ( \
-       DELETE FROM {sessions} WHERE sid = ANY ($1::text[]) AND exp < $2::timestamptz \
-       RETURNING sid) \
-     SELECT count(*) FROM gone";
+/// and those of them that still are. Answers their keys,
+pub(crate) const SWEEP_FOUND: &str =
+    "DELETE FROM {sessions} WHERE sid = ANY ($1::text[]) AND exp < $2::timestamptz RETURNING sid";
+
+/// for which this follows where the tables do not delete metadata by themselves.
+pub(crate) const SWEEP_METADATA: &str = "DELETE FROM {metadata} WHERE sid = ANY ($1::text[])";
 
 /// Waits until no other save with a limit is under way for a pair of $1 and $2, in the order of the
 /// locks' numbers.

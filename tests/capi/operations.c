@@ -134,6 +134,34 @@ static void wrong_sets_are_refused(const rsp_storage *storage) {
     CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_set(storage, &longer.set, MESSAGE));
 }
 
+/* Above all, a subject must not be lost on the way to everybody's end. */
+static void what_an_operation_does_not_take_is_refused(const rsp_storage *storage) {
+    rsp_completion *completion = POISON(rsp_completion);
+    rsp_request request;
+
+    CHECK_STATUS(RSP_OK, rsp_request_init(&request, sizeof request, RSP_REVOKE_AUDIENCE));
+    request.audience = "nobody";
+    request.audience_len = 6;
+    request.subject = "ada";
+    request.subject_len = 3;
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
+    CHECK(strcmp(message, "subject: this operation takes none") == 0);
+    request.subject = NULL;
+    request.flags = RSP_COUNT_ESTIMATE;
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
+    request.flags = 0;
+    request.limit = 1;
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
+    request.limit = 0;
+    request.ttl_s = 1;
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
+    CHECK(completion == POISON(rsp_completion));
+    request.ttl_s = 0;
+    CHECK_STATUS(RSP_OK, rsp_storage_call(storage, &request, &completion, MESSAGE));
+    CHECK(rsp_completion_count(completion) == 0);
+    rsp_completion_free(completion);
+}
+
 static void outputs_are_written_on_success_alone(const rsp_storage *storage) {
     rsp_bytes *value = POISON(rsp_bytes);
     rsp_metadata *metadata = POISON(rsp_metadata);
@@ -214,6 +242,7 @@ int main(int argc, char **argv) {
     a_new_session_replaces_an_old_one(storage);
     values_have_a_length(storage);
     wrong_sets_are_refused(storage);
+    what_an_operation_does_not_take_is_refused(storage);
     outputs_are_written_on_success_alone(storage);
     nothing_is_freed_and_read_as_nothing();
     rsp_storage_free(storage);

@@ -54,6 +54,20 @@ fn distributed_tables_are_cleaned_up_without_row_locks() {
 }
 
 #[test]
+fn distributed_tables_without_a_key_lose_their_metadata_too() {
+    let site = Site::new();
+    let mut sql = site.sql();
+    sql.batch_execute(
+        "CREATE TABLE pg_dist_partition ();
+         ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey",
+    )
+    .expect("tables");
+    fill(&mut sql, 100);
+    assert_eq!(site.storage().cleanup(None).expect("a clean-up"), 50);
+    assert_eq!(number(&mut sql, METADATA), 50);
+}
+
+#[test]
 fn what_nothing_cascades_to_is_cleaned_up_too() {
     let site = Site::new();
     let mut sql = site.sql();

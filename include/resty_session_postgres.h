@@ -228,7 +228,9 @@ typedef struct rsp_set {
 } rsp_set;
 
 // An operation with its arguments. Prepare it by `rsp_request_init`, then fill in what the operation
-// takes; what it does not take is refused, but for `now_s`. No text needs a NUL at its end; everything is copied before the call returns. A text that
+// takes; what it does not take is refused, but for `now_s`.
+//
+// No text needs a NUL at its end; everything is copied before the call returns. A text that
 // is NULL is not given.
 typedef struct rsp_request {
   // The size of this struct as the caller knows it; `rsp_request_init` writes it.
@@ -947,7 +949,8 @@ rsp_status rsp_storage_submit_delete(const struct rsp_storage *storage,
 //
 // # Arguments
 //
-// `audience`, `subject` and `now_s` are as in `rsp_storage_read_metadata`, the others as in `rsp_storage_submit`.
+// `audience`, `subject` and `now_s` are as in `rsp_storage_read_metadata`, the others as in
+// `rsp_storage_submit`.
 //
 // # Errors
 //

@@ -49,6 +49,12 @@ impl Deadline {
         self.lock().passed
     }
 
+    /// Whether its time is up, even where nothing has waited for that.
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.passed || state.at.is_some_and(|at| at <= Instant::now())
+    }
+
     /// The current deadline, unless it has passed; remembers whom to wake on a cancellation.
     fn check(&self, cx: &Context<'_>) -> Result<Option<Instant>, io::Error> {
         let mut state = self.lock();

@@ -21,20 +21,27 @@ impl Fields {
     /// end a subject's sessions, and not everybody's.
     pub(super) fn check_unused(&self, parameters: &[&str]) -> Result<(), Error> {
         let Fields(request) = self;
-        let given = [
-            ("key", !request.key.is_null()),
-            ("audience", !request.audience.is_null()),
-            ("subject", !request.subject.is_null()),
-            ("except_key", !request.except_key.is_null()),
-            ("after_key", !request.after_key.is_null()),
-            ("ttl", request.ttl_s != 0),
-            ("limit", request.limit != 0),
+        let texts = [
+            ("key", request.key, request.key_len),
+            ("audience", request.audience, request.audience_len),
+            ("subject", request.subject, request.subject_len),
+            ("except_key", request.except_key, request.except_key_len),
+            ("after_key", request.after_key, request.after_key_len),
         ];
+        if let Some((name, ..)) = texts
+            .iter()
+            .find(|(_, data, len)| data.is_null() && *len > 0)
+        {
+            return Err(Error::argument(name, "NULL has no length"));
+        }
+        let given = texts.map(|(name, data, _)| (name, !data.is_null()));
+        let numbers = [("ttl", request.ttl_s != 0), ("limit", request.limit != 0)];
         let takes_flags = ["estimate", "unlogged"]
             .iter()
             .any(|flag| parameters.contains(flag));
         let unused = given
             .into_iter()
+            .chain(numbers)
             .find(|(name, given)| *given && !parameters.contains(name))
             .or((request.flags != 0 && !takes_flags).then_some(("flags", true)));
         match unused {

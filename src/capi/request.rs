@@ -54,7 +54,9 @@ pub const RSP_COUNT_ESTIMATE: u64 = 1;
 pub const RSP_MIGRATE_UNLOGGED: u64 = 1;
 
 /// An operation with its arguments. Prepare it by `rsp_request_init`, then fill in what the operation
-/// takes; what it does not take is refused, but for `now_s`. No text needs a NUL at its end; everything is copied before the call returns. A text that
+/// takes; what it does not take is refused, but for `now_s`.
+///
+/// No text needs a NUL at its end; everything is copied before the call returns. A text that
 /// is NULL is not given.
 #[derive(Clone, Copy)]
 #[repr(C)]

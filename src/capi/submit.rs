@@ -169,7 +169,8 @@ pub unsafe extern "C" fn rsp_storage_submit_delete(
 ///
 /// # Arguments
 ///
-/// `audience`, `subject` and `now_s` are as in `rsp_storage_read_metadata`, the others as in `rsp_storage_submit`.
+/// `audience`, `subject` and `now_s` are as in `rsp_storage_read_metadata`, the others as in
+/// `rsp_storage_submit`.
 ///
 /// # Errors
 ///

@@ -263,7 +263,9 @@ fn cleanup(storage: &Storage, limit: Option<u32>, progress: bool) -> Result<u64,
     let now = Epoch::now();
     let mut removed: u64 = 0;
     loop {
-        let left = limit.map_or(u64::from(u32::MAX), |limit| u64::from(limit) - removed);
+        let left = limit.map_or(u64::from(u32::MAX), |limit| {
+            u64::from(limit).saturating_sub(removed)
+        });
         let step = left.min(STEP.into()) as u32;
         // A step may end early, as its time does; the last one finds nothing.
         let step = match step {

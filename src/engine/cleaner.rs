@@ -19,8 +19,8 @@ const STATEMENT_TIME: (Duration, Duration) = (Duration::from_millis(2), Duration
 const ROWS: u32 = 100;
 
 /// After a full statement there is more to do. The pause lets a busy server have most of its time
-/// for others, and is at least this.
-const PAUSE: Duration = Duration::from_millis(20);
+/// for others. It is at least the first of these, and at most the second, however slow the server is.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
 /// The pause is so many times as long as the statement: the first, less one for each [`HURRY`] in which
 /// there was always more to do, but no less than the second.
@@ -115,9 +115,14 @@ impl Cleaner {
                 }
             }
             task.running = true;
+            let lag = match task.since {
+                // One of many in a row.
+                Some(_) => task.target.lag(),
+                None => task.target.take_lag(),
+            };
             let sweep = Sweep {
                 rows: task.rows,
-                now: Epoch::now().plus(-task.target.take_lag()),
+                now: Epoch::now().plus(-lag),
                 since: task.since.take(),
             };
             let reply = told(&task.target);
@@ -167,6 +172,6 @@ impl Task {
         let behind = self.behind.get_or_insert_with(Instant::now).elapsed();
         let hurry = u32::try_from(behind.as_secs() / HURRY.as_secs()).unwrap_or(u32::MAX);
         let factor = PAUSE_FACTOR.0.saturating_sub(hurry).max(PAUSE_FACTOR.1);
-        (swept.took * factor).max(PAUSE)
+        (swept.took * factor).clamp(PAUSE.0, PAUSE.1)
     }
 }

@@ -39,7 +39,15 @@ impl Target {
         }
     }
 
-    /// By how many seconds callers' clocks are behind, at most.
+    /// By how many seconds callers' clocks were behind lately, at most.
+    pub(super) fn lag(&self) -> i64 {
+        let [before, recent] = &self.lag;
+        before
+            .load(Ordering::Relaxed)
+            .max(recent.load(Ordering::Relaxed))
+    }
+
+    /// The same, of which only the newer half is remembered for the next time.
     pub(super) fn take_lag(&self) -> i64 {
         let recent = self.lag[1].swap(0, Ordering::Relaxed);
         let before = self.lag[0].swap(recent, Ordering::Relaxed);

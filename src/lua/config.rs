@@ -1,6 +1,7 @@
 //! `storage(configuration)`: from a Lua table to a storage.
 
 use super::args::{mistake, type_name};
+use super::function::first_line;
 use crate::config::keys::{self, KEYS};
 use crate::config::spelling;
 use crate::config::{Draft, Value as Setting};
@@ -57,11 +58,9 @@ fn read(table: &Table) -> std::result::Result<Storage, Error> {
 }
 
 fn setting(table: &Table, key: &str) -> std::result::Result<Option<Setting>, Error> {
-    let value: Value = table.get(key).map_err(|error| {
-        let message = error.to_string();
-        // Without the traceback.
-        Error::config(key, message.lines().next().unwrap_or_default())
-    })?;
+    let value: Value = table
+        .get(key)
+        .map_err(|error| Error::config(key, first_line(&error.to_string())))?;
     Ok(match value {
         Value::Nil => None,
         value => Some(convert(&value, 0)),

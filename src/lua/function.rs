@@ -21,6 +21,11 @@ where
     })
 }
 
+/// Without the traceback.
+pub(super) fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
 /// The values of `body`, or `nil, message`.
 pub(super) fn answer<R: IntoLuaMulti>(
     lua: &Lua,
@@ -28,7 +33,7 @@ pub(super) fn answer<R: IntoLuaMulti>(
 ) -> Result<MultiValue> {
     let message = match catch_unwind(AssertUnwindSafe(|| body()?.into_lua_multi(lua))) {
         Ok(Ok(values)) => return Ok(values),
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => first_line(&error.to_string()),
         Err(panic) => {
             // Its drop might panic again; a few leaked bytes are better.
             mem::forget(panic);

@@ -6,7 +6,7 @@ use super::manage::Positional;
 use super::queue::Queue;
 use super::session::{Checked, METHODS};
 use super::{args, results};
-use crate::manage;
+use crate::{Error, manage};
 use mlua::{IntoLuaMulti, Lua, MultiValue, Result, Table, UserDataRef, Value};
 
 /// Adds the table `methods` of functions by their names. Each takes the storage, a completion queue
@@ -20,6 +20,12 @@ pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
     for operation in manage::ALL {
         let parameters = operation.parameters;
         let read = move |lua: &Lua, given: &[Value]| {
+            // A subject too many must not be lost on the way to everybody's end.
+            let mut more = given.iter().skip(parameters.len());
+            if more.any(|argument| !argument.is_nil()) {
+                let reason = format!("expected {} at most", parameters.len());
+                return Err(Error::argument("arguments", reason));
+            }
             (operation.read)(&Positional {
                 lua,
                 parameters,

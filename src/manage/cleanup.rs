@@ -105,9 +105,9 @@ impl Sweep {
         let start = Instant::now();
         let limit = i64::from(self.rows);
         let mut until = None;
-        let (ours, removed) = if traits.distributed {
+        let (ours, removed) = if traits.distributed || traits.in_parts {
             connection
-                .transaction(|connection| sweep_distributed(connection, tables, self.now, limit))?
+                .transaction(|connection| sweep_in_steps(connection, tables, self.now, limit))?
         } else {
             let sweep = match traits.leaves_metadata {
                 false => sql::SWEEP,
@@ -132,8 +132,8 @@ impl Sweep {
     }
 }
 
-/// Distributed tables do not take the statement of one piece.
-fn sweep_distributed(
+/// Distributed tables do not take the statement of one piece, nor do views and partitions.
+fn sweep_in_steps(
     connection: &mut Connection,
     tables: &Arc<Tables>,
     now: Epoch,

@@ -8,6 +8,7 @@ use super::text::{Text, with_settings};
 use super::traits::Traits;
 use crate::deadline::Deadline;
 use crate::sql::{Shape, Tables};
+use postgres::error::SqlState;
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Statement};
 use std::collections::HashMap;
@@ -214,6 +215,14 @@ impl Connection {
         match error.as_db_error() {
             Some(answer) => {
                 self.session.lost_a_statement(answer.code());
+                // Nothing of ours ends a statement there: that was meant for what a pooler's server
+                // ran before, and this one may be tried again.
+                if self.canceller.is_some()
+                    && *answer.code() == SqlState::QUERY_CANCELED
+                    && !self.time_left().is_zero()
+                {
+                    return Fault::Locked(answer.message().into());
+                }
                 classify(answer)
             }
             None if self.client.is_closed() => Fault::Lost(causes(error).into()),

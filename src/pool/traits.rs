@@ -20,6 +20,8 @@ pub(crate) struct Traits {
     pub(crate) leaves_metadata: bool,
     /// They may be spread over several servers.
     pub(crate) distributed: bool,
+    /// The sessions are no one table: a row's place does not tell it from all others.
+    pub(crate) in_parts: bool,
 }
 
 impl Connection {
@@ -42,6 +44,7 @@ impl Connection {
         let traits = Traits {
             leaves_metadata: column(traits, 0)? && !column::<bool>(traits, 1)?,
             distributed: column(traits, 2)?,
+            in_parts: column(traits, 3)?,
         };
         self.prepared(tables).traits = Some((traits, now + BELIEVED));
         Ok(traits)

@@ -63,9 +63,11 @@ pub(crate) const LIST: [&str; 3] = [
          WHERE m.sid = s.sid AND m.sid > $2::text AND m.aud = $4::text)"
     ),
     list!(
-        "{metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid",
+        "(SELECT DISTINCT sid FROM {metadata} \
+           WHERE aud = $4::text AND sub = $5::text AND sid > $2::text) AS m \
+         JOIN {sessions} AS s ON s.sid = m.sid",
         "m.sid",
-        " AND m.aud = $4::text AND m.sub = $5::text"
+        ""
     ),
 ];
 
@@ -93,9 +95,8 @@ pub(crate) const TOUCH: &str = "UPDATE {sessions} SET exp = $3::timestamptz \
 ///
 /// $3, where it is not null, is a time before which nothing is left: until the next VACUUM the index
 /// keeps what is deleted, and each statement would go through all that those before it deleted.
-/// The rows are locked, so their places (`ctid`) stay; the second look at `exp` is for partitions,
-/// which have the same places. What a crash brings back is over as before, so no commit waits for
-/// the disk.
+/// The rows are locked, so their places (`ctid`) stay. What a crash brings back is over as before, so
+/// no commit waits for the disk.
 macro_rules! sweep {
     ($metadata:literal) => {
         concat!(
@@ -111,7 +112,7 @@ macro_rules! sweep {
             $metadata,
             "gone AS ( \
                DELETE FROM {sessions} WHERE ctid = ANY (ARRAY(SELECT place FROM dead)) \
-               AND exp < (SELECT before FROM turn) RETURNING exp) \
+               RETURNING exp) \
              SELECT ours, (SELECT count(*) FROM gone), \
                (SELECT max(exp) FROM gone WHERE isfinite(exp)) FROM turn"
         )

@@ -1,6 +1,6 @@
 //! All SQL. Values travel as parameters only; the tables' names were validated and quoted when the
-//! configuration was read. Every statement is one round trip and one transaction, and stays inside
-//! what distributed PostgreSQL (Citus, both tables distributed by sid) can run.
+//! configuration was read. Every statement is one round trip and one transaction. Those of a session's
+//! life stay inside what distributed PostgreSQL (Citus, both tables distributed by sid) can run.
 
 pub(crate) mod manage;
 pub(crate) mod schema;
@@ -55,12 +55,14 @@ pub(crate) struct SetShape {
 }
 
 /// Whether there is a metadata table, whether it loses its rows with the session's (one foreign key that
-/// does not delete them is enough to hold the session), and whether this is Citus. Parameters: the
-/// names of the sessions table and of the metadata table.
+/// does not delete them is enough to hold the session), whether this is Citus, and whether the sessions
+/// are a view or in partitions. Parameters: the names of the sessions table and of the metadata table.
 const TRAITS: &str = "SELECT meta.oid IS NOT NULL, ( \
        SELECT coalesce(bool_and(confdeltype = 'c'), false) FROM pg_catalog.pg_constraint \
        WHERE contype = 'f' AND conrelid = meta.oid AND confrelid = to_regclass($1::text)), \
-       to_regclass('pg_dist_partition') IS NOT NULL \
+       to_regclass('pg_dist_partition') IS NOT NULL, \
+       coalesce((SELECT relkind <> 'r' FROM pg_catalog.pg_class \
+         WHERE oid = to_regclass($1::text)), false) \
      FROM (SELECT to_regclass($2::text)::oid AS oid) AS meta";
 
 impl Tables {

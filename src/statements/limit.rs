@@ -54,5 +54,7 @@ fn replaced_within(set: &Set) -> i64 {
         Some(Old::Expire { at, .. }) => at.seconds() - Epoch::now().seconds(),
         _ => 0,
     };
-    own.max(STALE_TTL)
+    // Those that live no longer than this one does not are counted.
+    let life = set.expires.seconds() - Epoch::now().seconds();
+    own.max(STALE_TTL).min((life - 1).max(0))
 }

@@ -107,7 +107,7 @@ impl Tls {
         self.config.mode == TlsMode::Prefer
     }
 
-    /// A connector for one connection attempt.
+    /// A connector for one connection attempt, or one cancellation.
     pub(crate) fn connector(&self, deadline: Arc<Deadline>, encrypt: bool) -> Connector {
         Connector {
             mode: self.config.mode,
@@ -185,6 +185,10 @@ where
 
     fn connect(self, socket: S) -> Self::Future {
         Box::pin(async move {
+            // Nobody waits for what was connected too late, and the host may be about to end.
+            if self.deadline.is_over() {
+                return Err(TlsFailure::of("the deadline passed"));
+            }
             let mut socket = Bounded::new(socket, self.deadline);
             let plain = |socket| Stream::Plain(Watched::new(socket, self.allow_cleartext));
             let Some(session) = self.session else {

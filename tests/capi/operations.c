@@ -147,6 +147,9 @@ static void what_an_operation_does_not_take_is_refused(const rsp_storage *storag
     CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
     CHECK(strcmp(message, "subject: this operation takes none") == 0);
     request.subject = NULL;
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
+    CHECK(strcmp(message, "subject: NULL has no length") == 0);
+    request.subject_len = 0;
     request.flags = RSP_COUNT_ESTIMATE;
     CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
     request.flags = 0;

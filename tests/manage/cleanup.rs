@@ -158,7 +158,7 @@ fn a_site_at_rest_is_cleaned_up_and_holds_no_connection_for_it() {
         .expect("an end");
     fill(&mut sql, 2_000);
     let clean = || number(&mut site.sql(), DEAD) == 0;
-    assert!(process::eventually(Duration::from_secs(10), clean));
+    assert!(process::eventually(Duration::from_secs(30), clean));
     let closed = || number(&mut sql, &format!("SELECT count(*) {others}")) == 0;
     assert!(process::eventually(Duration::from_secs(5), closed));
     assert_eq!(number(&mut site.sql(), ALL), 1_001);

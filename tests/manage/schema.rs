@@ -273,6 +273,9 @@ fn a_view_is_not_to_be_indexed() {
     assert_eq!(check(&storage), []);
     assert_eq!(migrate(&storage, false), Ok(0));
     sessions_come_and_go(&storage, &mut sql, "views");
+    let over = "INSERT INTO sessions (sid, exp) VALUES ('over', now() - interval '1 hour')";
+    sql.batch_execute(over).expect("a row");
+    assert_eq!(storage.cleanup(None), Ok(1));
 }
 
 #[test]

@@ -175,6 +175,7 @@ fn what_is_raised_is_text_that_nginx_can_print() {
                function() local _ = storage.stats(1) end,
                function() local _ = storage.set_password({ storage = 1 }, 'text') end,
                function() local _ = storage:metrics('text') end,
+               function() local _ = storage:revoke_audience('session', 'shop', 'ada') end,
              } do
                local ok, message = pcall(mistake)
                assert(not ok)

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use postgres::Client;
+use postgres::{Client, IsolationLevel};
 
 use crate::support::process::lock;
 
@@ -133,6 +133,12 @@ pub fn list<'a>(wrong: impl IntoIterator<Item = &'a Wrong>) -> String {
 
 /// Compares what the database has with what is known of the sessions.
 pub fn verify(sql: &mut Client, sessions: &[&Session]) -> Vec<Wrong> {
+    // All as it is at one moment: the clean-up goes on.
+    let mut sql = sql
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .start()
+        .expect("a transaction");
     let text = |row: &postgres::Row, column: usize| row.get::<_, String>(column);
     let query = "SELECT sid, data, (extract(epoch FROM exp - now()))::bigint FROM sessions";
     let rows: BTreeMap<String, (String, i64)> = sql

@@ -1,39 +1,39 @@
-//! How an outcome reaches its caller: a blocking one is parked on its own slot, an event loop has a
+//! How an outcome reaches its caller: a blocking caller waits at a slot of its own, an event loop has a
 //! queue.
 
-mod parked;
 mod queue;
+mod slot;
 mod waker;
 
-pub(crate) use parked::Parked;
 pub use queue::{CompletionQueue, Ticket};
+pub(crate) use slot::Slot;
 
 use crate::Error;
 use crate::op::Outcome;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Where an outcome goes. Dropped without an outcome, it delivers an internal error: no caller
-/// waits for ever.
+/// Where an outcome goes. Dropped without an outcome, it delivers an internal error, so that each caller
+/// gets an answer.
 pub(crate) struct Reply(Option<Destination>);
 
 enum Destination {
-    Parked(Arc<Parked>),
+    Slot(Arc<Slot>),
     Queued(Arc<CompletionQueue>, Ticket),
-    /// The library itself. Called on whichever thread has the outcome, under no lock.
-    Told(Box<dyn FnOnce(Outcome) + Send>),
+    /// A function of the library's own, called on the thread that has the outcome, under no lock.
+    Callback(Box<dyn FnOnce(Outcome) + Send>),
 }
 
 impl Reply {
-    pub(crate) fn parked(slot: &Arc<Parked>) -> Self {
-        Reply(Some(Destination::Parked(Arc::clone(slot))))
+    pub(crate) fn slot(slot: &Arc<Slot>) -> Self {
+        Reply(Some(Destination::Slot(Arc::clone(slot))))
     }
 
     pub(crate) fn queued(queue: &Arc<CompletionQueue>, ticket: Ticket) -> Self {
         Reply(Some(Destination::Queued(Arc::clone(queue), ticket)))
     }
 
-    pub(crate) fn told(listener: impl FnOnce(Outcome) + Send + 'static) -> Self {
-        Reply(Some(Destination::Told(Box::new(listener))))
+    pub(crate) fn callback(callback: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        Reply(Some(Destination::Callback(Box::new(callback))))
     }
 
     /// Gives up the reply of an operation that was not accepted.
@@ -53,9 +53,9 @@ impl Drop for Reply {
 
 fn deliver_to(destination: Option<Destination>, outcome: Outcome) {
     match destination {
-        Some(Destination::Parked(slot)) => slot.fill(outcome),
+        Some(Destination::Slot(slot)) => slot.fill(outcome),
         Some(Destination::Queued(queue, ticket)) => queue.push([(ticket, outcome)]),
-        Some(Destination::Told(listener)) => listener(outcome),
+        Some(Destination::Callback(callback)) => callback(outcome),
         None => {}
     }
 }
@@ -96,7 +96,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::op::Output;
+    use crate::op::Answer;
     use std::io::Read;
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
@@ -106,7 +106,7 @@ mod tests {
         let path = queue.listen().expect("a socket");
         let stream = UnixStream::connect(&path).expect("a connection");
         queue.accept().expect("the connection");
-        assert!(!path.exists(), "nobody else can connect");
+        assert!(!path.exists(), "no other process can connect");
         stream.set_nonblocking(true).expect("a socket option");
         (queue, stream)
     }
@@ -118,7 +118,7 @@ mod tests {
         deliver(
             tickets
                 .iter()
-                .map(|&ticket| (Reply::queued(&queue, ticket), Ok(Output::Stored))),
+                .map(|&ticket| (Reply::queued(&queue, ticket), Ok(Answer::Done))),
         );
         let mut bytes = [0; 8];
         assert_eq!(stream.read(&mut bytes).expect("one byte"), 1);
@@ -134,7 +134,7 @@ mod tests {
         let queue = Arc::new(CompletionQueue::new());
         let path = queue.listen().expect("a socket");
         let reply = Reply::queued(&queue, queue.ticket());
-        deliver([(reply, Ok(Output::Deleted))]);
+        deliver([(reply, Ok(Answer::Done))]);
         let mut stream = UnixStream::connect(path).expect("a connection");
         queue.accept().expect("the connection");
         assert_eq!(stream.read(&mut [0; 8]).expect("a byte"), 1);
@@ -142,19 +142,19 @@ mod tests {
 
     #[test]
     fn a_reply_that_is_dropped_still_answers() {
-        let slot = Arc::new(Parked::default());
-        drop(Reply::parked(&slot));
+        let slot = Arc::new(Slot::default());
+        drop(Reply::slot(&slot));
         let outcome = slot.wait(Duration::ZERO).expect("an outcome");
         assert!(matches!(outcome, Err(Error::Internal(_))));
     }
 
     #[test]
-    fn a_reader_that_has_gone_harms_nobody() {
+    fn a_reader_that_has_closed_does_no_harm() {
         let (queue, stream) = connected();
         drop(stream);
         for _ in 0..3 {
             let reply = Reply::queued(&queue, queue.ticket());
-            deliver([(reply, Ok(Output::Stored))]);
+            deliver([(reply, Ok(Answer::Done))]);
             queue.wake();
         }
         let mut taken = Vec::new();

@@ -1,4 +1,4 @@
-//! Where the outcomes of an event loop wait for it. The loop is woken by one byte on a socket whenever
+//! Outcomes that wait for an event loop. The loop is woken by one byte on a socket whenever
 //! the queue goes from empty to non-empty.
 
 use super::lock;
@@ -9,7 +9,7 @@ use std::mem;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-/// Names a submitted operation to its submitter; unique within a [`CompletionQueue`].
+/// The number of a submitted operation, unique within a [`CompletionQueue`].
 pub type Ticket = u64;
 
 /// Outcomes that wait for an event loop.
@@ -80,7 +80,7 @@ impl CompletionQueue {
     ///
     /// # Errors
     ///
-    /// What the operating system reports, [`io::ErrorKind::WouldBlock`] where nobody has connected.
+    /// What the operating system reports, [`io::ErrorKind::WouldBlock`] where the event loop has not connected.
     pub fn accept(&self) -> io::Result<()> {
         let mut state = lock(&self.state);
         state.waker = state.waker.accept()?;
@@ -108,7 +108,7 @@ impl CompletionQueue {
         }
     }
 
-    /// Ends the waking: outcomes that come later wait until somebody drains.
+    /// Ends the waking: outcomes that come later wait to be drained.
     pub fn close(&self) {
         lock(&self.state).waker = Waker::None;
     }

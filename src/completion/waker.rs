@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// How an event loop is woken.
 #[derive(Default)]
 pub(super) enum Waker {
-    /// Not at all: the owner drains without being told to.
+    /// Not at all: the owner drains when it likes.
     #[default]
     None,
     Listening(WakeSocket),
@@ -67,8 +67,8 @@ impl Waker {
             Waker::Polled(stream, _) => stream,
             Waker::None | Waker::Listening(_) => return,
         };
-        // A full socket buffer means that a wake-up is under way; a closed one, that the reader has
-        // gone. Neither may raise a signal in the host.
+        // A full socket buffer means that a wake-up is under way; a closed socket, that the reader
+        // is gone. Neither may raise a signal in the host.
         let socket = socket2::SockRef::from(stream);
         let _ = socket.send_with_flags(b"!", libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
     }

@@ -5,35 +5,29 @@
 //! (reads of it may). All others may overtake each other: their callers have not been answered
 //! yet, so none of them can tell.
 
+use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// What the planner must know of an operation.
 pub(crate) trait Batchable {
-    /// Operations of equal groups may share a statement; `None` runs alone.
+    /// Operations of equal groups may share a statement; `None` has a statement of its own.
     fn group(&self) -> Option<Group>;
     /// The sessions it touches.
     fn footprint(&self) -> &Footprint;
     /// About how many bytes it sends.
     fn bytes(&self) -> usize;
+    /// The largest batch, of at most `count` operations of its group, that one statement should hold.
+    fn batch_size(&self, count: usize) -> usize;
 }
 
 /// Says which operations may share a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Group {
-    /// What they go to, by its address.
-    pub(crate) target: usize,
-    /// What is done.
-    pub(crate) kind: Kind,
-}
-
-/// The kinds of statements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    Get,
-    Set,
-    Delete,
-    ReadMetadata,
+    /// The address of their tables.
+    pub(crate) tables: usize,
+    /// The type of the operations.
+    pub(crate) kind: TypeId,
 }
 
 /// Hashes of the sessions that an operation touches: its own and, of a set, the one it replaces.
@@ -118,25 +112,13 @@ impl Busy {
 pub(crate) struct Limits {
     /// Operations at most.
     pub(crate) operations: usize,
-    /// Bytes sent at most, but for one operation that is larger alone.
+    /// Bytes sent at most, but for a single operation that is larger.
     pub(crate) bytes: usize,
 }
 
 /// How many waiting operations are looked at for one batch, as a multiple of its size: behind a
-/// long row of others, company is not worth the search under the queue's lock.
+/// long row of others, a fuller batch is not worth the search under the queue's lock.
 const LOOK_AHEAD: usize = 4;
-
-/// The largest number of rows, at most `count`, for which an upsert is prepared: each up to 16, each
-/// fourth up to 64, then each eighth. A batch in between leaves the rest for the next one. With steps
-/// of a third, saves were measured a tenth to a sixth slower than with every number prepared; these
-/// steps lie between the two, with a third of the statements, and were not measured by themselves.
-fn prepared_size(count: usize) -> usize {
-    match count {
-        0..=16 => count,
-        17..=64 => count - count % 4,
-        _ => count - count % 8,
-    }
-}
 
 /// The operations that wait.
 #[derive(Debug)]
@@ -173,8 +155,8 @@ impl<T: Batchable> Planner<T> {
         self.waiting.len() + self.blocked.len()
     }
 
-    /// Whether nothing is taken.
-    pub(crate) fn is_at_rest(&self) -> bool {
+    /// Whether no session is in use.
+    pub(crate) fn is_idle(&self) -> bool {
         self.busy.is_empty()
     }
 
@@ -279,9 +261,12 @@ impl<T: Batchable> Planner<T> {
                 break;
             }
         }
-        if group.is_some_and(|group| group.kind == Kind::Set) {
-            left.extend(batch.split_off(prepared_size(batch.len())));
-            left.sort_unstable_by_key(|(place, _)| *place);
+        if let Some((_, first)) = batch.first() {
+            let size = first.batch_size(batch.len()).max(1);
+            if size < batch.len() {
+                left.extend(batch.split_off(size));
+                left.sort_unstable_by_key(|(place, _)| *place);
+            }
         }
         for (_, operation) in left.into_iter().rev() {
             self.waiting.push_front(operation);

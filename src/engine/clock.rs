@@ -1,6 +1,6 @@
-//! The engine's clock: whatever the worker threads are stuck in, it answers those whose time is up,
-//! wakes another thread where what waits for a lock is due, or the oldest waits too long, and starts what
-//! is due of the clean-up.
+//! The engine's clock: a thread that answers operations whose time is up, whatever the worker threads are
+//! stuck in, wakes another thread where a locked operation is due or the oldest has waited too long, and
+//! starts clean-ups.
 
 use super::queue::Queue;
 use super::{Job, Shared};
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 /// How often it looks. Deadlines are kept to about this.
 const TICK: Duration = Duration::from_millis(20);
 
-/// It goes on ticking for so long after the last operation: while there is traffic, nobody has to
-/// wake it.
+/// It goes on ticking for so long after the last operation, so that callers need not wake it while there
+/// is traffic.
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Runs until the engine stops.
@@ -40,7 +40,7 @@ fn tick_until_stopped(shared: &Arc<Shared>) {
         queue = shared.lock();
         if sleep && queue.is_quiet() {
             queue.clock_sleeps = true;
-            // Under the queue's lock: who ends a clean-up takes it before the clock is woken.
+            // Under the queue's lock, which the end of a clean-up takes before it wakes the clock.
             let next = shared.cleaner.next();
             queue = sleep_until(shared, queue, next);
             queue.clock_sleeps = false;
@@ -68,12 +68,15 @@ fn sleep_until<'a>(
 }
 
 /// Answers operations whose time is up.
-fn expire(shared: &Shared, expired: Vec<Job>) {
+fn expire(shared: &Shared, expired: Vec<Box<Job>>) {
     let status = shared.pool.status();
     let failure = status.last_failure().map(|failure| failure.reason);
     let opening = status.is_opening();
     let busy = failure.is_none() && !opening;
-    let without = expired.iter().filter(|job| job.obstacle.is_none()).count();
+    let without = expired
+        .iter()
+        .filter(|job| job.last_error.is_none())
+        .count();
     if busy && without > 0 {
         shared.report_busy(without);
     }
@@ -83,11 +86,11 @@ fn expire(shared: &Shared, expired: Vec<Job>) {
         None => "all connections are busy".into(),
     };
     shared.answer(expired.into_iter().map(|job| {
-        let error = match &job.obstacle {
-            Some(obstacle) => and_no_new_connection(obstacle, failure.as_deref()),
+        let error = match &job.last_error {
+            Some(error) => and_no_new_connection(error, failure.as_deref()),
             None => Error::NoConnection {
                 server: Arc::clone(&shared.server),
-                timeout: job.target.timeouts.connect,
+                timeout: job.timeouts.connect,
                 reason: Arc::clone(&why),
             },
         };
@@ -95,14 +98,13 @@ fn expire(shared: &Shared, expired: Vec<Job>) {
     }));
 }
 
-/// What stood in an operation's way last. Where that was a lost connection, and since then none could
-/// be opened, the latter is what somebody has to see to.
-fn and_no_new_connection(obstacle: &Error, failure: Option<&str>) -> Error {
-    match (obstacle, failure) {
+/// Adds to a lost connection why no new one could be opened since.
+fn and_no_new_connection(last_error: &Error, failure: Option<&str>) -> Error {
+    match (last_error, failure) {
         (Error::Lost { server, reason }, Some(failure)) => Error::Lost {
             server: Arc::clone(server),
             reason: format!("{reason}; no new one: {failure}").into(),
         },
-        _ => obstacle.clone(),
+        _ => last_error.clone(),
     }
 }

@@ -1,6 +1,5 @@
 //! The engine: takes operations from any number of callers and runs them, in batches, on a few
-//! threads and connections of its own. No caller waits beyond its deadline, whatever the database
-//! does.
+//! threads and connections of its own. No caller waits beyond its deadline, whatever the database does.
 
 mod batch;
 mod cleaner;
@@ -16,11 +15,12 @@ mod stats;
 mod tests;
 mod worker;
 
-pub(crate) use job::{Job, Target};
+pub(crate) use job::Job;
 pub(crate) use prometheus::{Sample, render};
 
 use crate::Error;
-use crate::config::{Config, Secret};
+use crate::config::{Config, Secret, Timeouts};
+use crate::db::Tables;
 use crate::host::thread;
 use crate::pool::Pool;
 use crate::tls::Tls;
@@ -31,7 +31,7 @@ use stats::{Gauges, Stats};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// How often an engine that is being stopped looks what is left of it.
+/// How often an engine that is being stopped looks whether its threads have ended.
 const STOP_STEP: Duration = Duration::from_millis(5);
 
 /// One pool of connections and the threads that use it.
@@ -60,18 +60,17 @@ impl Engine {
         Ok(Engine(shared))
     }
 
-    /// Has a target's tables cleaned up in the background, about once an interval, by one process of
-    /// those that name them so.
-    pub(crate) fn clean_up(&self, target: &Arc<Target>, interval: Duration, name: String) {
-        self.0.cleaner.add(target, interval, name);
+    /// Has tables cleaned up in the background, about once an interval.
+    pub(crate) fn clean_up(&self, tables: &Arc<Tables>, timeouts: Timeouts, interval: Duration) {
+        self.0.cleaner.add(tables, timeouts, interval);
     }
 
-    /// Tells the log that there is a new engine; not under a lock that others wait for.
+    /// Logs that there is a new engine; not under a lock that others wait for.
     pub(crate) fn announce(&self) {
         self.0.report_start();
     }
 
-    /// What was counted, and what is now, in the order in which it is printed.
+    /// Every counter and gauge, in the order in which they are printed.
     pub(crate) fn samples(&self) -> Vec<Sample> {
         let shared = &self.0;
         let (open, idle) = (shared.pool.open(), shared.pool.idle_count());
@@ -90,17 +89,17 @@ impl Engine {
     }
 
     /// Takes an operation; its reply gets the outcome. Returns at once.
-    pub(crate) fn submit(&self, job: Job) -> Result<(), Error> {
+    pub(crate) fn submit(&self, job: Box<Job>) -> Result<(), Error> {
         let now = job.submitted;
         self.0.dispatch(self.0.accept(job)?, now);
         Ok(())
     }
 
-    /// Takes an operation of a caller that will wait for its reply anyway. Where nobody else is
-    /// served at the moment and a connection is there, the caller's own thread runs the statement:
-    /// the way to another thread and back costs a lone caller as much as the statement. The
-    /// connection's socket keeps the deadline, on whichever thread.
-    pub(crate) fn submit_and_help(&self, job: Job) -> Result<(), Error> {
+    /// Takes an operation of a caller that will wait for its reply anyway. If no other operation is
+    /// under way and a connection is idle, the caller's own thread runs the statement: to hand it to
+    /// another thread and back costs a lone caller as much as the statement. The connection keeps the
+    /// deadline on any thread.
+    pub(crate) fn submit_and_help(&self, job: Box<Job>) -> Result<(), Error> {
         let now = job.submitted;
         let shared = &self.0;
         let mut queue = shared.accept(job)?;
@@ -129,8 +128,8 @@ impl Engine {
         self.0.pool.set_password(password);
     }
 
-    /// Ends the engine: what waits is answered, what runs gets half of the time to finish, then is
-    /// cut off. Connections are closed properly. Never takes longer than `time`.
+    /// Ends the engine: what waits is answered, what runs gets half of the time to finish and is then
+    /// cancelled. Connections are closed with a Terminate message. Never takes longer than `time`.
     pub(crate) fn stop(&self, time: Duration) {
         let start = Instant::now();
         let shared = &self.0;
@@ -144,7 +143,7 @@ impl Engine {
         shared.answer(cleared);
         shared.work.notify_all();
         shared.tick.notify_all();
-        // A connection that is being opened, or used, comes to the pool after its goodbye was due.
+        // Connections that are being opened or used come to the pool later, and are closed then.
         while start.elapsed() < time {
             let ended = shared.all_ended_by(Instant::now() + STOP_STEP);
             drop(shared.pool.take_idle());

@@ -1,4 +1,4 @@
-//! What the engine has counted, as Prometheus reads it.
+//! The engine's counters in Prometheus' text format.
 
 pub(super) const OPERATIONS: &str = "resty_session_postgres_operations_total";
 pub(super) const SPLIT: &str = "resty_session_postgres_batches_split_total";
@@ -24,21 +24,21 @@ const FAMILIES: [Family; 12] = [
     (
         SPLIT,
         "counter",
-        "Batches whose operations were tried again one by one, by the reason.",
+        "Batches that were split and retried one by one, by the reason.",
     ),
     (CONNECTIONS, "gauge", "Connections by state."),
     (OPENED, "counter", "Connections opened."),
     (FAILED, "counter", "Attempts to connect that failed."),
-    (BACKLOG, "gauge", "Operations that wait."),
+    (BACKLOG, "gauge", "Operations waiting for a connection."),
     (
         CLEANED,
         "counter",
-        "Ended sessions deleted by the clean-up.",
+        "Expired sessions deleted by the clean-up.",
     ),
     (
         CLEANED_AT,
         "gauge",
-        "When the clean-up last had its turn here; 0 if never.",
+        "When this process last cleaned up, in seconds since 1970; 0 if never.",
     ),
     (
         QUEUED,
@@ -50,7 +50,7 @@ const FAMILIES: [Family; 12] = [
     (BATCH, "histogram", "Operations that share a statement."),
 ];
 
-/// Samples as Prometheus reads them.
+/// Samples in Prometheus' text format.
 pub(crate) fn render(samples: &[Sample]) -> String {
     let mut text = String::new();
     for (name, kind, help) in FAMILIES {

@@ -1,5 +1,5 @@
-//! The operations that wait, and who is awake to run them. All of it under one lock, which is never
-//! held across I/O.
+//! The operations that wait, and the threads that are awake to run them. All of it under one lock, which
+//! is never held across I/O.
 
 use super::batch::{Batchable, Limits, Planner};
 use super::job::Job;
@@ -14,57 +14,57 @@ pub(crate) const BATCH: Limits = Limits {
     bytes: 1 << 20,
 };
 
-/// How long the oldest waiting operation bears with one running thread before a second is put to
-/// work, and with it, if need be, a second connection. A batch takes about a millisecond: whoever
-/// waited longer than that was not served by the next one.
-const PATIENCE: Duration = Duration::from_millis(2);
+/// The wait threshold with one running thread: once the oldest operation has waited for so long, a
+/// second thread is woken, and with it, if need be, a second connection opened. A batch takes about a
+/// millisecond: an operation that has waited longer was not in the next one.
+const WAIT_THRESHOLD: Duration = Duration::from_millis(2);
 
-/// How much longer it bears with each further one: 10 ms with two, 50 ms with three, and so on. Two
-/// connections keep PostgreSQL busy, one being served while the other's batch fills up; more of them
+/// How much the threshold grows with each further thread: 10 ms with two, 50 ms with three, and so on.
+/// Two connections keep PostgreSQL busy, one being served while the other's batch fills up; more of them
 /// make for smaller batches, and only help where statements are held up, by a slow disk or a slow
 /// network.
-const PATIENCE_GROWTH: u32 = 5;
+const THRESHOLD_GROWTH: u32 = 5;
 
-fn patience(active: usize) -> Duration {
+fn wait_threshold(active: usize) -> Duration {
     let further = active.saturating_sub(1).min(6) as u32;
-    PATIENCE * PATIENCE_GROWTH.pow(further)
+    WAIT_THRESHOLD * THRESHOLD_GROWTH.pow(further)
 }
 
 /// The engine's state.
 #[derive(Default)]
 pub(crate) struct Queue {
-    jobs: Planner<Job>,
+    jobs: Planner<Box<Job>>,
     /// Jobs that met a lock, and when to try again. Their sessions stay in use: what comes later
     /// for them must not overtake.
-    locked: Vec<(Instant, Job)>,
+    locked: Vec<(Instant, Box<Job>)>,
     /// A locked job is being tried; or was tried last, so that the others are next.
     trying: bool,
     tried_last: bool,
-    /// Threads that exist, that sleep, and that were told to wake up but have not yet. A caller
-    /// that runs its own statement counts as a thread meanwhile.
+    /// Threads that exist, that sleep, and that were notified but have not woken yet. A caller that
+    /// runs its own statement counts as a thread meanwhile.
     pub(crate) threads: usize,
     pub(crate) sleeping: usize,
     pub(crate) woken: usize,
     /// Threads that wait for a connection.
     pub(crate) connecting: usize,
     pub(crate) stopping: bool,
-    /// The clock sleeps until it is told that there is something to watch.
+    /// The clock sleeps until it is notified that there is something to watch.
     pub(crate) clock_sleeps: bool,
     pub(crate) last_submit: Option<Instant>,
 }
 
 /// What a thread takes to run as one statement.
 pub(crate) struct Batch {
-    pub(crate) jobs: Vec<Job>,
+    pub(crate) jobs: Vec<Box<Job>>,
     /// It is a locked job's next try.
     pub(crate) retry: bool,
 }
 
-/// Who is to be woken, to run what waits.
+/// Which thread is to be woken, to run what waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// Those that are awake.
-    Nobody,
+    /// None: those that are awake suffice.
+    Nothing,
     /// A sleeping thread.
     Sleeper,
     /// A new thread.
@@ -84,20 +84,20 @@ impl Queue {
 
     /// Whether the one job that waits is the only one there is.
     pub(crate) fn is_first(&self) -> bool {
-        self.len() == 1 && self.jobs.is_at_rest() && self.threads == self.sleeping
+        self.len() == 1 && self.jobs.is_idle() && self.threads == self.sleeping
     }
 
-    pub(crate) fn push(&mut self, job: Job) {
+    pub(crate) fn push(&mut self, job: Box<Job>) {
         self.jobs.push(job);
     }
 
     /// Puts jobs that were taken back to where they were, in their order.
-    pub(crate) fn put_back(&mut self, jobs: Vec<Job>) {
+    pub(crate) fn put_back(&mut self, jobs: Vec<Box<Job>>) {
         self.jobs.put_back(jobs);
     }
 
     /// Keeps a job that met a lock until `at`; its sessions stay in use.
-    pub(crate) fn keep_locked(&mut self, job: Job, at: Instant) {
+    pub(crate) fn keep_locked(&mut self, job: Box<Job>, at: Instant) {
         self.locked.push((at, job));
     }
 
@@ -106,15 +106,15 @@ impl Queue {
         self.trying = false;
     }
 
-    /// A lock was let go: whoever waits for one may try now.
-    pub(crate) fn hurry(&mut self, now: Instant) {
+    /// A lock was released: jobs that wait for one may try now.
+    pub(crate) fn try_locked_now(&mut self, now: Instant) {
         for (at, _) in &mut self.locked {
             *at = now.min(*at);
         }
     }
 
     /// Where in `locked` the job is that is to be tried next. One at a time: each may hold its
-    /// connection for the whole lock_timeout, and a pool must not do nothing else.
+    /// connection for the whole lock_timeout, and the others need connections, too.
     fn due(&self, now: Instant) -> Option<usize> {
         let places = 0..self.locked.len();
         let due = places.filter(|&place| !self.trying && self.locked[place].0 <= now);
@@ -143,25 +143,25 @@ impl Queue {
     }
 
     /// Ends the use of a taken job's sessions.
-    pub(crate) fn release(&mut self, job: &Job) {
+    pub(crate) fn release(&mut self, job: &Box<Job>) {
         self.jobs.release(job.footprint());
     }
 
-    /// Decides who is to be woken to run what waits, and counts on it.
+    /// Decides which thread is to be woken to run what waits, and counts it as woken.
     pub(crate) fn wake(&mut self, now: Instant, most_threads: usize) -> Wake {
         let active = self.threads - self.sleeping;
         let retry = self.due(now).is_some();
         let late = match self.jobs.first() {
             Some(oldest) => {
                 let waited = now.saturating_duration_since(oldest.submitted);
-                waited > patience(active)
+                waited > wait_threshold(active)
             }
             None if retry => true,
-            None => return Wake::Nobody,
+            None => return Wake::Nothing,
         };
         // One thread at a time waits for a connection; the others would only open more of them.
         if active > 0 && (!late || self.connecting > 0) {
-            Wake::Nobody
+            Wake::Nothing
         } else if self.sleeping > 0 {
             self.sleeping -= 1;
             self.woken += 1;
@@ -170,22 +170,22 @@ impl Queue {
             self.threads += 1;
             Wake::NewThread
         } else {
-            Wake::Nobody
+            Wake::Nothing
         }
     }
 
     /// Takes out the jobs whose time is up.
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Job> {
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Box<Job>> {
         self.remove_if(|job| job.expires() <= now)
     }
 
     /// Takes out all jobs, to answer them with `error`.
-    pub(crate) fn clear(&mut self, error: &Error) -> Vec<(Job, Error)> {
+    pub(crate) fn clear(&mut self, error: &Error) -> Vec<(Box<Job>, Error)> {
         let all = self.remove_if(|_| true).into_iter();
         all.map(|job| (job, error.clone())).collect()
     }
 
-    fn remove_if(&mut self, which: impl Fn(&Job) -> bool) -> Vec<Job> {
+    fn remove_if(&mut self, which: impl Fn(&Box<Job>) -> bool) -> Vec<Box<Job>> {
         let mut removed = self.jobs.remove_if(&which);
         let locked = self.locked.extract_if(.., |(_, job)| which(job));
         for (_, job) in locked {

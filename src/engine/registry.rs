@@ -29,7 +29,7 @@ enum Sharing {
     Limits(PoolConfig, Timeouts),
 }
 
-/// How long the exit of the host may be held up. nginx gives its workers about a second.
+/// How long the exit of the host may be delayed. nginx gives its workers about a second.
 const EXIT_TIME: Duration = Duration::from_millis(800);
 
 fn lock(engines: &Engines) -> MutexGuard<'_, HashMap<PoolKey, Arc<Engine>>> {
@@ -76,13 +76,13 @@ impl Engine {
 
 /// Registered with each engine; all but the first call find nothing to do.
 extern "C" fn stop_all_at_exit() {
-    // A panic must not leave this function, and at exit there is nobody to tell.
+    // A panic must not leave this function, and at exit there is no log to write it to.
     let _ = std::panic::catch_unwind(stop_all);
 }
 
 /// Ends this process's engines, within [`EXIT_TIME`]. Not on the calling thread: at exit its
-/// thread-local values are gone already, without which the client that says a connection's goodbye
-/// panics.
+/// thread-local values are gone already, without which the client panics when it closes a
+/// connection.
 fn stop_all() {
     let Some(engines) = ENGINES.get() else {
         return;
@@ -98,7 +98,7 @@ fn stop_all() {
         });
     }
     drop(ended);
-    // Until all have ended or the time is up; who does not come is left behind.
+    // Until all have ended or the time is up; a thread that does not end is left behind.
     while wait
         .recv_timeout(end.saturating_duration_since(Instant::now()))
         .is_ok()

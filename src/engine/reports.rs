@@ -1,15 +1,16 @@
-//! What of the engine's doings is told to the host's log: one line of a kind in a while.
+//! The engine's lines for the host's log: one of a kind in ten seconds.
 
 use super::Shared;
+use crate::Error;
 use crate::host::log::{self, Level, Limited};
-use crate::pool::Fault;
+use crate::pool::{Fault, Retry};
 
 /// The lines of one engine, by their kinds.
 #[derive(Default)]
 pub(super) struct Reports {
     lost: Limited,
     silent: Limited,
-    apart: Limited,
+    split: Limited,
     busy: Limited,
     backlog: Limited,
 }
@@ -25,47 +26,35 @@ impl Shared {
         let server = &self.server;
         let mut text = format!("engine for {server} stopped");
         if unanswered > 0 {
-            text += &format!(", which {unanswered} waiting operations were told");
+            text += &format!("; {unanswered} pending operations failed");
         }
         log::log(Level::Info, text);
     }
 
     /// A statement of so many operations has failed; `again` of them are tried again.
     pub(super) fn report_fault(&self, fault: &Fault, operations: usize, again: usize) {
-        let server = &self.server;
-        let apart = |reason: &str| {
-            self.reports.apart.log(Level::Info, || {
-                format!("a statement of {operations} operations is taken apart: {reason}")
-            });
-        };
-        match fault {
-            Fault::Lost(reason) => self.reports.lost.log(Level::Warn, || {
-                format!(
-                    "connection to {server} lost: {reason}; {again} of {operations} operations \
-                     are repeated"
-                )
-            }),
-            Fault::Expired => self.reports.silent.log(Level::Warn, || {
+        let (server, error) = (&self.server, &fault.error);
+        match (fault.retry, error) {
+            (_, Error::Timeout { .. }) => self.reports.silent.log(Level::Warn, || {
                 format!(
                     "no answer from {server} to {operations} operations; their connection is \
                      closed"
                 )
             }),
-            Fault::ReadOnly { code, message } => self.reports.lost.log(Level::Warn, || {
+            (_, Error::Lost { .. }) => self.reports.lost.log(Level::Warn, || {
+                format!("{error}; {again} of {operations} operations are repeated")
+            }),
+            (Retry::Later, _) => self.reports.lost.log(Level::Warn, || {
                 format!(
-                    "{server} takes no writes: {message} (SQLSTATE {code}); {operations} \
-                     operations are repeated on another connection"
+                    "{server} takes no writes: {error}; {operations} operations are repeated on \
+                     another connection"
                 )
             }),
-            Fault::Stale { code, message } if operations > 1 => {
-                apart(&format!("{message} (SQLSTATE {code})"));
-            }
-            Fault::Rejected { code, message } if operations > 1 => {
-                apart(&format!("{message} (SQLSTATE {code})"));
-            }
-            Fault::Locked(reason) if operations > 1 => apart(reason),
-            Fault::Stale { .. } | Fault::Rejected { .. } | Fault::Locked(_) | Fault::TooMany(_) => {
-            }
+            (Retry::Never, _) => {}
+            _ if operations > 1 => self.reports.split.log(Level::Info, || {
+                format!("a batch of {operations} operations is split and retried: {error}")
+            }),
+            _ => {}
         }
     }
 
@@ -83,9 +72,7 @@ impl Shared {
     pub(super) fn report_backlog(&self) {
         let (server, backlog) = (&self.server, self.backlog);
         self.reports.backlog.log(Level::Warn, || {
-            format!(
-                "the backlog of {backlog} operations for {server} is full: more are turned away"
-            )
+            format!("the backlog of {backlog} operations for {server} is full: more are refused")
         });
     }
 }

@@ -1,15 +1,19 @@
-//! What the engine's threads and its callers share, and how an operation gets from the one to the
-//! other: taken in, somebody woken for it, answered.
+//! What the engine's threads and its callers share, and how an operation gets from the ones to the
+//! others: accepted, a thread woken for it, answered.
 
 use super::cleaner::Cleaner;
-use super::job::{Job, Target};
+use super::job::Job;
 use super::queue::{Queue, Wake};
 use super::reports::Reports;
 use super::stats::Stats;
 use super::worker;
 use crate::Error;
 use crate::completion::{Reply, deliver};
+use crate::config::Timeouts;
+use crate::db::Tables;
 use crate::host::thread;
+use crate::op::AnyOperation;
+use crate::ops::Sweep;
 use crate::pool::Pool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -24,7 +28,7 @@ pub(super) struct Shared {
     pub(super) work: Condvar,
     /// The clock waits here, between its ticks or for the first operation.
     pub(super) tick: Condvar,
-    /// Whoever stops the engine waits here for its threads to end.
+    /// A thread that stops the engine waits here for the others to end.
     pub(super) ended: Condvar,
     /// The servers, for messages.
     pub(super) server: Arc<str>,
@@ -46,7 +50,7 @@ impl Shared {
     }
 
     /// Puts a job into the queue, if that takes one more, and hands the queue over locked.
-    pub(super) fn accept(&self, job: Job) -> Result<MutexGuard<'_, Queue>, Error> {
+    pub(super) fn accept(&self, job: Box<Job>) -> Result<MutexGuard<'_, Queue>, Error> {
         let mut queue = self.lock();
         let refusal = if queue.stopping {
             Error::Stopped
@@ -60,14 +64,14 @@ impl Shared {
         };
         drop(queue);
         if let Error::Backlog { .. } = refusal {
-            self.stats.answered(&job.operation, Err(&refusal));
+            self.stats.answered(&*job.operation, Some(&refusal));
             self.report_backlog();
         }
         job.reply.forget();
         Err(refusal)
     }
 
-    /// Lets the queue go, having seen to it that somebody looks after what is in it.
+    /// Unlocks the queue and has a thread woken for what is in it, if one is needed.
     pub(super) fn dispatch(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, now: Instant) {
         let wake = queue.wake(now, self.most_threads);
         let wake_clock = !queue.is_quiet() && std::mem::take(&mut queue.clock_sleeps);
@@ -78,20 +82,10 @@ impl Shared {
         }
     }
 
-    /// Puts what is due of the clean-up into the queue.
+    /// Puts the clean-ups that are due into the queue.
     pub(super) fn clean_up(self: &Arc<Self>, now: Instant) {
-        let told = |target: &Arc<Target>| {
-            let (shared, target) = (Arc::downgrade(self), Arc::clone(target));
-            Reply::told(move |outcome| {
-                if let Some(shared) = shared.upgrade() {
-                    shared.cleaner.done(&target, &outcome);
-                    // The clock sleeps as long as it knew of nothing to come.
-                    shared.lock().clock_sleeps = false;
-                    shared.tick.notify_one();
-                }
-            })
-        };
-        for job in self.cleaner.due(now, told) {
+        for (sweep, tables, timeouts) in self.cleaner.due(now) {
+            let job = self.sweep_job(sweep, tables, timeouts);
             let mut queue = self.lock();
             if queue.stopping {
                 job.reply.forget();
@@ -102,10 +96,29 @@ impl Shared {
         }
     }
 
+    fn sweep_job(
+        self: &Arc<Self>,
+        sweep: Sweep,
+        tables: Arc<Tables>,
+        timeouts: Timeouts,
+    ) -> Box<Job> {
+        let (shared, swept) = (Arc::downgrade(self), Arc::clone(&tables));
+        let reply = Reply::callback(move |outcome| {
+            if let Some(shared) = shared.upgrade() {
+                shared.cleaner.done(&swept, outcome.err().as_ref());
+                // The clock sleeps until the next event that it knew of.
+                shared.lock().clock_sleeps = false;
+                shared.tick.notify_one();
+            }
+        });
+        let operation: Box<dyn AnyOperation> = Box::new(sweep);
+        Job::new(operation, &tables, timeouts, reply)
+    }
+
     /// Carries out what [`Queue::wake`] decided.
     pub(super) fn wake(self: &Arc<Self>, wake: Wake) {
         match wake {
-            Wake::Nobody => {}
+            Wake::Nothing => {}
             Wake::Sleeper => self.work.notify_one(),
             Wake::NewThread => {
                 let shared = Arc::clone(self);
@@ -117,15 +130,15 @@ impl Shared {
     }
 
     /// Answers jobs that were taken out of the queue.
-    pub(super) fn answer(&self, jobs: impl IntoIterator<Item = (Job, Error)>) {
-        let count = |(job, error): (Job, Error)| {
-            self.stats.answered(&job.operation, Err(&error));
+    pub(super) fn answer(&self, jobs: impl IntoIterator<Item = (Box<Job>, Error)>) {
+        let count = |(job, error): (Box<Job>, Error)| {
+            self.stats.answered(&*job.operation, Some(&error));
             (job.reply, Err(error))
         };
         deliver(jobs.into_iter().map(count));
     }
 
-    /// Without a single thread, nobody would answer what waits.
+    /// Without a single thread, what waits would get no answer.
     pub(super) fn thread_did_not_start(&self, error: &std::io::Error) {
         let mut queue = self.lock();
         queue.threads -= 1;

@@ -1,14 +1,16 @@
-//! What the engine counts, for people who watch it. Counting costs an addition or two to an atomic,
-//! under no lock. `prometheus` prints it.
+//! The engine's counters. Counting costs an addition or two to an atomic, under no lock. `prometheus`
+//! prints them.
 
 use super::prometheus::*;
 use crate::Error;
-use crate::manage::{self, SWEEP};
-use crate::op::{Operation, Output};
+use crate::op::{AnyOperation, Kind};
+use crate::ops::{KINDS, Sweep};
+use crate::pool::Retry;
+use std::any::TypeId;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What becomes of them.
+/// The outcomes of operations.
 const OUTCOMES: [&str; 8] = [
     "ok",
     "backlog_full",
@@ -20,7 +22,7 @@ const OUTCOMES: [&str; 8] = [
     "other",
 ];
 
-/// Why batches are taken apart.
+/// Why batches are split.
 const SPLITS: [&str; 3] = ["rejected", "locked", "lost"];
 
 /// The bounds of the buckets of times, in microseconds, and as Prometheus wants them, in seconds.
@@ -97,8 +99,8 @@ impl<const N: usize> Histogram<N> {
 }
 
 pub(crate) struct Stats {
-    /// Of each kind of operation, by its name.
-    operations: Vec<(&'static str, [AtomicU64; OUTCOMES.len()])>,
+    /// Outcomes of each type of operations, with its name.
+    operations: Vec<(TypeId, &'static str, [AtomicU64; OUTCOMES.len()])>,
     splits: [AtomicU64; SPLITS.len()],
     queued: Histogram<{ TIMES.len() }>,
     checkout: Histogram<{ TIMES.len() }>,
@@ -114,11 +116,10 @@ fn micros(time: Duration) -> u64 {
 
 impl Default for Stats {
     fn default() -> Self {
-        let alone = manage::ALL.iter().map(|described| described.name);
-        let kinds = ["get", "set", "delete", "read_metadata"].into_iter();
-        let kinds = kinds.chain(alone).chain([SWEEP]);
+        let kinds = KINDS.iter().chain([const { &Kind::of::<Sweep>() }]);
+        let counts = |kind: &Kind| (kind.id, kind.spec.name, Default::default());
         Stats {
-            operations: kinds.map(|kind| (kind, Default::default())).collect(),
+            operations: kinds.map(counts).collect(),
             splits: Default::default(),
             queued: Histogram::default(),
             checkout: Histogram::default(),
@@ -145,60 +146,52 @@ impl Stats {
         self.statement.note(&TIMES, micros(took));
     }
 
-    /// A batch was taken apart.
-    pub(super) fn split(&self, why: &str) {
+    /// A batch was split.
+    pub(super) fn split(&self, retry: Retry) {
+        let why = match retry {
+            Retry::WhenUnlocked => "locked",
+            Retry::Split => "rejected",
+            Retry::Never | Retry::Later | Retry::AtOnce => "lost",
+        };
         if let Some(at) = SPLITS.iter().position(|split| *split == why) {
             self.splits[at].fetch_add(1, Relaxed);
         }
     }
 
     /// An operation is answered.
-    pub(super) fn answered(&self, operation: &Operation, outcome: Result<&Output, &Error>) {
-        let name = match operation {
-            Operation::Get(_) => "get",
-            Operation::Set(_) => "set",
-            Operation::Delete { .. } => "delete",
-            Operation::ReadMetadata(_) => "read_metadata",
-            Operation::Manage(operation) => operation.0.name(),
+    pub(super) fn answered(&self, operation: &dyn AnyOperation, error: Option<&Error>) {
+        let what = match error {
+            None => "ok",
+            Some(Error::Backlog { .. }) => "backlog_full",
+            Some(Error::NoConnection { .. } | Error::Refused { .. }) => "no_connection",
+            Some(Error::Timeout { .. }) => "timeout",
+            Some(Error::Lost { .. }) => "lost",
+            Some(Error::Locked { .. }) => "locked",
+            Some(Error::Database { .. } | Error::TooManySessions { .. }) => "rejected",
+            Some(_) => "other",
         };
-        let what = match outcome {
-            Ok(output) => {
-                self.note_cleaned(name, output);
-                "ok"
-            }
-            Err(Error::Backlog { .. }) => "backlog_full",
-            Err(Error::NoConnection { .. } | Error::Refused { .. }) => "no_connection",
-            Err(Error::Timeout { .. }) => "timeout",
-            Err(Error::Lost { .. }) => "lost",
-            Err(Error::Locked { .. }) => "locked",
-            Err(Error::Database { .. } | Error::TooManySessions { .. }) => "rejected",
-            Err(_) => "other",
-        };
-        let kind = self.operations.iter().find(|(kind, _)| *kind == name);
+        let id = operation.kind().id;
+        let kind = self.operations.iter().find(|(known, _, _)| *known == id);
         let outcome = OUTCOMES.iter().position(|outcome| *outcome == what);
-        if let (Some((_, counts)), Some(outcome)) = (kind, outcome) {
+        if let (Some((_, _, counts)), Some(outcome)) = (kind, outcome) {
             counts[outcome].fetch_add(1, Relaxed);
         }
     }
 
-    fn note_cleaned(&self, name: &str, output: &Output) {
-        let removed = match output {
-            Output::Swept(swept) if swept.ours => u64::from(swept.removed),
-            Output::Count(removed) if name == "cleanup" => *removed,
-            _ => return,
-        };
-        self.cleaned.fetch_add(removed, Relaxed);
+    /// A clean-up had its turn, and has deleted so many sessions.
+    pub(super) fn cleaned(&self, count: u64) {
+        self.cleaned.fetch_add(count, Relaxed);
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         self.cleaned_at.store(now.as_secs().cast_signed(), Relaxed);
     }
 
-    /// Everything, with what others know: in the order in which it is printed.
+    /// Every sample, with the gauges, in the order in which they are printed.
     pub(super) fn samples(&self, gauges: &Gauges) -> Vec<Sample> {
         let mut samples = Vec::new();
         let mut add = |name: String, value: f64| samples.push((name, value));
-        for (kind, outcomes) in &self.operations {
+        for (_, kind, outcomes) in &self.operations {
             for (outcome, count) in OUTCOMES.iter().zip(outcomes) {
                 let labels = format!("{{kind=\"{kind}\",outcome=\"{outcome}\"}}");
                 add(format!("{OPERATIONS}{labels}"), count.load(Relaxed) as f64);

@@ -1,24 +1,24 @@
-//! A worker thread: takes what waits, runs it as one statement, and sees to what becomes of each
-//! operation. A batch's failure is nobody else's failure: it is taken apart.
+//! A worker thread: takes what waits, runs it as one statement, and answers each operation or keeps it
+//! for another try. A batch that was rejected is split, so that only the operation at fault fails.
 
 use super::queue::{Batch, Queue};
 use super::{Job, Shared};
 use crate::Error;
 use crate::completion::deliver;
-use crate::op::{Operation, Output};
-use crate::pool::{Failure, Fault, LOCK_TIMEOUT, Pooled};
-use crate::statements;
+use crate::db::Db;
+use crate::op::{Answer, Answers, AnyOperation};
+use crate::pool::{Failure, Fault, LOCK_TIMEOUT, Pooled, Retry, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How long a thread pauses between attempts to connect before it looks whether anybody still needs
-/// a connection.
+/// How long a thread pauses between attempts to connect before it looks whether a connection is still
+/// needed.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
 
 /// How often an operation is tried again after a lost connection. A restart of the server can meet
-/// it on several old connections, one after the other; more often than that, and it may be itself
-/// what breaks them.
+/// it on several old connections, one after the other; more often than that, and the
+/// operation itself may be what breaks them.
 const MOST_LOSSES: u32 = 4;
 
 /// The pauses before a locked row is tried again: the first, and the longest.
@@ -36,7 +36,7 @@ fn work_until_stopped(shared: &Arc<Shared>) {
     let mut queue = shared.lock();
     while !queue.stopping {
         if !queue.has_work(Instant::now()) {
-            // What waits may be for sessions in use: whoever uses them looks again.
+            // What waits may be for sessions in use: the thread that uses them looks again.
             queue = sleep(shared, queue);
             continue;
         }
@@ -123,7 +123,7 @@ fn wait_for_connection(shared: &Shared) -> Option<Pooled> {
     }
 }
 
-/// The server said no, and there is no connection: nobody has anything to wait for.
+/// The server refused the connection, and there is no other one: no operation has anything to wait for.
 fn refuse_all(shared: &Shared, failure: Failure) {
     let error = Error::Refused {
         server: Arc::clone(&shared.server),
@@ -137,128 +137,105 @@ fn refuse_all(shared: &Shared, failure: Failure) {
 pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch: Batch) {
     let now = Instant::now();
     for job in &mut batch.jobs {
-        let timeout = job.target.timeouts.statement;
+        let timeout = job.timeouts.statement;
         job.deadline.get_or_insert(now + timeout);
     }
-    let Some(first) = batch.jobs.first() else {
-        return;
-    };
-    // Operations that were tried before run alone, so all of a batch have the same deadline.
-    let until = first.deadline.unwrap_or(now);
-    let operations: Vec<&Operation> = batch.jobs.iter().map(|job| &job.operation).collect();
-    let tables = &first.target.tables;
-    let run = || {
-        connection.get().run(until, |connection| {
-            statements::run(connection, tables, &operations)
-        })
-    };
     let waited = batch.jobs.iter();
     shared
         .stats
         .begin(waited.map(|job| now.saturating_duration_since(job.submitted)));
+    let run = || run_statement(shared, connection, &batch);
     let result = catch_unwind(AssertUnwindSafe(run));
     shared.stats.ended(now.elapsed());
+    let result = result.unwrap_or_else(|_| Err(Fault::defect("a statement panicked")));
     match result {
-        Ok(Ok(outputs)) => {
-            if is_at_rest(shared, &batch) {
+        Ok(answers) => succeed(shared, batch, answers),
+        Err(fault) => {
+            if fault.connection != Verdict::Usable {
                 connection.get().mark_broken();
             }
-            succeed(shared, batch, outputs);
-        }
-        Ok(Err(fault)) => {
-            // The others of the same time are suspects: what is tried again should meet a fresh
-            // one. They take their leave when nobody waits for that any more.
-            let suspects = if fault.concerns_the_others() {
-                shared.pool.take_idle()
-            } else {
-                Vec::new()
+            // What is tried again should meet a fresh connection. The idle ones are closed when the
+            // operations have been put back or answered.
+            let idle = match fault.connection {
+                Verdict::AllBroken => shared.pool.take_idle(),
+                Verdict::Usable | Verdict::Broken => Vec::new(),
             };
             fail(shared, batch, &fault);
-            drop(suspects);
-        }
-        Err(_) => {
-            connection.get().mark_broken();
-            end(shared, batch, &Error::internal("a statement panicked"));
+            drop(idle);
         }
     }
 }
 
-/// For how long nobody has asked for anything where the site is at rest.
-const REST: Duration = Duration::from_secs(10);
-
-/// Whether the connection was only needed for the library's own sake.
-fn is_at_rest(shared: &Shared, batch: &Batch) -> bool {
-    batch.jobs.iter().all(|job| job.background) && {
-        let last = shared.lock().last_submit;
-        last.is_none_or(|last| last.elapsed() > REST)
-    }
-}
-
-fn succeed(shared: &Shared, batch: Batch, outputs: Vec<Output>) {
-    let mut queue = shared.lock();
-    for job in &batch.jobs {
-        queue.release(job);
-    }
-    if batch.retry {
-        queue.end_retry();
-        queue.hurry(Instant::now());
-    }
-    drop(queue);
-    let count = |(job, output): (Job, Output)| {
-        shared.stats.answered(&job.operation, Ok(&output));
-        (job.reply, Ok(output))
+fn run_statement(
+    shared: &Shared,
+    connection: &mut Pooled,
+    batch: &Batch,
+) -> Result<Answers<Answer>, Fault> {
+    let Some(first) = batch.jobs.first() else {
+        return Ok(Vec::new());
     };
-    deliver(batch.jobs.into_iter().zip(outputs).map(count));
+    // Operations that were tried before have statements of their own, so all of a batch have the same
+    // deadline.
+    let (until, timeout) = (first.expires(), first.timeouts.statement);
+    let operations: Vec<&dyn AnyOperation> = batch.jobs.iter().map(|job| &*job.operation).collect();
+    let mut db = Db::new(connection.get(), &first.tables, until, timeout);
+    let answers = (first.operation.kind().run)(&operations, &mut db)?;
+    if let Some(cleaned) = db.cleaned() {
+        shared.stats.cleaned(cleaned);
+    }
+    Ok(answers)
 }
 
-/// Answers all of a batch with one error.
-fn end(shared: &Shared, batch: Batch, error: &Error) {
+fn succeed(shared: &Shared, batch: Batch, answers: Answers<Answer>) {
     let mut queue = shared.lock();
     for job in &batch.jobs {
         queue.release(job);
     }
     if batch.retry {
         queue.end_retry();
+        queue.try_locked_now(Instant::now());
     }
     drop(queue);
-    shared.answer(batch.jobs.into_iter().map(|job| (job, error.clone())));
+    let count = |(job, answer): (Box<Job>, Result<Answer, Error>)| {
+        shared
+            .stats
+            .answered(&*job.operation, answer.as_ref().err());
+        (job.reply, answer)
+    };
+    deliver(batch.jobs.into_iter().zip(answers).map(count));
 }
 
 /// What becomes of an operation after its statement failed.
 enum Next {
     Answer(Error),
-    /// At once, by itself.
-    TryAlone,
-    /// By itself, when what stands in its way may be gone.
-    TryLater(Duration),
+    /// In a statement of its own, at once.
+    Retry,
+    /// The same after a pause.
+    RetryAfter(Duration),
 }
 
 fn fail(shared: &Arc<Shared>, batch: Batch, fault: &Fault) {
     let operations = batch.jobs.len();
-    let company = operations > 1;
-    if company {
-        shared.stats.split(match fault {
-            Fault::Locked(_) => "locked",
-            Fault::Rejected { .. } => "rejected",
-            _ => "lost",
-        });
+    let batched = operations > 1;
+    if batched {
+        shared.stats.split(fault.retry);
     }
     let now = Instant::now();
     let mut answers = Vec::new();
     let mut again = Vec::new();
     let mut queue = shared.lock();
     for mut job in batch.jobs {
-        match next(shared, &mut job, fault, company) {
+        match next(&mut job, fault, batched) {
             Next::Answer(error) => {
                 queue.release(&job);
                 answers.push((job, error));
             }
-            Next::TryAlone => {
-                job.alone = true;
+            Next::Retry => {
+                job.single = true;
                 again.push(job);
             }
-            Next::TryLater(pause) => {
-                job.alone = true;
+            Next::RetryAfter(pause) => {
+                job.single = true;
                 // A try that its own deadline would interrupt costs a connection: rather none.
                 let end = job.expires();
                 let at = Some(now + pause).filter(|at| *at + 2 * LOCK_TIMEOUT < end);
@@ -276,57 +253,24 @@ fn fail(shared: &Arc<Shared>, batch: Batch, fault: &Fault) {
     shared.report_fault(fault, operations, tried_again);
 }
 
-fn next(shared: &Shared, job: &mut Job, fault: &Fault, company: bool) -> Next {
-    let server = Arc::clone(&shared.server);
-    match fault {
-        Fault::Rejected { .. } if company => Next::TryAlone,
-        // Not at once: as long as nobody knows which of them the lock is for, each may have to wait.
-        Fault::Locked(_) if company => Next::TryLater(Duration::ZERO),
-        Fault::Rejected { code, message } => Next::Answer(Error::Database {
-            code: Arc::clone(code),
-            message: Arc::clone(message),
-        }),
-        Fault::Locked(reason) => {
-            job.obstacle = Some(Error::Locked {
-                timeout: job.target.timeouts.statement,
-                reason: Arc::clone(reason),
-            });
-            try_later(job)
+fn next(job: &mut Job, fault: &Fault, batched: bool) -> Next {
+    let error = || fault.error.clone();
+    match fault.retry {
+        Retry::Never => Next::Answer(error()),
+        Retry::Split if batched => Next::Retry,
+        Retry::Split => Next::Answer(error()),
+        // Not at once: until it is known which of them the lock is for, each may have to wait.
+        Retry::WhenUnlocked if batched => Next::RetryAfter(Duration::ZERO),
+        Retry::WhenUnlocked | Retry::Later => {
+            job.last_error = Some(error());
+            job.pause = (job.pause * 2).clamp(LOCK_PAUSE.0, LOCK_PAUSE.1);
+            Next::RetryAfter(job.pause)
         }
-        // Until the connections lead to a server that takes writes: after a failover that is a
-        // matter of moments.
-        Fault::ReadOnly { code, message } => {
-            let (code, message) = (Arc::clone(code), Arc::clone(message));
-            job.obstacle = Some(Error::Database { code, message });
-            try_later(job)
+        Retry::AtOnce if job.losses >= MOST_LOSSES => Next::Answer(error()),
+        Retry::AtOnce => {
+            job.losses += 1;
+            job.last_error = Some(error());
+            Next::Retry
         }
-        Fault::Lost(reason) => {
-            let reason = Arc::clone(reason);
-            try_again(job, Error::Lost { server, reason })
-        }
-        Fault::Stale { code, message } => {
-            let (code, message) = (Arc::clone(code), Arc::clone(message));
-            try_again(job, Error::Database { code, message })
-        }
-        Fault::TooMany(limit) => Next::Answer(Error::TooManySessions { limit: *limit }),
-        Fault::Expired => Next::Answer(Error::Timeout {
-            server,
-            timeout: job.target.timeouts.statement,
-        }),
     }
-}
-
-fn try_later(job: &mut Job) -> Next {
-    job.lock_pause = (job.lock_pause * 2).clamp(LOCK_PAUSE.0, LOCK_PAUSE.1);
-    Next::TryLater(job.lock_pause)
-}
-
-/// An interrupted operation is tried again: each may be carried out twice and is the same as once.
-fn try_again(job: &mut Job, error: Error) -> Next {
-    if job.losses >= MOST_LOSSES {
-        return Next::Answer(error);
-    }
-    job.losses += 1;
-    job.obstacle = Some(error);
-    Next::TryAlone
 }

@@ -3,7 +3,6 @@
 pub(crate) mod exit;
 pub(crate) mod fork;
 pub mod log;
-pub(crate) mod seat;
 pub(crate) mod sink;
 pub(crate) mod thread;
 

@@ -1,6 +1,6 @@
 //! `storage(configuration)`: from a Lua table to a storage.
 
-use super::args::{mistake, type_name};
+use super::call::{mistake, type_name};
 use super::function::first_line;
 use crate::config::keys::{self, KEYS};
 use crate::config::spelling;
@@ -31,7 +31,11 @@ pub(super) fn storage(lua: &Lua, configuration: Value) -> Result<MultiValue> {
             let seconds = storage.config().timeouts.total().as_secs_f64();
             (Handle(storage), seconds).into_lua_multi(lua)
         }
-        Err(error) => (false, mistake("new", &["configuration"], &error)).into_lua_multi(lua),
+        Err(error) => {
+            // The caller is often lua-resty-session, whose line says little.
+            let message = mistake("new", &["configuration"], &error);
+            (false, format!("resty.session.postgres: {message}")).into_lua_multi(lua)
+        }
     }
 }
 

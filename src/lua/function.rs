@@ -17,7 +17,7 @@ where
     R: IntoLuaMulti,
 {
     lua.create_function(move |lua, given: MultiValue| {
-        answer(lua, || body(lua, A::from_lua_multi(given, lua)?))
+        protected(lua, || body(lua, A::from_lua_multi(given, lua)?))
     })
 }
 
@@ -27,7 +27,7 @@ pub(super) fn first_line(text: &str) -> String {
 }
 
 /// The values of `body`, or `nil, message`.
-pub(super) fn answer<R: IntoLuaMulti>(
+pub(super) fn protected<R: IntoLuaMulti>(
     lua: &Lua,
     body: impl FnOnce() -> Result<R>,
 ) -> Result<MultiValue> {

@@ -1,19 +1,15 @@
 //! The Lua module: `luaopen_resty_session_postgres`.
 //!
-//! The functions here take and return plain Lua values and never raise (see [`function`]). What is
-//! the caller's mistake comes back as `false, message`, and `instance.lua`, which is part of this
-//! module, raises it at the caller's line.
+//! The functions here take and return plain Lua values and never raise (see [`function`]). A caller's
+//! mistake comes back as `false, message`, and `instance.lua`, which is part of this module, raises it at
+//! the caller's line.
 
-mod args;
+mod answer;
+mod call;
 mod config;
 mod function;
-mod manage;
-mod methods;
-mod password;
+mod process;
 mod queue;
-mod results;
-mod session;
-mod stats;
 
 use crate::host::{fork::ForkLocal, log};
 use function::function;
@@ -42,9 +38,9 @@ pub unsafe extern "C-unwind" fn luaopen_resty_session_postgres(
     unsafe { Lua::entrypoint1(state, open) }
 }
 
-/// Has mlua, when it first meets this Lua VM, settle on a coroutine that lives as long as the VM.
-/// By itself it takes the main one, which LuaJIT and Lua 5.1 do not tell, or else the one that runs:
-/// in nginx that is a request's, and mlua would go on using it after its end.
+/// Has mlua, at its first use in this Lua VM, keep a coroutine that lives as long as the VM. By itself
+/// it keeps the main coroutine, which LuaJIT and Lua 5.1 do not expose, or else the running one: in
+/// nginx that is a request's, and mlua would go on using it after the request has ended.
 ///
 /// # Safety
 ///
@@ -62,9 +58,8 @@ unsafe fn give_lasting_state(state: *mut mlua::lua_State) {
 fn open(lua: &Lua) -> Result<Table> {
     let native = lua.create_table()?;
     native.set("storage", function(lua, config::storage)?)?;
-    methods::register(lua, &native)?;
-    password::register(lua, &native)?;
-    stats::register(lua, &native)?;
+    call::register(lua, &native)?;
+    process::register(lua, &native)?;
     queue::register(lua, &native)?;
     native.set("take_log", function(lua, take_log)?)?;
     native.set("is_first_event_loop", function(lua, is_first_event_loop)?)?;

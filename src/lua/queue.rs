@@ -1,9 +1,10 @@
 //! The completion queue as the pump uses it.
 
-use super::function::{answer, function};
-use super::results;
+use super::answer;
+use super::function::{function, protected};
 use crate::completion::{CompletionQueue, Ticket};
-use crate::op::Outcome;
+use crate::op::{AnyOperation, Outcome};
+use crate::{Error, Storage};
 use mlua::{IntoLua, Lua, MultiValue, Result, Table, UserDataMethods, Value};
 use std::cell::RefCell;
 use std::io;
@@ -14,7 +15,7 @@ const DRAINED: usize = 128;
 
 /// A completion queue of one Lua VM.
 pub(super) struct Queue {
-    pub(super) completions: Arc<CompletionQueue>,
+    completions: Arc<CompletionQueue>,
     /// Outcomes that the next drains hand over; kept for its memory.
     taken: RefCell<Vec<(Ticket, Outcome)>>,
 }
@@ -28,6 +29,17 @@ fn done<T: IntoLua>(lua: &Lua, result: io::Result<T>) -> Result<(Value, Value)> 
 }
 
 impl Queue {
+    /// Hands an operation in; its outcome comes to this queue.
+    pub(super) fn submit(
+        &self,
+        storage: &Storage,
+        operation: Box<dyn AnyOperation>,
+    ) -> std::result::Result<Ticket, Error> {
+        let ticket = self.completions.ticket();
+        storage.submit_any(operation, &self.completions, ticket)?;
+        Ok(ticket)
+    }
+
     /// Takes up to [`DRAINED`] of the outcomes that are ready: ticket, first and second value of each.
     /// As many values on the stack rather than fields set in a table: each field would cost a
     /// protected call.
@@ -39,7 +51,7 @@ impl Queue {
         let count = taken.len().min(DRAINED);
         let mut values = MultiValue::with_capacity(3 * count);
         for (ticket, outcome) in taken.drain(..count) {
-            let (first, second) = results::outcome(lua, outcome)?;
+            let (first, second) = answer::values(lua, outcome)?;
             values.extend([Value::Number(ticket as f64), first, second]);
         }
         Ok(values)
@@ -50,28 +62,30 @@ impl mlua::UserData for Queue {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         // The path of a socket to connect to, or nil and a message.
         methods.add_method("listen", |lua, queue, ()| {
-            answer(lua, || {
+            protected(lua, || {
                 let path = queue.completions.listen();
                 done(lua, path.map(|path| path.to_string_lossy().into_owned()))
             })
         });
         // Takes that connection: true, or nil and a message.
         methods.add_method("accept", |lua, queue, ()| {
-            answer(lua, || done(lua, queue.completions.accept().map(|()| true)))
+            protected(lua, || done(lua, queue.completions.accept().map(|()| true)))
         });
         methods.add_method("wake", |lua, queue, ()| {
-            answer(lua, || {
+            protected(lua, || {
                 queue.completions.wake();
                 Ok(())
             })
         });
         methods.add_method("close", |lua, queue, ()| {
-            answer(lua, || {
+            protected(lua, || {
                 queue.completions.close();
                 Ok(())
             })
         });
-        methods.add_method("drain", |lua, queue, ()| answer(lua, || queue.drain(lua)));
+        methods.add_method("drain", |lua, queue, ()| {
+            protected(lua, || queue.drain(lua))
+        });
     }
 }
 

@@ -1,150 +1,193 @@
-//! One operation as data: what the caller wants, checked, and what comes of it.
+//! What an operation is. Each operation of `crate::ops` implements [`Operation`] in one file; everything
+//! else in the library treats operations alike, through [`AnyOperation`] and [`Kind`].
 
-mod alone;
-mod epoch;
-mod output;
+mod answer;
+mod args;
+mod spec;
 mod text;
+mod time;
 
-pub(crate) use alone::Alone;
-pub use alone::Manage;
-pub use epoch::Epoch;
-pub use output::{Finding, Outcome, Output, Session, Swept};
+pub use answer::{Answer, Finding, Outcome, Session, Typed};
+pub use args::{Args, Source, Value};
+pub use spec::{Group, Param, ParamKind, Spec};
 pub use text::{MAX_TEXT_BYTES, key, text};
+pub use time::Epoch;
 
-/// An operation on the storage.
-#[derive(Debug)]
-pub enum Operation {
-    /// Saves a session.
-    Set(Set),
-    /// Reads a session's data.
-    Get(Get),
-    /// Deletes a session and its metadata.
-    Delete {
-        /// The session's key.
-        key: String,
-    },
-    /// Lists the live sessions of a subject.
-    ReadMetadata(ReadMetadata),
-    /// One of [`crate::manage`], which is made by `into()`.
-    Manage(Manage),
+use crate::Error;
+use crate::db::{Db, Fault, Tables};
+use std::any::{Any, TypeId};
+use std::time::Duration;
+
+/// What one statement did for each operation of a batch, in the batch's order.
+pub type Answers<A> = Vec<Result<A, Error>>;
+
+/// An operation on the storage, with checked arguments.
+pub trait Operation: Sized + Send + Sync + 'static {
+    /// Its name, its parameters and its documentation.
+    const SPEC: Spec;
+
+    /// What it answers.
+    type Answer: Typed;
+
+    /// Makes the operation of a caller's arguments, with all checks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Argument`] and [`Error::Text`], which name the parameter.
+    fn read(args: &Args<'_>) -> Result<Self, Error>;
+
+    /// The sessions that it reads or writes. Operations on a common session keep their order and never
+    /// share a statement, unless all of them read.
+    fn keys(&self) -> Keys<'_> {
+        Keys::NONE
+    }
+
+    /// About how many bytes its arguments send to the server.
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    /// Whether it may share a statement with other operations of its kind.
+    fn batches(&self, _: &Tables) -> bool {
+        false
+    }
+
+    /// The largest batch of at most `count` operations that one statement should carry out.
+    fn batch_size(count: usize) -> usize {
+        count
+    }
+
+    /// The longest time that it may wait for a connection, and then again for its answer, if that is
+    /// less than the configured timeouts.
+    fn time_limit() -> Option<Duration> {
+        None
+    }
+
+    /// Carries out a batch; one operation where [`Operation::batches`] says no. It may be interrupted at
+    /// any point and carried out once more.
+    ///
+    /// # Errors
+    ///
+    /// A [`Fault`] means that nothing of the batch was carried out, or that this is unknown.
+    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<Self::Answer>, Fault>;
 }
 
-/// What [`Operation::Set`] saves. All of it takes place, or nothing.
-#[derive(Debug)]
-pub struct Set {
-    /// The session's (the cookie's) name.
-    pub name: String,
-    /// The session's key.
-    pub key: String,
-    /// The session's data.
-    pub value: String,
-    /// When the session ends; it is alive in that second still.
-    pub expires: Epoch,
-    /// What becomes of the session that this one replaces.
-    pub old: Option<Old>,
-    /// Pairs of an audience and a subject under which the session is to be found.
-    pub metadata: Vec<(String, String)>,
+/// The keys of the sessions that an operation reads or writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keys<'a> {
+    /// Whether it writes them.
+    pub writes: bool,
+    /// The keys: of a set its own and that of the session it replaces.
+    pub keys: [Option<&'a str>; 2],
 }
 
-/// What becomes of a replaced session.
-#[derive(Debug)]
-pub enum Old {
-    /// It is deleted.
-    Delete {
-        /// Its key.
-        key: String,
-    },
-    /// It ends at that time, unless it ends earlier.
-    Expire {
-        /// Its key.
-        key: String,
-        /// When it ends at the latest.
-        at: Epoch,
-    },
-}
+impl<'a> Keys<'a> {
+    /// No session that could be named.
+    pub const NONE: Keys<'static> = Keys {
+        writes: false,
+        keys: [None, None],
+    };
 
-impl Old {
-    /// The replaced session's key.
-    pub fn key(&self) -> &str {
-        match self {
-            Old::Delete { key } | Old::Expire { key, .. } => key,
+    /// One session that is read.
+    pub fn read(key: &'a str) -> Self {
+        Keys {
+            writes: false,
+            keys: [Some(key), None],
+        }
+    }
+
+    /// One session that is written, and possibly another one.
+    pub fn written(key: &'a str, other: Option<&'a str>) -> Self {
+        Keys {
+            writes: true,
+            keys: [Some(key), other],
         }
     }
 }
 
-/// What [`Operation::Get`] reads.
-#[derive(Debug)]
-pub struct Get {
-    /// The session's key.
-    pub key: String,
-    /// A session that ended before is not found.
-    pub now: Epoch,
+/// An operation of any type.
+pub trait AnyOperation: Send + Sync {
+    /// What is true of every operation of its type.
+    fn kind(&self) -> &'static Kind;
+    /// See [`Operation::keys`].
+    fn keys(&self) -> Keys<'_>;
+    /// See [`Operation::bytes`].
+    fn bytes(&self) -> usize;
+    /// See [`Operation::batches`].
+    fn batches(&self, tables: &Tables) -> bool;
+    /// The operation itself.
+    fn as_any(&self) -> &dyn Any;
 }
 
-/// What [`Operation::ReadMetadata`] lists.
-#[derive(Debug)]
-pub struct ReadMetadata {
-    /// The audience.
-    pub audience: String,
-    /// The subject.
-    pub subject: String,
-    /// A session that ended before is left out.
-    pub now: Epoch,
-}
+impl<T: Operation> AnyOperation for T {
+    fn kind(&self) -> &'static Kind {
+        const { &Kind::of::<T>() }
+    }
 
-impl Operation {
-    /// Settles what one call says about one row twice: a session that replaces itself is saved,
-    /// with the earlier of the two ends, and is never deleted by its own save.
-    pub(crate) fn normalized(mut self) -> Self {
-        if let Operation::Set(set) = &mut self
-            && set.old.as_ref().is_some_and(|old| old.key() == set.key)
-            && let Some(Old::Expire { at, .. }) = set.old.take()
-        {
-            set.expires = set.expires.min(at);
-        }
+    fn keys(&self) -> Keys<'_> {
+        Operation::keys(self)
+    }
+
+    fn bytes(&self) -> usize {
+        Operation::bytes(self)
+    }
+
+    fn batches(&self, tables: &Tables) -> bool {
+        Operation::batches(self, tables)
+    }
+
+    fn as_any(&self) -> &dyn Any {
         self
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+type Read = fn(&Args<'_>) -> Result<Box<dyn AnyOperation>, Error>;
+type Run = fn(&[&dyn AnyOperation], &mut Db<'_>) -> Result<Answers<Answer>, Fault>;
 
-    #[test]
-    fn a_session_that_replaces_itself_stays() {
-        let set = |old| {
-            Operation::Set(Set {
-                name: "n".into(),
-                key: "k".into(),
-                value: "v".into(),
-                expires: Epoch(100),
-                old: Some(old),
-                metadata: vec![],
-            })
-        };
-        let cases = [
-            (Old::Delete { key: "k".into() }, 100),
-            (
-                Old::Expire {
-                    key: "k".into(),
-                    at: Epoch(50),
-                },
-                50,
-            ),
-            (
-                Old::Expire {
-                    key: "k".into(),
-                    at: Epoch(500),
-                },
-                100,
-            ),
-        ];
-        for (old, expires) in cases {
-            let Operation::Set(set) = set(old).normalized() else {
-                panic!("still a set");
-            };
-            assert!(set.old.is_none());
-            assert_eq!(set.expires, Epoch(expires));
+/// A type of operations, for code that treats all of them alike.
+pub struct Kind {
+    /// Tells the type from others.
+    pub id: TypeId,
+    /// See [`Operation::SPEC`].
+    pub spec: &'static Spec,
+    /// See [`Operation::read`].
+    pub read: Read,
+    /// See [`Operation::batch_size`].
+    pub batch_size: fn(usize) -> usize,
+    /// See [`Operation::time_limit`].
+    pub time_limit: fn() -> Option<Duration>,
+    /// See [`Operation::run`]; all operations of the batch are of this kind.
+    pub run: Run,
+}
+
+impl Kind {
+    /// The kind of a type.
+    pub const fn of<T: Operation>() -> Kind {
+        Kind {
+            id: TypeId::of::<T>(),
+            spec: &T::SPEC,
+            read: |args| {
+                args.check_unused()?;
+                Ok(Box::new(T::read(args)?))
+            },
+            batch_size: T::batch_size,
+            time_limit: T::time_limit,
+            run: run::<T>,
         }
     }
+}
+
+fn run<T: Operation>(
+    batch: &[&dyn AnyOperation],
+    db: &mut Db<'_>,
+) -> Result<Answers<Answer>, Fault> {
+    let typed = batch.iter().map(|operation| operation.as_any());
+    let typed: Option<Vec<&T>> = typed.map(|operation| operation.downcast_ref()).collect();
+    let typed = typed.ok_or_else(|| Fault::defect("a batch of several kinds"))?;
+    let answers = T::run(&typed, db)?;
+    debug_assert_eq!(answers.len(), batch.len(), "one answer for each operation");
+    Ok(answers
+        .into_iter()
+        .map(|answer| answer.map(Into::into))
+        .collect())
 }

@@ -1,15 +1,13 @@
-//! One connection: statements prepared once and kept with it, or run as they are where the session
+//! One connection: statements prepared once and kept with it, or sent as text where the server's session
 //! may not be relied on; each under a deadline.
 
 use super::cancel::Canceller;
-use super::fault::{Fault, causes, classify, undecodable};
+use super::fault::{Fault, Verdict, causes, classify};
 use super::server_session::ServerSession;
-use super::text::{Text, with_settings};
-use super::traits::Traits;
+use super::statement::{Sql, StatementId};
 use crate::deadline::Deadline;
-use crate::sql::{Shape, Tables};
 use postgres::error::SqlState;
-use postgres::types::{ToSql, Type};
+use postgres::types::{FromSql, ToSql, Type};
 use postgres::{Client, Row, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,22 +16,18 @@ use std::time::{Duration, Instant};
 /// A connection to a server.
 pub(crate) struct Connection {
     client: Client,
+    /// The servers, for messages.
+    server: Arc<str>,
     deadline: Arc<Deadline>,
+    /// Until when the current operations may take, and how long that was.
     until: Instant,
+    timeout: Duration,
     bounded: bool,
     session: ServerSession,
-    /// Where the server does not end by itself what nobody waits for.
+    /// Where the server does not end by itself a statement whose operations have been answered.
     canceller: Option<Canceller>,
-    /// By the tables' address; tables are interned and live as long as the process.
-    tables: HashMap<usize, PreparedTables>,
+    statements: HashMap<StatementId, Ready>,
     broken: bool,
-}
-
-#[derive(Default)]
-pub(super) struct PreparedTables {
-    statements: HashMap<Shape, Ready>,
-    /// What the tables do by themselves, and until when that is believed.
-    pub(super) traits: Option<(Traits, Instant)>,
 }
 
 /// A statement that is ready to be run.
@@ -41,16 +35,16 @@ pub(super) struct PreparedTables {
 enum Ready {
     /// In the server's session.
     Prepared(Statement),
-    /// By its text.
-    Text(Arc<Text>),
+    /// By its text, with the types of its parameters.
+    Text(Arc<(String, Vec<Type>)>),
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-type Params<'a> = [&'a (dyn ToSql + Sync)];
+pub(crate) type Params<'a> = [&'a (dyn ToSql + Sync)];
 
-/// How long a connection may take to say goodbye.
-const GOODBYE: Duration = Duration::from_millis(100);
+/// How long closing a connection may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl Drop for Connection {
     fn drop(&mut self) {
@@ -60,13 +54,14 @@ impl Drop for Connection {
             canceller.cancel();
         }
         // The client sends Terminate and waits for the server when it is dropped.
-        self.deadline.set(Instant::now() + GOODBYE);
+        self.deadline.set(Instant::now() + CLOSE_TIMEOUT);
     }
 }
 
 impl Connection {
     pub(super) fn new(
         client: Client,
+        server: Arc<str>,
         deadline: Arc<Deadline>,
         bounded: bool,
         session: ServerSession,
@@ -74,12 +69,14 @@ impl Connection {
     ) -> Self {
         Connection {
             client,
+            server,
             deadline,
             until: Instant::now(),
+            timeout: Duration::ZERO,
             bounded,
             session,
             canceller,
-            tables: HashMap::new(),
+            statements: HashMap::new(),
             broken: false,
         }
     }
@@ -93,77 +90,76 @@ impl Connection {
         self.bounded
     }
 
-    /// How long what is run now may still take.
+    /// The servers, for messages.
+    pub(crate) fn server(&self) -> &Arc<str> {
+        &self.server
+    }
+
+    /// How long the current operations may take in all.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// How long the current operations may still take.
     pub(crate) fn time_left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// Sees to it that nobody uses this connection again.
+    /// Has this connection closed instead of used again.
     pub(crate) fn mark_broken(&mut self) {
         self.broken = true;
     }
 
-    /// Runs the statements of `body`, all of them before `until`.
-    pub(crate) fn run<T>(
-        &mut self,
-        until: Instant,
-        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+    /// Sets the deadline of the statements to come: `until`, which is `timeout` after their operations
+    /// began.
+    pub(crate) fn set_deadline(&mut self, until: Instant, timeout: Duration) {
         self.deadline.set(until);
-        self.until = until;
-        let result = body(self);
-        if let Err(fault) = &result
-            && fault.breaks_the_connection()
-        {
-            self.broken = true;
-        }
-        result
+        (self.until, self.timeout) = (until, timeout);
     }
 
-    /// Runs a statement that has rows.
+    /// Runs a statement that answers rows. `make` is called where the connection does not know it yet.
     pub(crate) fn query(
         &mut self,
-        tables: &Arc<Tables>,
-        shape: Shape,
+        id: StatementId,
+        make: impl FnOnce() -> Sql,
         params: &Params<'_>,
     ) -> Result<Vec<Row>, Fault> {
-        let result = match self.ready(tables, shape)? {
+        let result = match self.ready(id, make)? {
             Ready::Prepared(statement) => self.client.query(&statement, params),
-            Ready::Text(text) => self.client.query_typed(&text.sql, &typed(params, &text)),
+            Ready::Text(text) => self.client.query_typed(&text.0, &typed(params, &text.1)),
         };
         result.map_err(|error| self.fault(&error))
     }
 
-    /// Runs a statement that has none.
+    /// Runs a statement that answers no rows.
     pub(crate) fn execute(
         &mut self,
-        tables: &Arc<Tables>,
-        shape: Shape,
+        id: StatementId,
+        make: impl FnOnce() -> Sql,
         params: &Params<'_>,
     ) -> Result<(), Fault> {
-        let result = match self.ready(tables, shape)? {
+        let result = match self.ready(id, make)? {
             Ready::Prepared(statement) => self.client.execute(&statement, params),
-            Ready::Text(text) => self.client.execute_typed(&text.sql, &typed(params, &text)),
+            Ready::Text(text) => self.client.execute_typed(&text.0, &typed(params, &text.1)),
         };
         result.map(drop).map_err(|error| self.fault(&error))
     }
 
-    /// Runs several statements as one transaction: all of it takes place, or nothing. Each statement
-    /// sees what was committed when it began, which those after a lock rely on, whatever
-    /// `default_transaction_isolation` says.
-    pub(crate) fn transaction<T>(
-        &mut self,
-        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+    /// Begins a transaction. Each of its statements sees what was committed when the statement began,
+    /// which those after a lock rely on, whatever `default_transaction_isolation` says.
+    pub(crate) fn begin(&mut self) -> Result<(), Fault> {
         if self.session.settings_hold {
-            self.batch(BEGIN)?;
-        } else {
-            let settings = self.session.settings.as_query();
-            self.batch(&format!("{BEGIN}; {settings}"))?;
+            return self.batch(BEGIN);
         }
-        let result = body(self).and_then(|result| self.batch("COMMIT").map(|()| result));
+        let settings = self.session.settings.as_query();
+        self.batch(&format!("{BEGIN}; {settings}"))
+    }
+
+    /// Ends a transaction as its result says: COMMIT or ROLLBACK.
+    pub(crate) fn end<T>(&mut self, result: Result<T, Fault>) -> Result<T, Fault> {
+        let result = result.and_then(|result| self.batch("COMMIT").map(|()| result));
         if let Err(fault) = &result
-            && (fault.breaks_the_connection() || self.batch("ROLLBACK").is_err())
+            && (fault.connection != Verdict::Usable || self.batch("ROLLBACK").is_err())
         {
             self.broken = true;
         }
@@ -176,65 +172,62 @@ impl Connection {
         result.map_err(|error| self.fault(&error))
     }
 
-    /// Asks anew what the tables do by themselves, when it matters next.
-    pub(crate) fn forget(&mut self, tables: &Arc<Tables>) {
-        self.prepared(tables).traits = None;
-    }
-
-    pub(super) fn prepared(&mut self, tables: &Arc<Tables>) -> &mut PreparedTables {
-        self.tables.entry(Arc::as_ptr(tables) as usize).or_default()
-    }
-
-    fn ready(&mut self, tables: &Arc<Tables>, shape: Shape) -> Result<Ready, Fault> {
-        if let Some(ready) = self.prepared(tables).statements.get(&shape) {
+    fn ready(&mut self, id: StatementId, make: impl FnOnce() -> Sql) -> Result<Ready, Fault> {
+        if let Some(ready) = self.statements.get(&id) {
             return Ok(ready.clone());
         }
-        let sql = tables.sql(shape);
-        let sql = if self.session.settings_hold {
-            sql
-        } else {
-            with_settings(&sql, &self.session.settings)
+        let sql = make();
+        let text = match self.session.settings_hold {
+            true => sql.text(),
+            false => sql.text_with(&self.session.settings),
         };
+        let types: Vec<Type> = sql.types.iter().map(|kind| kind.as_type()).collect();
         let ready = if self.session.prepares {
-            let prepared = self.client.prepare(&sql);
+            let prepared = self.client.prepare_typed(&text, &types);
             Ready::Prepared(prepared.map_err(|error| self.fault(&error))?)
         } else {
-            let text = Text::new(sql).map_err(|reason| undecodable(&reason))?;
-            Ready::Text(Arc::new(text))
+            Ready::Text(Arc::new((text, types)))
         };
-        self.prepared(tables)
-            .statements
-            .insert(shape, ready.clone());
+        self.statements.insert(id, ready.clone());
         Ok(ready)
     }
 
-    fn fault(&self, error: &postgres::Error) -> Fault {
+    fn fault(&mut self, error: &postgres::Error) -> Fault {
+        let fault = self.classify(error);
+        self.broken |= fault.connection != Verdict::Usable;
+        fault
+    }
+
+    fn classify(&self, error: &postgres::Error) -> Fault {
         if self.deadline.has_passed() {
-            return Fault::Expired;
+            return Fault::timed_out(&self.server, self.timeout);
         }
         match error.as_db_error() {
             Some(answer) => {
                 self.session.lost_a_statement(answer.code());
-                // Nothing of ours ends a statement there: that was meant for what a pooler's server
-                // ran before, and this one may be tried again.
+                // Behind a pooler no setting of ours ends a statement: this cancellation was meant for
+                // the statement before, of another client, and the operation may be tried again.
                 if self.canceller.is_some()
                     && *answer.code() == SqlState::QUERY_CANCELED
                     && !self.time_left().is_zero()
                 {
-                    return Fault::Locked(answer.message().into());
+                    return Fault::locked(self.timeout, answer.message());
                 }
-                classify(answer)
+                classify(answer, &self.server, self.timeout)
             }
-            None if self.client.is_closed() => Fault::Lost(causes(error).into()),
-            None => undecodable(&causes(error)),
+            None if self.client.is_closed() => Fault::lost(&self.server, &causes(error)),
+            None => Fault::undecodable(&causes(error)),
         }
     }
 }
 
-fn typed<'a>(params: &Params<'a>, text: &Text) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
-    params
-        .iter()
-        .copied()
-        .zip(text.types.iter().cloned())
-        .collect()
+fn typed<'a>(params: &Params<'a>, types: &[Type]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+    let types = types.iter().cloned();
+    params.iter().copied().zip(types).collect()
+}
+
+/// A column of a row.
+pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, Fault> {
+    row.try_get(at)
+        .map_err(|error| Fault::undecodable(&causes(&error)))
 }

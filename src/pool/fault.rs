@@ -1,72 +1,113 @@
-//! What a statement's failure means for those who waited for it.
+//! Why a statement failed, and what follows from it. Classified once, where the server's answer or the
+//! socket's error arrives; the engine acts on the verdict and reads no error again.
 
-use postgres::error::{Severity, SqlState};
+use crate::Error;
+use postgres::error::{DbError, Severity, SqlState};
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Why a statement failed.
+/// Why a statement failed, with the verdict on its operations and on its connection.
 #[derive(Debug, Clone)]
-pub(crate) enum Fault {
-    /// The connection broke; whether the statement was carried out is unknown.
-    Lost(Arc<str>),
-    /// No answer came in time; likewise.
-    Expired,
-    /// The connection works, but no longer knows a prepared statement as it was.
-    Stale {
-        /// The SQLSTATE.
-        code: Arc<str>,
-        /// The server's primary message.
-        message: Arc<str>,
-    },
-    /// The server takes no writes, as a standby or a primary that has been succeeded; nothing was
-    /// carried out.
-    ReadOnly {
-        /// The SQLSTATE.
-        code: Arc<str>,
-        /// The server's primary message.
-        message: Arc<str>,
-    },
-    /// Another transaction was in the way; nothing was carried out.
-    Locked(Arc<str>),
-    /// The subject has as many sessions as it may; nothing was carried out.
-    TooMany(u32),
-    /// The server rejected the statement; nothing was carried out.
-    Rejected {
-        /// The SQLSTATE.
-        code: Arc<str>,
-        /// The server's primary message.
-        message: Arc<str>,
-    },
+pub struct Fault {
+    /// The answer, should the operation not be tried again.
+    pub(crate) error: Error,
+    pub(crate) retry: Retry,
+    pub(crate) connection: Verdict,
+}
+
+/// Whether, and how, the operations of a failed statement are tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// They are answered.
+    Never,
+    /// One by one: one of them is at fault. A single one is answered.
+    Split,
+    /// One by one, and as often as the time allows: one of them met a lock of another transaction.
+    WhenUnlocked,
+    /// After a pause, as often as the time allows.
+    Later,
+    /// At once on another connection, a few times.
+    AtOnce,
+}
+
+/// What a failure says about connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The connection works.
+    Usable,
+    /// The connection must not be used again.
+    Broken,
+    /// The same, and the other idle connections are probably broken as well.
+    AllBroken,
 }
 
 impl Fault {
-    /// Whether the connection is of no more use: to anybody, or to those who write.
-    pub(super) fn breaks_the_connection(&self) -> bool {
-        match self {
-            Fault::Lost(_) | Fault::Expired | Fault::Stale { .. } | Fault::ReadOnly { .. } => true,
-            Fault::Locked(_) | Fault::TooMany(_) | Fault::Rejected { .. } => false,
+    fn new(error: Error, retry: Retry, connection: Verdict) -> Self {
+        Fault {
+            error,
+            retry,
+            connection,
         }
     }
 
-    /// Whether the pool's other connections are likely to fail alike.
-    pub(crate) fn concerns_the_others(&self) -> bool {
-        matches!(
-            self,
-            Fault::Lost(_) | Fault::Stale { .. } | Fault::ReadOnly { .. }
-        )
+    /// The operation fails with this error; nothing was carried out.
+    pub(crate) fn answer(error: Error) -> Self {
+        Fault::new(error, Retry::Never, Verdict::Usable)
+    }
+
+    /// A defect of this library.
+    pub(crate) fn defect(what: &str) -> Self {
+        Fault::new(Error::internal(what), Retry::Never, Verdict::Broken)
+    }
+
+    /// The tables are not as documented, for example another type of column.
+    pub(crate) fn undecodable(reason: &str) -> Self {
+        let error = Error::Database {
+            code: SqlState::DATATYPE_MISMATCH.code().into(),
+            message: reason.into(),
+        };
+        Fault::new(error, Retry::Split, Verdict::Usable)
+    }
+
+    /// Another transaction is in the way; nothing was carried out.
+    pub(crate) fn locked(timeout: Duration, reason: &str) -> Self {
+        let reason = reason.into();
+        let error = Error::Locked { timeout, reason };
+        Fault::new(error, Retry::WhenUnlocked, Verdict::Usable)
+    }
+
+    /// No answer came in time; whether the statement was carried out is unknown.
+    pub(crate) fn timed_out(server: &Arc<str>, timeout: Duration) -> Self {
+        let server = Arc::clone(server);
+        let error = Error::Timeout { server, timeout };
+        Fault::new(error, Retry::Never, Verdict::Broken)
+    }
+
+    /// The connection broke; whether the statement was carried out is unknown. It can be tried again:
+    /// each operation may be carried out twice with the result of once.
+    pub(crate) fn lost(server: &Arc<str>, reason: &str) -> Self {
+        let server = Arc::clone(server);
+        let reason = reason.into();
+        let error = Error::Lost { server, reason };
+        Fault::new(error, Retry::AtOnce, Verdict::AllBroken)
+    }
+
+    /// Whether the operations wait for another transaction.
+    pub(crate) fn is_lock(&self) -> bool {
+        self.retry == Retry::WhenUnlocked
     }
 }
 
-/// What the server's answer means.
-pub(super) fn classify(answer: &postgres::error::DbError) -> Fault {
-    let code = answer.code();
-    let message: Arc<str> = answer.message().into();
-    // The server says goodbye (57P01 to 57P05 and the like), or reports a connection's failure.
-    let parting = matches!(
+/// What an answer of the server means.
+pub(super) fn classify(answer: &DbError, server: &Arc<str>, timeout: Duration) -> Fault {
+    let (code, message) = (answer.code(), answer.message());
+    // The server closes the connection (57P01 to 57P05 and the like), or reports that it failed.
+    let closes = matches!(
         answer.parsed_severity(),
         Some(Severity::Fatal | Severity::Panic)
     );
-    if parting || code.code().starts_with("08") {
-        return Fault::Lost(message);
+    if closes || code.code().starts_with("08") {
+        return Fault::lost(server, message);
     }
     let stale = [
         SqlState::INVALID_SQL_STATEMENT_NAME,
@@ -79,30 +120,29 @@ pub(super) fn classify(answer: &postgres::error::DbError) -> Fault {
         SqlState::T_R_DEADLOCK_DETECTED,
         SqlState::T_R_SERIALIZATION_FAILURE,
     ];
-    let (state, code) = (code, Arc::from(code.code()));
-    if stale.contains(state) {
-        Fault::Stale { code, message }
-    } else if *state == SqlState::READ_ONLY_SQL_TRANSACTION {
-        Fault::ReadOnly { code, message }
-    } else if locked.contains(state) {
-        Fault::Locked(message)
-    } else if *state == SqlState::QUERY_CANCELED {
-        // statement_timeout, which is as long as our own limit.
-        Fault::Expired
+    if locked.contains(code) {
+        return Fault::locked(timeout, message);
+    }
+    if *code == SqlState::QUERY_CANCELED {
+        // The server's statement_timeout, which is as long as our own limit.
+        return Fault::timed_out(server, timeout);
+    }
+    let error = Error::Database {
+        code: code.code().into(),
+        message: message.into(),
+    };
+    if stale.contains(code) {
+        Fault::new(error, Retry::AtOnce, Verdict::AllBroken)
+    } else if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        // A standby, or a primary that has been replaced: after a failover, new connections lead to a
+        // server that takes writes within moments.
+        Fault::new(error, Retry::Later, Verdict::AllBroken)
     } else {
-        Fault::Rejected { code, message }
+        Fault::new(error, Retry::Split, Verdict::Usable)
     }
 }
 
-/// The tables are not as documented, e.g. another type of column.
-pub(super) fn undecodable(reason: &str) -> Fault {
-    Fault::Rejected {
-        code: SqlState::DATATYPE_MISMATCH.code().into(),
-        message: reason.into(),
-    }
-}
-
-/// The error with what caused it.
+/// The error with its cause.
 pub(super) fn causes(error: &postgres::Error) -> String {
     match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),

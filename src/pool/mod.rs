@@ -13,15 +13,15 @@ mod resolve;
 mod server_session;
 mod settings;
 mod status;
-mod text;
-mod traits;
 
-pub(crate) use connection::Connection;
+mod statement;
+
+pub(crate) use connection::{Connection, Params, column};
 pub(crate) use credentials::Credentials;
-pub(crate) use fault::Fault;
+pub(crate) use fault::{Fault, Retry, Verdict};
 pub(crate) use open::LOCK_TIMEOUT;
+pub(crate) use statement::{Effect, ParamType, Sql, StatementId};
 pub(crate) use status::Failure;
-pub(crate) use traits::column;
 
 use crate::Error;
 use crate::config::{Config, Secret};
@@ -158,9 +158,9 @@ pub(crate) mod tests {
     use std::time::Instant;
 
     /// The threads are the process's: one test that makes a pool at a time.
-    pub(crate) fn alone() -> MutexGuard<'static, ()> {
-        static ALONE: Mutex<()> = Mutex::new(());
-        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
+        static LOCK: Mutex<()> = Mutex::new(());
+        LOCK.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The threads of this process of that name. One that ends while it is looked at has none.
@@ -178,7 +178,7 @@ pub(crate) mod tests {
     /// r2d2 leaves a look at its idle connections for later, every 30 s.
     #[test]
     fn a_pool_has_one_thread_which_ends_with_it() {
-        let _alone = alone();
+        let _guard = one_at_a_time();
         let config = Config::default();
         let tls = Tls::new(config.connection.tls.clone(), false, Ok(Files::default()));
         let before = threads("rsp-connect");

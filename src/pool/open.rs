@@ -196,7 +196,10 @@ impl Opener {
         })?;
         let session = self.sessions.session(settings_hold);
         let canceller = (!settings_hold).then(|| self.canceller(&client, encrypt));
-        Ok(Connection::new(client, deadline, true, session, canceller))
+        let server = self.describe();
+        Ok(Connection::new(
+            client, server, deadline, true, session, canceller,
+        ))
     }
 
     fn canceller(&self, client: &Client, encrypt: bool) -> Canceller {
@@ -237,7 +240,10 @@ impl Opener {
             .map_err(|_| Failure::new("start-up", "no answer from the server", false))??;
         let session = self.sessions.session(settings_hold);
         let deadline = self.status.deadline(end);
-        Ok(Connection::new(client, deadline, false, session, None))
+        let server = self.describe();
+        Ok(Connection::new(
+            client, server, deadline, false, session, None,
+        ))
     }
 
     fn options(&self, server: &Server) -> Result<postgres::Config, Failure> {

@@ -1,22 +1,30 @@
 use super::*;
 use proptest::prelude::*;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Get,
+    Set,
+    Delete,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Op {
     id: usize,
     kind: Kind,
-    alone: bool,
+    single: bool,
     footprint: Footprint,
     bytes: usize,
 }
 
 impl Batchable for Op {
     fn group(&self) -> Option<Group> {
-        let target = 0;
-        (!self.alone).then_some(Group {
-            target,
-            kind: self.kind,
-        })
+        let kind = match self.kind {
+            Kind::Get => TypeId::of::<u8>(),
+            Kind::Set => TypeId::of::<u16>(),
+            Kind::Delete => TypeId::of::<u32>(),
+        };
+        (!self.single).then_some(Group { tables: 0, kind })
     }
 
     fn footprint(&self) -> &Footprint {
@@ -26,13 +34,21 @@ impl Batchable for Op {
     fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Above 16, sets share a statement in fours.
+    fn batch_size(&self, count: usize) -> usize {
+        match self.kind {
+            Kind::Set if count > 16 => count - count % 4,
+            _ => count,
+        }
+    }
 }
 
 fn op(id: usize, kind: Kind, sessions: &[u64]) -> Op {
     Op {
         id,
         kind,
-        alone: false,
+        single: false,
         footprint: Footprint {
             writes: matches!(kind, Kind::Set | Kind::Delete),
             sessions: [sessions.first().copied(), sessions.get(1).copied()],
@@ -150,7 +166,7 @@ fn sets_leave_what_no_prepared_size_holds() {
         "it is not in use"
     );
     release(&mut planner, &batch);
-    assert!(planner.is_at_rest());
+    assert!(planner.is_idle());
 }
 
 #[test]
@@ -173,16 +189,16 @@ fn a_batch_is_bounded_in_bytes_but_takes_one_large_operation() {
 }
 
 #[test]
-fn an_operation_that_runs_alone_gets_no_company() {
-    let alone = |id| Op {
-        alone: true,
+fn a_single_operation_is_not_batched() {
+    let single = |id| Op {
+        single: true,
         ..op(id, Kind::Get, &[id as u64])
     };
-    let (batch, left) = plan(vec![alone(0), op(1, Kind::Get, &[1]), alone(2)]);
+    let (batch, left) = plan(vec![single(0), op(1, Kind::Get, &[1]), single(2)]);
     assert_eq!((batch, left), (vec![0], vec![1, 2]));
     let (batch, left) = plan(vec![
         op(0, Kind::Get, &[0]),
-        alone(1),
+        single(1),
         op(2, Kind::Get, &[2]),
     ]);
     assert_eq!((batch, left), (vec![0, 2], vec![1]));
@@ -191,11 +207,11 @@ fn an_operation_that_runs_alone_gets_no_company() {
 fn any_op() -> impl Strategy<Value = Op> {
     let kind = prop_oneof![Just(Kind::Get), Just(Kind::Set), Just(Kind::Delete)];
     let old = prop::option::of(0..9u64);
-    (kind, 0..9u64, old, prop::bool::weighted(0.1)).prop_map(|(kind, session, old, alone)| {
+    (kind, 0..9u64, old, prop::bool::weighted(0.1)).prop_map(|(kind, session, old, single)| {
         let old = old.filter(|old| kind == Kind::Set && *old != session);
         let sessions: Vec<u64> = [Some(session), old].into_iter().flatten().collect();
         Op {
-            alone,
+            single,
             ..op(0, kind, &sessions)
         }
     })
@@ -288,7 +304,7 @@ proptest! {
                 }
             }
         }
-        prop_assert!(planner.is_at_rest());
+        prop_assert!(planner.is_idle());
         prop_assert_eq!(planner.len(), 0);
         prop_assert_eq!(ended.len() + expired, came);
         for (n, later) in ended.iter().enumerate() {

@@ -1,0 +1,131 @@
+//! What operations may ask of a connection: statements on their tables, transactions, and what is known
+//! of the tables.
+
+mod statement;
+mod table_info;
+mod tables;
+
+pub(crate) use crate::pool::{Effect, Fault, ParamType, Sql, column};
+pub(crate) use statement::{Fixed, Statement};
+pub(crate) use table_info::TableInfo;
+pub use tables::Tables;
+
+use crate::pool::{Connection, Params, StatementId};
+use postgres::Row;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A connection and the tables that operations use it for.
+pub struct Db<'a> {
+    connection: &'a mut Connection,
+    tables: &'a Arc<Tables>,
+    /// How many expired sessions the operation has deleted, if it is a clean-up.
+    cleaned: Option<u64>,
+}
+
+impl<'a> Db<'a> {
+    /// The operations that use it end before `until`, `timeout` after they began.
+    pub(crate) fn new(
+        connection: &'a mut Connection,
+        tables: &'a Arc<Tables>,
+        until: Instant,
+        timeout: Duration,
+    ) -> Self {
+        connection.set_deadline(until, timeout);
+        Db {
+            connection,
+            tables,
+            cleaned: None,
+        }
+    }
+
+    /// The tables.
+    pub(crate) fn tables(&self) -> &'a Arc<Tables> {
+        self.tables
+    }
+
+    /// How long the operation may still take.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.connection.time_left()
+    }
+
+    /// Another process holds what the operation needs: it is tried again later.
+    pub(crate) fn locked(&self, reason: &str) -> Fault {
+        Fault::locked(self.connection.timeout(), reason)
+    }
+
+    /// The operation's time is up before it is done; the connection is fine.
+    pub(crate) fn out_of_time(&self) -> Fault {
+        Fault::timed_out(self.connection.server(), self.connection.timeout())
+    }
+
+    /// Notes for the statistics that a clean-up has deleted so many sessions.
+    pub(crate) fn note_cleaned(&mut self, count: u64) {
+        self.cleaned = Some(self.cleaned.unwrap_or(0) + count);
+    }
+
+    /// What [`Db::note_cleaned`] has noted.
+    pub(crate) fn cleaned(&self) -> Option<u64> {
+        self.cleaned
+    }
+
+    fn id(&self, statement: &dyn Statement) -> StatementId {
+        StatementId {
+            tables: Arc::as_ptr(self.tables) as usize,
+            statement: statement.id(),
+        }
+    }
+
+    /// Runs a statement that answers rows.
+    pub(crate) fn query(
+        &mut self,
+        statement: &dyn Statement,
+        params: &Params<'_>,
+    ) -> Result<Vec<Row>, Fault> {
+        let (id, tables) = (self.id(statement), self.tables);
+        self.connection.query(id, || statement.sql(tables), params)
+    }
+
+    /// Runs a statement that answers no rows.
+    pub(crate) fn execute(
+        &mut self,
+        statement: &dyn Statement,
+        params: &Params<'_>,
+    ) -> Result<(), Fault> {
+        let (id, tables) = (self.id(statement), self.tables);
+        self.connection
+            .execute(id, || statement.sql(tables), params)
+    }
+
+    /// Runs statements that have neither parameters nor rows.
+    pub(crate) fn batch(&mut self, sql: &str) -> Result<(), Fault> {
+        self.connection.batch(sql)
+    }
+
+    /// Runs the statements of `body` as one transaction: all of it takes place, or nothing.
+    pub(crate) fn transaction<T>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.connection.begin()?;
+        let result = body(self);
+        self.connection.end(result)
+    }
+
+    /// What the catalog says of the tables.
+    pub(crate) fn table_info(&mut self) -> Result<TableInfo, Fault> {
+        if let Some(known) = self.tables.known.get() {
+            return Ok(known);
+        }
+        let [sessions, metadata] = self.tables.names();
+        let rows = self.query(&table_info::TABLE_INFO, &[&sessions, &metadata])?;
+        let info = TableInfo::read(&rows)?;
+        self.tables.known.set(info);
+        Ok(info)
+    }
+
+    /// Whether deleting a session leaves its metadata behind, so that it takes a statement of its own.
+    pub(crate) fn leaves_metadata(&mut self) -> Result<bool, Fault> {
+        self.table_info().map(|info| info.leaves_metadata)
+    }
+}

@@ -1,0 +1,66 @@
+//! Statements of operations: a constant text in which the tables' names are put, or a text that is made
+//! by size and parts.
+
+use super::tables::Tables;
+use crate::pool::{Effect, ParamType, Sql};
+
+/// A statement of an operation.
+pub(crate) trait Statement {
+    /// Tells it from all others: the address of a constant, and which of its variants it is.
+    fn id(&self) -> (usize, usize);
+
+    /// The statement for these tables.
+    fn sql(&self, tables: &Tables) -> Sql;
+}
+
+/// A statement whose text is constant but for `{sessions}` and `{metadata}`, which stand for the
+/// tables, and `{locks}`, the first number of their advisory locks.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    /// Its common table expressions; may be empty.
+    pub(crate) with: &'static str,
+    /// The statement proper.
+    pub(crate) body: &'static str,
+    /// The types of its parameters.
+    pub(crate) types: &'static [ParamType],
+    /// What it does.
+    pub(crate) effect: Effect,
+}
+
+impl Fixed {
+    /// A query without common table expressions.
+    pub(crate) const fn reads(body: &'static str, types: &'static [ParamType]) -> Self {
+        Fixed {
+            with: "",
+            body,
+            types,
+            effect: Effect::Reads,
+        }
+    }
+
+    /// A statement without common table expressions and rows.
+    pub(crate) const fn writes(body: &'static str, types: &'static [ParamType]) -> Self {
+        Fixed {
+            with: "",
+            body,
+            types,
+            effect: Effect::Writes,
+        }
+    }
+}
+
+impl Statement for Fixed {
+    fn id(&self) -> (usize, usize) {
+        // Two statements may share one of the texts, but not both.
+        (self.body.as_ptr() as usize, self.with.as_ptr() as usize)
+    }
+
+    fn sql(&self, tables: &Tables) -> Sql {
+        Sql {
+            with: tables.fill_in(self.with),
+            body: tables.fill_in(self.body),
+            types: self.types.to_vec(),
+            effect: self.effect,
+        }
+    }
+}

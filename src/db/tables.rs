@@ -1,0 +1,85 @@
+//! The tables of a storage, as statements name them.
+
+use super::table_info::Known;
+use crate::config::{SessionLimit, TableName};
+use std::fmt::Write as _;
+
+/// The tables of a storage.
+#[derive(Debug)]
+pub struct Tables {
+    sessions: TableName,
+    metadata: TableName,
+    limit: Option<SessionLimit>,
+    pub(super) known: Known,
+}
+
+impl Tables {
+    pub(crate) fn new(
+        sessions: TableName,
+        metadata: TableName,
+        limit: Option<SessionLimit>,
+    ) -> Self {
+        Tables {
+            sessions,
+            metadata,
+            limit,
+            known: Known::default(),
+        }
+    }
+
+    /// The sessions table, quoted.
+    pub(crate) fn sessions(&self) -> &TableName {
+        &self.sessions
+    }
+
+    /// The metadata table, quoted.
+    pub(crate) fn metadata(&self) -> &TableName {
+        &self.metadata
+    }
+
+    /// Both names, quoted, as parameters of statements that ask the catalog.
+    pub(crate) fn names(&self) -> [String; 2] {
+        [self.sessions.to_string(), self.metadata.to_string()]
+    }
+
+    /// How many sessions a subject may have.
+    pub(crate) fn limit(&self) -> Option<SessionLimit> {
+        self.limit
+    }
+
+    /// Has the catalog asked anew when a statement depends on it next.
+    pub(crate) fn forget_info(&self) {
+        self.known.forget();
+    }
+
+    /// The first of the two numbers of these tables' advisory locks. The second is 0 to 15 for saves
+    /// with metadata and revocations of an audience, 16 for the clean-up, 17 for `migrate`.
+    /// Configurations that name the same tables, with their schema or without, have the same first
+    /// number; others rarely do, and then merely wait for each other.
+    pub(crate) fn locks(&self) -> i32 {
+        // FNV-1a: the number must be the same in every version of this library.
+        let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let name = self.sessions.table().bytes();
+        name.fold(0x811c_9dc5, step).cast_signed()
+    }
+
+    /// Puts the tables' names, and the number of their locks, into a template, in one pass: what is put
+    /// in is not looked into.
+    pub(crate) fn fill_in(&self, template: &str) -> String {
+        let mut sql = String::with_capacity(template.len() + 64);
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            sql.push_str(before);
+            let (name, after) = after.split_once('}').unwrap_or((after, ""));
+            let written = match name {
+                "sessions" => write!(sql, "{}", self.sessions),
+                "metadata" => write!(sql, "{}", self.metadata),
+                _ => write!(sql, "{}", self.locks()),
+            };
+            debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            rest = after;
+        }
+        sql.push_str(rest);
+        sql
+    }
+}

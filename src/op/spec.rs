@@ -1,0 +1,121 @@
+//! How an operation describes itself: the one place that says its name, its parameters and its
+//! documentation. The Lua methods, the C requests, the command line, the statistics and the generated
+//! reference read it.
+
+/// An operation's description.
+#[derive(Debug)]
+pub struct Spec {
+    /// Its name: a method's in Lua, a request's in C, a command's on the command line (with dashes).
+    pub name: &'static str,
+    /// Where the reference lists it.
+    pub group: Group,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// What else a caller should know; paragraphs are separated by an empty line.
+    pub details: &'static str,
+    /// Its parameters, in the order of the Lua method's arguments.
+    pub params: &'static [Param],
+    /// What it answers.
+    pub returns: &'static str,
+}
+
+/// A part of the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// What `resty.session` calls. Further arguments are ignored, as upstream ignores them.
+    Storage,
+    /// What the people who run a site call. An argument too many is refused.
+    Administration,
+}
+
+/// A parameter.
+#[derive(Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: ParamKind,
+    /// Whether it may be left out.
+    pub optional: bool,
+    /// What it means, with its unit and its default.
+    pub doc: &'static str,
+}
+
+/// What a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamKind {
+    /// A text that PostgreSQL can store.
+    Text,
+    /// A session's key: a text that is not empty.
+    Key,
+    /// A number of seconds, possibly fractional.
+    Seconds,
+    /// Seconds since 1970, possibly fractional; now where it is left out.
+    Time,
+    /// A whole number from 1 on.
+    Count,
+    /// A boolean; false where it is left out.
+    Flag,
+    /// Pairs of an audience and a subject.
+    Pairs,
+    /// A text that is accepted for upstream's callers and not used.
+    Unused,
+}
+
+impl Param {
+    const fn new(name: &'static str, kind: ParamKind, doc: &'static str) -> Self {
+        Param {
+            name,
+            kind,
+            optional: false,
+            doc,
+        }
+    }
+
+    /// See [`ParamKind::Text`].
+    pub const fn text(name: &'static str, doc: &'static str) -> Self {
+        Param::new(name, ParamKind::Text, doc)
+    }
+
+    /// See [`ParamKind::Key`].
+    pub const fn key(name: &'static str, doc: &'static str) -> Self {
+        Param::new(name, ParamKind::Key, doc)
+    }
+
+    /// See [`ParamKind::Seconds`].
+    pub const fn seconds(name: &'static str, doc: &'static str) -> Self {
+        Param::new(name, ParamKind::Seconds, doc)
+    }
+
+    /// See [`ParamKind::Count`].
+    pub const fn count(name: &'static str, doc: &'static str) -> Self {
+        Param::new(name, ParamKind::Count, doc).optional()
+    }
+
+    /// See [`ParamKind::Flag`].
+    pub const fn flag(name: &'static str, doc: &'static str) -> Self {
+        Param::new(name, ParamKind::Flag, doc).optional()
+    }
+
+    /// See [`ParamKind::Pairs`].
+    pub const fn pairs(name: &'static str, doc: &'static str) -> Self {
+        Param::new(name, ParamKind::Pairs, doc).optional()
+    }
+
+    /// The parameter `current_time`, which every operation with a clock of its caller has.
+    pub const fn current_time() -> Self {
+        let doc = "seconds since 1970 (defaults to now)";
+        Param::new("current_time", ParamKind::Time, doc).optional()
+    }
+
+    /// The cookie's name, where it is not used: keys are unique without it.
+    pub const fn unused_name() -> Self {
+        Param::new("name", ParamKind::Unused, "cookie name; not used").optional()
+    }
+
+    /// The same parameter, which may be left out.
+    pub const fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+}

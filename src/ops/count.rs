@@ -1,0 +1,119 @@
+//! `count`: how many sessions are alive.
+
+use super::scope::Scope;
+use crate::Error;
+use crate::db::{Db, Fault, Fixed, ParamType, column};
+use crate::op::{Answers, Args, Epoch, Group, Operation, Param, Spec};
+use postgres::types::ToSql;
+
+/// Counts live sessions.
+pub struct Count {
+    scope: Scope,
+    now: Epoch,
+    estimate: bool,
+}
+
+impl Count {
+    /// Those of `scope` that are alive at `now`.
+    pub fn new(scope: Scope, now: Epoch) -> Self {
+        Count {
+            scope,
+            now,
+            estimate: false,
+        }
+    }
+
+    /// PostgreSQL's estimate of the number of rows; where its statistics have none, an exact count.
+    pub fn estimate() -> Self {
+        Count {
+            scope: Scope::All,
+            now: Epoch::now(),
+            estimate: true,
+        }
+    }
+}
+
+/// By the number of audience and subject that the scope names.
+const COUNT: [Fixed; 3] = [
+    Fixed::reads(
+        "SELECT count(*) FROM {sessions} WHERE exp >= $1",
+        &[ParamType::Time],
+    ),
+    Fixed::reads(
+        "SELECT count(*) FROM {sessions} AS s WHERE s.exp >= $1 AND EXISTS ( \
+           SELECT FROM {metadata} AS m WHERE m.sid = s.sid AND m.aud = $2)",
+        &[ParamType::Time, ParamType::Text],
+    ),
+    Fixed::reads(
+        "SELECT count(*) FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
+         WHERE m.aud = $2 AND m.sub = $3 AND s.exp >= $1",
+        &[ParamType::Time, ParamType::Text, ParamType::Text],
+    ),
+];
+
+/// Less than 1 where the statistics have no number.
+const ESTIMATE: Fixed = Fixed::reads(
+    "SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = to_regclass($1)",
+    &[ParamType::Text],
+);
+
+impl Operation for Count {
+    const SPEC: Spec = Spec {
+        name: "count",
+        group: Group::Administration,
+        summary: "Count live sessions.",
+        details: "An estimate costs next to nothing. It is as old as the last vacuum or analyze of the \
+                  table, and includes expired sessions that are not cleaned up yet.",
+        params: &[
+            Param::unused_name(),
+            Param::text(
+                "audience",
+                "only sessions saved with this audience (defaults to all)",
+            )
+            .optional(),
+            Param::text(
+                "subject",
+                "only those saved with this subject (defaults to all)",
+            )
+            .optional(),
+            Param::current_time(),
+            Param::flag(
+                "estimate",
+                "of all sessions: true for PostgreSQL's estimate of the number of rows",
+            ),
+        ],
+        returns: "how many",
+    };
+
+    type Answer = u64;
+
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        Ok(Count {
+            scope: Scope::read(args)?,
+            now: args.current_time()?,
+            estimate: args.flag("estimate")?,
+        })
+    }
+
+    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
+        batch.iter().map(|count| count.count(db).map(Ok)).collect()
+    }
+}
+
+impl Count {
+    fn count(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
+        if self.estimate && self.scope == Scope::All {
+            let [sessions, _] = db.tables().names();
+            let rows = db.query(&ESTIMATE, &[&sessions])?;
+            let rows: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
+            if rows > 0 {
+                return Ok(rows.unsigned_abs());
+            }
+        }
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now];
+        self.scope.add_to(&mut params);
+        let rows = db.query(&COUNT[self.scope.depth()], &params)?;
+        let count: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
+        Ok(count.unsigned_abs())
+    }
+}

@@ -1,0 +1,90 @@
+//! `delete`: ends a session by its key.
+
+use crate::Error;
+use crate::db::{Db, Effect, Fault, Fixed, ParamType, Tables};
+use crate::op::{self, Answers, Args, Group, Keys, Operation, Param, Spec, Value};
+
+/// Deletes a session and its metadata.
+pub struct Delete {
+    key: String,
+}
+
+impl Delete {
+    /// The session of that key; it is no error where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
+    pub fn new(key: &str) -> Result<Self, Error> {
+        let key = op::key("key", key.as_bytes())?;
+        Ok(Delete { key })
+    }
+}
+
+const DELETE: Fixed = Fixed::writes(
+    "DELETE FROM {sessions} WHERE sid = ANY ($1)",
+    &[ParamType::Texts],
+);
+
+/// The same for tables that do not delete metadata by themselves.
+const DELETE_WITH_METADATA: Fixed = Fixed {
+    with: "metadata AS (DELETE FROM {metadata} WHERE sid = ANY ($1))",
+    body: "DELETE FROM {sessions} WHERE sid = ANY ($1)",
+    types: &[ParamType::Texts],
+    effect: Effect::Writes,
+};
+
+impl Operation for Delete {
+    const SPEC: Spec = Spec {
+        name: "delete",
+        group: Group::Storage,
+        summary: "Delete a session and its metadata.",
+        details: "It is no error where there is no such session.",
+        params: &[
+            Param::unused_name(),
+            Param::key("key", "session key"),
+            Param::current_time(),
+            Param::pairs(
+                "metadata",
+                "not used: all metadata of a session is deleted with it",
+            ),
+        ],
+        returns: "true",
+    };
+
+    type Answer = ();
+
+    /// Upstream's documentation has `delete(name, key, metadata)`, and its session layer calls
+    /// `delete(name, key, current_time, metadata)`: a table may stand in the place of the time.
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        if args.value("current_time")? != Value::Other("table") {
+            args.current_time()?;
+        }
+        let key = args.key("key")?;
+        Ok(Delete { key })
+    }
+
+    fn keys(&self) -> Keys<'_> {
+        Keys::written(&self.key, None)
+    }
+
+    fn bytes(&self) -> usize {
+        self.key.len()
+    }
+
+    fn batches(&self, _: &Tables) -> bool {
+        true
+    }
+
+    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
+        let mut keys: Vec<&str> = batch.iter().map(|delete| &*delete.key).collect();
+        // Statements that share rows lock them in the same order.
+        keys.sort_unstable();
+        let statement = match db.leaves_metadata()? {
+            true => &DELETE_WITH_METADATA,
+            false => &DELETE,
+        };
+        db.execute(statement, &[&keys])?;
+        Ok(batch.iter().map(|_| Ok(())).collect())
+    }
+}

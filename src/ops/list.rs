@@ -1,0 +1,176 @@
+//! `list`: live sessions, a page at a time.
+
+use super::scope::Scope;
+use crate::Error;
+use crate::db::{Db, Effect, Fault, ParamType, Sql, Statement, Tables, column};
+use crate::op::{self, Answers, Args, Epoch, Group, Operation, Param, Session, Spec};
+use postgres::types::ToSql;
+
+/// Lists live sessions in the order of their keys.
+pub struct List {
+    scope: Scope,
+    now: Epoch,
+    after: Option<String>,
+    limit: u32,
+}
+
+/// cbindgen:ignore
+impl List {
+    /// The most sessions of a page.
+    pub const MOST: u32 = 10_000;
+    /// A page's size, unless a caller says otherwise.
+    pub const PAGE: u32 = 1_000;
+
+    /// The first [`List::PAGE`] sessions of `scope` that are alive at `now`.
+    pub fn new(scope: Scope, now: Epoch) -> Self {
+        List {
+            scope,
+            now,
+            after: None,
+            limit: List::PAGE,
+        }
+    }
+
+    /// Only sessions with a greater key: the last key of the page before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
+    pub fn after(self, key: &str) -> Result<Self, Error> {
+        let after = Some(op::key("after_key", key.as_bytes())?);
+        Ok(List { after, ..self })
+    }
+
+    /// At most so many sessions, from 1 to [`List::MOST`].
+    #[must_use]
+    pub fn limit(self, limit: u32) -> Self {
+        let limit = limit.clamp(1, List::MOST);
+        List { limit, ..self }
+    }
+}
+
+/// A page, by the number of audience and subject that the scope names. Parameters: now, the last key of
+/// the page before, the limit, then audience and subject.
+struct Page {
+    depth: usize,
+    has_created: bool,
+}
+
+/// Where a page is found: each begins in an index where the last one ended, for an audience on both
+/// sides, and for a subject in the metadata's, which has its keys in their order.
+const FOUND_IN: [(&str, &str); 3] = [
+    ("{sessions} AS s", "s.sid > $2"),
+    (
+        "{sessions} AS s",
+        "s.sid > $2 AND EXISTS (SELECT FROM {metadata} AS m \
+         WHERE m.sid = s.sid AND m.sid > $2 AND m.aud = $4)",
+    ),
+    (
+        "(SELECT DISTINCT sid FROM {metadata} WHERE aud = $4 AND sub = $5 AND sid > $2) AS m \
+         JOIN {sessions} AS s ON s.sid = m.sid",
+        "m.sid > $2",
+    ),
+];
+
+impl Statement for Page {
+    fn id(&self) -> (usize, usize) {
+        let variant = self.depth * 2 + usize::from(self.has_created);
+        (FOUND_IN[self.depth].0.as_ptr() as usize, variant)
+    }
+
+    fn sql(&self, tables: &Tables) -> Sql {
+        let (from, condition) = FOUND_IN[self.depth];
+        let created = match self.has_created {
+            true => "s.created",
+            false => "NULL::timestamptz",
+        };
+        let order = match self.depth {
+            2 => "m.sid",
+            _ => "s.sid",
+        };
+        let body = format!(
+            "SELECT s.sid, s.name, s.exp, {created} FROM {from} \
+             WHERE s.exp >= $1 AND {condition} ORDER BY {order} LIMIT $3"
+        );
+        let all = [
+            ParamType::Time,
+            ParamType::Text,
+            ParamType::Int,
+            ParamType::Text,
+            ParamType::Text,
+        ];
+        Sql {
+            with: String::new(),
+            body: tables.fill_in(&body),
+            types: all[..3 + self.depth].to_vec(),
+            effect: Effect::Reads,
+        }
+    }
+}
+
+impl Operation for List {
+    const SPEC: Spec = Spec {
+        name: "list",
+        group: Group::Administration,
+        summary: "List live sessions, a page at a time, in the order of their keys.",
+        details: "The next page begins after the last key of this one.",
+        params: &[
+            Param::unused_name(),
+            Param::text(
+                "audience",
+                "only sessions saved with this audience (defaults to all)",
+            )
+            .optional(),
+            Param::text(
+                "subject",
+                "only those saved with this subject (defaults to all)",
+            )
+            .optional(),
+            Param::current_time(),
+            Param::key("after_key", "only sessions whose key is greater").optional(),
+            Param::count("limit", "sessions at most, up to 10000 (defaults to 1000)"),
+        ],
+        returns: "array of `{ key = …, name = …, expires = … }`, with `created` where the sessions \
+                  table has a column of that name and the type timestamptz; times in seconds since \
+                  1970",
+    };
+
+    type Answer = Vec<Session>;
+
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        let limit = args.optional_count("limit", List::MOST)?;
+        Ok(List {
+            scope: Scope::read(args)?,
+            now: args.current_time()?,
+            after: args.optional_key("after_key")?,
+            limit: limit.unwrap_or(List::PAGE),
+        })
+    }
+
+    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<Vec<Session>>, Fault> {
+        batch.iter().map(|list| list.page(db).map(Ok)).collect()
+    }
+}
+
+impl List {
+    fn page(&self, db: &mut Db<'_>) -> Result<Vec<Session>, Fault> {
+        let page = Page {
+            depth: self.scope.depth(),
+            has_created: db.table_info()?.has_created,
+        };
+        // No key is empty, so all come after that.
+        let (after, limit) = (self.after.as_deref().unwrap_or(""), i64::from(self.limit));
+        let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now, &after, &limit];
+        self.scope.add_to(&mut params);
+        let rows = db.query(&page, &params)?;
+        let session = |row| {
+            Ok(Session {
+                key: column(row, 0)?,
+                name: column::<Option<String>>(row, 1)?.unwrap_or_default(),
+                expires: column(row, 2)?,
+                created: column(row, 3)?,
+            })
+        };
+        rows.iter().map(session).collect()
+    }
+}

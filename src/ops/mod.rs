@@ -1,0 +1,54 @@
+//! The operations, a file each: parameters and their checks, the sessions that it touches, how it
+//! batches, its SQL, its answer and its documentation. [`KINDS`] lists them; the Lua methods, the C
+//! requests, the command line, the statistics and the generated reference read that table.
+
+mod cleanup;
+mod count;
+mod delete;
+mod get;
+mod health;
+mod list;
+mod read_metadata;
+mod revoke;
+mod schema;
+mod scope;
+mod set;
+mod touch;
+
+pub use cleanup::Cleanup;
+pub(crate) use cleanup::{Sweep, SweepPace};
+pub use count::Count;
+pub use delete::Delete;
+pub use get::Get;
+pub use health::Health;
+pub use list::List;
+pub use read_metadata::ReadMetadata;
+pub use revoke::{Revoke, RevokeAudience};
+pub use schema::{Check, Migrate};
+pub use scope::Scope;
+pub use set::{Old, Set};
+pub use touch::Touch;
+
+use crate::op::Kind;
+
+/// Every operation that callers may ask for.
+pub static KINDS: &[Kind] = &[
+    Kind::of::<Set>(),
+    Kind::of::<Get>(),
+    Kind::of::<Delete>(),
+    Kind::of::<ReadMetadata>(),
+    Kind::of::<Touch>(),
+    Kind::of::<Revoke>(),
+    Kind::of::<RevokeAudience>(),
+    Kind::of::<List>(),
+    Kind::of::<Count>(),
+    Kind::of::<Cleanup>(),
+    Kind::of::<Migrate>(),
+    Kind::of::<Check>(),
+    Kind::of::<Health>(),
+];
+
+/// The operation of that name.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.spec.name == name)
+}

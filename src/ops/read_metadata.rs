@@ -1,0 +1,90 @@
+//! `read_metadata`: the live sessions of a subject.
+
+use crate::Error;
+use crate::db::{Db, Fault, Fixed, ParamType, Tables, column};
+use crate::op::{self, Answers, Args, Epoch, Group, Operation, Param, Spec};
+
+/// Reads the keys and expiries of a subject's sessions.
+pub struct ReadMetadata {
+    audience: String,
+    subject: String,
+    now: Epoch,
+}
+
+impl ReadMetadata {
+    /// The sessions of a subject in an audience that are alive at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] for a text that PostgreSQL cannot store.
+    pub fn new(audience: &str, subject: &str, now: Epoch) -> Result<Self, Error> {
+        Ok(ReadMetadata {
+            audience: op::text("audience", audience.as_bytes())?,
+            subject: op::text("subject", subject.as_bytes())?,
+            now,
+        })
+    }
+}
+
+/// Each pair is asked for by its place in the batch, by which a caller's rows are found.
+const READ: Fixed = Fixed::reads(
+    "SELECT asked.n, s.sid, s.exp \
+     FROM unnest($1, $2) WITH ORDINALITY AS asked (aud, sub, n) \
+     JOIN {metadata} m ON m.aud = asked.aud AND m.sub = asked.sub \
+     JOIN {sessions} s ON s.sid = m.sid \
+     WHERE s.exp >= $3",
+    &[ParamType::Texts, ParamType::Texts, ParamType::Time],
+);
+
+impl Operation for ReadMetadata {
+    const SPEC: Spec = Spec {
+        name: "read_metadata",
+        group: Group::Storage,
+        summary: "Read the live sessions of a subject.",
+        details: "",
+        params: &[
+            Param::unused_name(),
+            Param::text("audience", "session audience"),
+            Param::text("subject", "session subject"),
+            Param::current_time(),
+        ],
+        returns: "`{ [key] = second in which the session expires, since 1970 }`",
+    };
+
+    type Answer = Vec<(String, Epoch)>;
+
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        Ok(ReadMetadata {
+            audience: args.text("audience")?,
+            subject: args.text("subject")?,
+            now: args.current_time()?,
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.audience.len() + self.subject.len()
+    }
+
+    fn batches(&self, _: &Tables) -> bool {
+        true
+    }
+
+    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<Self::Answer>, Fault> {
+        let audiences: Vec<&str> = batch.iter().map(|read| &*read.audience).collect();
+        let subjects: Vec<&str> = batch.iter().map(|read| &*read.subject).collect();
+        let earliest = batch.iter().map(|read| read.now).min();
+        let rows = db.query(&READ, &[&audiences, &subjects, &earliest])?;
+        let mut lists = vec![Vec::new(); batch.len()];
+        for row in &rows {
+            let place: i64 = column(row, 0)?;
+            let (key, expires): (String, Epoch) = (column(row, 1)?, column(row, 2)?);
+            let place = usize::try_from(place - 1).unwrap_or(usize::MAX);
+            if let (Some(read), Some(list)) = (batch.get(place), lists.get_mut(place))
+                && expires >= read.now
+            {
+                list.push((key, expires));
+            }
+        }
+        Ok(lists.into_iter().map(Ok).collect())
+    }
+}

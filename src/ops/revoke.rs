@@ -1,0 +1,196 @@
+//! `revoke` and `revoke_audience`: end all sessions of a subject, or of an audience, at once.
+
+use crate::Error;
+use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
+use crate::op::{self, Answers, Args, Group, Operation, Param, Spec};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Ends the sessions that were saved with a subject in an audience.
+pub struct Revoke(Revocation);
+
+/// Ends the sessions that were saved with an audience.
+pub struct RevokeAudience(Revocation);
+
+struct Revocation {
+    audience: String,
+    /// `None` for the sessions of all subjects in the audience.
+    subject: Option<String>,
+    /// The key of a session that stays.
+    except: Option<String>,
+    /// How many of those that it has ended were alive; kept should it be interrupted.
+    alive: AtomicU64,
+}
+
+impl Revoke {
+    /// The sessions of a subject in an audience, all but the one of the key `except`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] for a text that PostgreSQL cannot store, or an empty key.
+    pub fn new(audience: &str, subject: &str, except: Option<&str>) -> Result<Self, Error> {
+        let except = except.map(|key| op::key("except_key", key.as_bytes()));
+        Ok(Revoke(Revocation::new(
+            op::text("audience", audience.as_bytes())?,
+            Some(op::text("subject", subject.as_bytes())?),
+            except.transpose()?,
+        )))
+    }
+}
+
+impl RevokeAudience {
+    /// The sessions of an audience.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] for a text that PostgreSQL cannot store.
+    pub fn new(audience: &str) -> Result<Self, Error> {
+        let audience = op::text("audience", audience.as_bytes())?;
+        Ok(RevokeAudience(Revocation::new(audience, None, None)))
+    }
+}
+
+/// The most sessions that one transaction ends: saves of the audience wait for it.
+const AT_ONCE: i64 = 1_000;
+
+/// Waits until no save with metadata of the audience $1 is under way, and holds new ones up until the
+/// transaction ends. Audiences share 16 locks, so that a batch of saves takes no more than that.
+const FENCE: Fixed = Fixed::reads(
+    "SELECT pg_advisory_xact_lock({locks}, hashtext($1) & 15)",
+    &[ParamType::Text],
+);
+
+/// Ends sessions of the audience $1, and of the subject $2 if it is not null, but for $3: at most $4 of
+/// them. Answers how many were found, and how many of those that were ended were alive.
+const REVOKE: Fixed = Fixed {
+    with: "theirs AS MATERIALIZED ( \
+             SELECT s.sid FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
+             WHERE m.aud = $1 AND ($2 IS NULL OR m.sub = $2) \
+             AND ($3 IS NULL OR s.sid <> $3) LIMIT $4), \
+           ended AS ( \
+             DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM theirs)) RETURNING exp)",
+    body: "SELECT (SELECT count(*) FROM theirs), count(*) FROM ended \
+           WHERE exp >= date_trunc('second', now())",
+    types: TYPES,
+    effect: Effect::WritesAndAnswers,
+};
+
+/// The same for tables that do not delete metadata by themselves.
+const REVOKE_WITH_METADATA: Fixed = Fixed {
+    with: "theirs AS MATERIALIZED ( \
+             SELECT sid FROM {metadata} WHERE aud = $1 AND ($2 IS NULL OR sub = $2) \
+             AND ($3 IS NULL OR sid <> $3) LIMIT $4), \
+           metadata AS (DELETE FROM {metadata} WHERE sid = ANY (ARRAY(SELECT sid FROM theirs))), \
+           ended AS ( \
+             DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM theirs)) RETURNING exp)",
+    ..REVOKE
+};
+
+const TYPES: &[ParamType] = &[
+    ParamType::Text,
+    ParamType::Text,
+    ParamType::Text,
+    ParamType::Int,
+];
+
+const AUDIENCE: Param = Param::text("audience", "session audience, as it was saved");
+
+impl Operation for Revoke {
+    const SPEC: Spec = Spec {
+        name: "revoke",
+        group: Group::Administration,
+        summary: "End all sessions that were saved with an audience and a subject, or all but one \
+                  (\"sign out everywhere else\").",
+        details: "A session with further audiences or subjects is ended, too. \
+                  \n\nSaves with metadata and revocations of one audience take place one after the \
+                  other. A save that was committed before the revocation is ended, also if it was \
+                  still under way when `revoke` was called; a session that is saved later lives. A \
+                  request that has read its session before and saves it afterwards saves a new one. \
+                  \n\nMore than 1,000 sessions are ended in several transactions. If a later one \
+                  fails, the sessions that are ended stay so, and another call ends the rest.",
+        params: &[
+            Param::unused_name(),
+            AUDIENCE,
+            Param::text("subject", "session subject, as it was saved"),
+            Param::key("except_key", "key of a session that stays").optional(),
+        ],
+        returns: "how many of them were alive",
+    };
+
+    type Answer = u64;
+
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        Ok(Revoke(Revocation::new(
+            args.text("audience")?,
+            Some(args.text("subject")?),
+            args.optional_key("except_key")?,
+        )))
+    }
+
+    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
+        batch
+            .iter()
+            .map(|revoke| revoke.0.run(db).map(Ok))
+            .collect()
+    }
+}
+
+impl Operation for RevokeAudience {
+    const SPEC: Spec = Spec {
+        name: "revoke_audience",
+        group: Group::Administration,
+        summary: "End all sessions that were saved with an audience.",
+        details: "Otherwise as `revoke`.",
+        params: &[Param::unused_name(), AUDIENCE],
+        returns: "how many of them were alive",
+    };
+
+    type Answer = u64;
+
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        let audience = args.text("audience")?;
+        Ok(RevokeAudience(Revocation::new(audience, None, None)))
+    }
+
+    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
+        batch
+            .iter()
+            .map(|revoke| revoke.0.run(db).map(Ok))
+            .collect()
+    }
+}
+
+impl Revocation {
+    fn new(audience: String, subject: Option<String>, except: Option<String>) -> Self {
+        Revocation {
+            audience,
+            subject,
+            except,
+            alive: AtomicU64::new(0),
+        }
+    }
+
+    fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
+        let delete = match db.leaves_metadata()? {
+            true => &REVOKE_WITH_METADATA,
+            false => &REVOKE,
+        };
+        loop {
+            let (found, alive): (i64, i64) = db.transaction(|db| {
+                // A statement sees what was committed when it began, so the lock has one of its own.
+                db.query(&FENCE, &[&self.audience])?;
+                let (audience, subject) = (&self.audience, &self.subject);
+                let rows = db.query(delete, &[audience, subject, &self.except, &AT_ONCE])?;
+                rows.first()
+                    .map_or(Ok((0, 0)), |row| Ok((column(row, 0)?, column(row, 1)?)))
+            })?;
+            let alive = alive.unsigned_abs();
+            let before = self.alive.fetch_add(alive, Ordering::Relaxed);
+            if found < AT_ONCE {
+                return Ok(before + alive);
+            }
+            if db.time_left().is_zero() {
+                return Err(db.out_of_time());
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `migrate`: creates the tables, or changes older ones into what they should be.
+
+use super::structure::structure;
+use super::{catalog, definition};
+use crate::Error;
+use crate::db::{Db, Fault};
+use crate::op::{Answers, Args, Group, Operation, Param, Spec};
+use std::thread;
+use std::time::Duration;
+
+/// Creates missing tables, and repairs what [`super::Check`] finds about their structure.
+#[derive(Default)]
+pub struct Migrate {
+    unlogged: bool,
+}
+
+impl Migrate {
+    /// Where both tables are missing, new ones are unlogged: faster, and empty after a crash of the
+    /// server. Where there is one of them it stays as it is, and the other one becomes like it.
+    pub fn unlogged() -> Self {
+        Migrate { unlogged: true }
+    }
+}
+
+/// Before a step that met a lock is tried again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+impl Operation for Migrate {
+    const SPEC: Spec = Spec {
+        name: "migrate",
+        group: Group::Administration,
+        summary: "Create the tables, or change older ones into what they should be.",
+        details: "It repairs what `check` finds about their structure, each finding in a transaction \
+                  of its own, and changes nothing where nothing is to be done. Several may run at the \
+                  same time: each waits for the one before. \
+                  \n\nSaves wait while an index is made. On large tables that are in use, run the \
+                  statements that `check` reports by hand, with `CONCURRENTLY` after `INDEX`.",
+        params: &[Param::flag(
+            "unlogged",
+            "true creates unlogged tables: faster, and empty after a crash of the server",
+        )],
+        returns: "how many changes were made",
+    };
+
+    type Answer = u64;
+
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        let unlogged = args.flag("unlogged")?;
+        Ok(Migrate { unlogged })
+    }
+
+    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
+        batch
+            .iter()
+            .map(|migrate| migrate.run(db).map(Ok))
+            .collect()
+    }
+}
+
+impl Migrate {
+    fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
+        let mut done = Vec::new();
+        loop {
+            let step = db.transaction(|db| self.step(db, &done));
+            db.tables().forget_info();
+            match step {
+                Ok(Some(statement)) => done.push(statement),
+                Ok(None) => return Ok(done.len() as u64),
+                // What was done before stays done, and is counted.
+                Err(fault) if fault.is_lock() && !done.is_empty() && db.time_left() > PAUSE => {
+                    thread::sleep(PAUSE);
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Does the first thing that is to be done. Each has a transaction of its own, so that an index that
+    /// took long to make is not made again because a later step fails.
+    fn step(&self, db: &mut Db<'_>, done: &[String]) -> Result<Option<String>, Fault> {
+        catalog::lock(db)?;
+        // The process that had the lock before may have changed the tables.
+        db.tables().forget_info();
+        let findings = structure(db, self.unlogged)?.into_iter();
+        let repairs = findings.filter(|finding| finding.structural);
+        let mut statements: Vec<String> = repairs.map(|finding| finding.repair).collect();
+        statements.extend(creation_time(db)?);
+        let next = statements.into_iter().find(|next| !done.contains(next));
+        if let Some(statement) = &next {
+            db.batch(statement)?;
+        }
+        Ok(next)
+    }
+}
+
+/// A column for the time of creation, where the user may add one: no defect without it.
+fn creation_time(db: &mut Db<'_>) -> Result<Option<String>, Fault> {
+    let [sessions, _] = db.tables().names();
+    let relation = catalog::relation(db, &sessions)?;
+    if !relation.is_some_and(|relation| relation.is_table && relation.owned) {
+        return Ok(None);
+    }
+    let columns = catalog::columns(db, &sessions)?;
+    let has_it = columns.iter().any(|(name, _)| name == "created");
+    Ok((!has_it).then(|| definition::note_creation(db.tables())))
+}

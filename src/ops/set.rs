@@ -1,0 +1,256 @@
+//! `set`: saves a session with its metadata, and ends the one that it replaces.
+
+mod limit;
+mod upsert;
+
+use crate::Error;
+use crate::db::{Db, Fault, Tables};
+use crate::op::{self, Answers, Args, Epoch, Group, Keys, Operation, Param, Spec};
+use postgres::types::ToSql;
+use upsert::Upsert;
+
+/// Saves a session. All of it takes place, or nothing.
+pub struct Set {
+    name: String,
+    key: String,
+    value: String,
+    expires: Epoch,
+    old: Option<Old>,
+    metadata: Vec<(String, String)>,
+}
+
+/// What becomes of a replaced session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Old {
+    /// It is deleted.
+    Delete {
+        /// Its key.
+        key: String,
+    },
+    /// It expires at that time, unless it expires earlier.
+    Expire {
+        /// Its key.
+        key: String,
+        /// When it expires at the latest.
+        at: Epoch,
+    },
+}
+
+impl Old {
+    fn key(&self) -> &str {
+        match self {
+            Old::Delete { key } | Old::Expire { key, .. } => key,
+        }
+    }
+}
+
+impl Set {
+    /// A session that is alive up to the second `expires`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] for a text that PostgreSQL cannot store, or an empty key.
+    pub fn new(name: &str, key: &str, value: &str, expires: Epoch) -> Result<Self, Error> {
+        Ok(Set {
+            name: op::text("name", name.as_bytes())?,
+            key: op::key("key", key.as_bytes())?,
+            value: op::text("value", value.as_bytes())?,
+            expires,
+            old: None,
+            metadata: Vec::new(),
+        })
+    }
+
+    /// The session replaces another one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
+    pub fn replacing(mut self, old: Old) -> Result<Self, Error> {
+        op::key("old_key", old.key().as_bytes())?;
+        self.replace(old);
+        Ok(self)
+    }
+
+    /// The session is found under an audience and a subject; may be called several times.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Text`] for a text that PostgreSQL cannot store.
+    pub fn under(mut self, audience: &str, subject: &str) -> Result<Self, Error> {
+        self.metadata.push((
+            op::text("audience", audience.as_bytes())?,
+            op::text("subject", subject.as_bytes())?,
+        ));
+        Ok(self)
+    }
+
+    /// A session that replaces itself is saved, with the earlier of the two expiries, and never deleted
+    /// by its own save.
+    fn replace(&mut self, old: Old) {
+        match old {
+            Old::Expire { key, at } if key == self.key => self.expires = self.expires.min(at),
+            old if old.key() == self.key => {}
+            old => self.old = Some(old),
+        }
+    }
+}
+
+impl Operation for Set {
+    const SPEC: Spec = Spec {
+        name: "set",
+        group: Group::Storage,
+        summary: "Store session data, all of it or nothing.",
+        details: "A session of the same key gets the new name, data and expiry.",
+        params: &[
+            Param::text("name", "cookie name"),
+            Param::key("key", "session key"),
+            Param::text("value", "session data"),
+            Param::seconds(
+                "ttl",
+                "seconds from `current_time` until the session expires",
+            ),
+            Param::current_time(),
+            Param::key("old_key", "key of the session that this one replaces").optional(),
+            Param::seconds(
+                "stale_ttl",
+                "seconds from `current_time` that the replaced session lives at most; \
+                 required with `old_key` unless `remember` is true",
+            )
+            .optional(),
+            Param::pairs(
+                "metadata",
+                "`{ audiences = { … }, subjects = { … } }`, of equal length",
+            ),
+            Param::flag("remember", "true deletes the replaced session at once"),
+        ],
+        returns: "true",
+    };
+
+    type Answer = ();
+
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        let now = args.current_seconds()?;
+        let mut set = Set {
+            name: args.text("name")?,
+            key: args.key("key")?,
+            value: args.text("value")?,
+            expires: Epoch::from_seconds("ttl", now + args.seconds("ttl")?)?,
+            old: None,
+            metadata: Vec::new(),
+        };
+        if let Some(key) = args.optional_key("old_key")? {
+            // As upstream, whose callers may pass anything else here.
+            let delete = args.value("remember")? == op::Value::Flag(true);
+            set.replace(match delete {
+                true => Old::Delete { key },
+                false => {
+                    let at = now + args.seconds("stale_ttl")?;
+                    let at = Epoch::from_seconds("stale_ttl", at)?;
+                    Old::Expire { key, at }
+                }
+            });
+        }
+        set.metadata = args.pairs("metadata")?;
+        Ok(set)
+    }
+
+    fn keys(&self) -> Keys<'_> {
+        Keys::written(&self.key, self.old.as_ref().map(Old::key))
+    }
+
+    fn bytes(&self) -> usize {
+        let metadata = self.metadata.iter();
+        let metadata =
+            metadata.map(|(audience, subject)| audience.len() + subject.len() + self.key.len());
+        self.name.len() + self.key.len() + self.value.len() + metadata.sum::<usize>()
+    }
+
+    /// Under a limit, a save with metadata is a transaction of several statements.
+    fn batches(&self, tables: &Tables) -> bool {
+        tables.limit().is_none() || self.metadata.is_empty()
+    }
+
+    fn batch_size(count: usize) -> usize {
+        upsert::prepared_size(count)
+    }
+
+    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
+        match (batch, db.tables().limit()) {
+            ([set], Some(limit)) if !set.metadata.is_empty() => limit::save(set, limit, db)?,
+            _ => save(batch, db)?,
+        }
+        Ok(batch.iter().map(|_| Ok(())).collect())
+    }
+}
+
+/// Saves sessions of different keys by one statement.
+fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
+    let mut sets = batch.to_vec();
+    // Statements that share rows lock them in the same order.
+    sets.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    let (mut expire, mut expire_at): (Vec<&str>, Vec<Epoch>) = Default::default();
+    let mut delete: Vec<&str> = Vec::new();
+    let (mut audiences, mut subjects, mut keys): (Vec<&str>, Vec<&str>, Vec<&str>) =
+        Default::default();
+    let mut params: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(sets.len() * 4 + 6);
+    for set in &sets {
+        let row: [&(dyn ToSql + Sync); 4] = [&set.key, &set.name, &set.value, &set.expires];
+        params.extend(row);
+        match &set.old {
+            Some(Old::Expire { key, at }) => {
+                expire.push(key);
+                expire_at.push(*at);
+            }
+            Some(Old::Delete { key }) => delete.push(key),
+            None => {}
+        }
+        for (audience, subject) in &set.metadata {
+            audiences.push(audience);
+            subjects.push(subject);
+            keys.push(&set.key);
+        }
+    }
+    let upsert = Upsert {
+        rows: sets.len(),
+        expire: !expire.is_empty(),
+        delete: !delete.is_empty(),
+        delete_metadata: !delete.is_empty() && db.leaves_metadata()?,
+        metadata: !keys.is_empty(),
+    };
+    if upsert.expire {
+        params.extend([&expire as &(dyn ToSql + Sync), &expire_at]);
+    }
+    if upsert.delete {
+        params.push(&delete);
+    }
+    if upsert.metadata {
+        params.extend([&audiences as &(dyn ToSql + Sync), &subjects, &keys]);
+    }
+    db.execute(&upsert, &params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_replaces_itself_stays() {
+        let at = |second: f64| Epoch::from_seconds("t", second).expect("a time");
+        let key = || "k".to_owned();
+        let expire = |second| Old::Expire {
+            key: key(),
+            at: at(second),
+        };
+        for (old, expires) in [
+            (Old::Delete { key: key() }, 100.0),
+            (expire(50.0), 50.0),
+            (expire(500.0), 100.0),
+        ] {
+            let set = Set::new("n", "k", "v", at(100.0)).expect("storable");
+            let set = set.replacing(old).expect("storable");
+            assert!(set.old.is_none());
+            assert_eq!(set.expires, at(expires));
+        }
+    }
+}

@@ -139,8 +139,12 @@ impl Storage {
         T::Answer::from_answer(answer).ok_or_else(|| Error::internal("an answer of another type"))
     }
 
-    /// The same for an operation of any type.
-    pub(crate) fn call_any(&self, operation: Box<dyn AnyOperation>) -> Outcome {
+    /// The same for an operation of any type, which [`crate::op::Kind::read`] makes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Storage::call`].
+    pub fn call_any(&self, operation: Box<dyn AnyOperation>) -> Outcome {
         self.wait_for(operation, Engine::submit_and_help)
     }
 

@@ -1,17 +1,29 @@
 //! What goes to standard output: texts for people, or JSON.
 
 use resty_session_postgres::Epoch;
-use resty_session_postgres::manage::Session;
+use resty_session_postgres::op::{Answer, Finding, Session, Spec};
 use serde_json::{Value as Json, json};
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
+/// Standard output.
 pub struct Output {
-    pub json: bool,
+    json: bool,
     out: BufWriter<Stdout>,
     read: bool,
 }
 
+/// What an answer was about.
+pub enum Printed {
+    /// Anything but the following.
+    All,
+    /// At least one finding of `check`.
+    Findings,
+    /// There is no such live session.
+    NoSession,
+}
+
 impl Output {
+    /// Standard output, for people or as JSON.
     pub fn new(json: bool) -> Self {
         Output {
             json,
@@ -20,35 +32,97 @@ impl Output {
         }
     }
 
-    /// Whether there is somebody to read it. A reader that has gone, such as `head`, is no failure,
+    /// Whether the output is still read. A reader that has closed it, such as `head`, is no failure,
     /// but nothing more is to be done for it.
     pub fn is_read(&self) -> bool {
         self.read
     }
 
-    pub fn tell(&mut self, json: &Json, text: &str) -> io::Result<()> {
+    /// Prints what an operation has answered.
+    pub fn answer(&mut self, spec: &Spec, answer: &Answer) -> io::Result<Printed> {
+        match answer {
+            Answer::Done => self.print(&json!({ "ok": true }), "ok")?,
+            Answer::Found(true) => self.print(&json!({ "found": true }), "ok")?,
+            Answer::Value(Some(value)) => self.print(&json!({ "value": value }), value)?,
+            Answer::Found(false) | Answer::Value(None) => {
+                if self.json {
+                    self.line(&json!({ "found": false }).to_string())?;
+                } else {
+                    eprintln!("resty-session-postgres: there is no such live session");
+                }
+                return Ok(Printed::NoSession);
+            }
+            Answer::Count(count) => {
+                self.print(&json!({ "count": count }), &counted(spec.name, *count))?;
+            }
+            Answer::Expiries(expiries) => {
+                for (key, expires) in expiries {
+                    let expires = expires.seconds();
+                    let json = json!({ "key": key, "expires": expires });
+                    self.print(&json, &format!("{}\t{expires}", plain(key)))?;
+                }
+            }
+            Answer::Sessions(sessions) => {
+                for session in sessions {
+                    self.session(session)?;
+                }
+            }
+            Answer::Findings(findings) => {
+                self.findings(findings)?;
+                if !findings.is_empty() {
+                    return Ok(Printed::Findings);
+                }
+            }
+        }
+        Ok(Printed::All)
+    }
+
+    /// A session in one line: of JSON an object, otherwise fields between tabs.
+    fn session(&mut self, session: &Session) -> io::Result<()> {
+        let expires = session.expires.seconds();
+        let created = session.created.map(Epoch::seconds);
+        let (key, name) = (&session.key, &session.name);
+        let json = json!({ "key": key, "name": name, "expires": expires, "created": created });
+        let created = created.map_or("-".to_owned(), |created| created.to_string());
+        let text = format!("{}\t{}\t{expires}\t{created}", plain(key), plain(name));
+        self.print(&json, &text)
+    }
+
+    /// As a script for psql: each problem in a comment, and its repair.
+    fn findings(&mut self, findings: &[Finding]) -> io::Result<()> {
+        let json = findings.iter();
+        let json = json.map(|found| json!({ "problem": found.problem, "repair": found.repair }));
+        let json: Vec<Json> = json.collect();
+        let script = findings.iter().map(|found| {
+            let problem = found.problem.replace('\n', "\n-- ");
+            format!("-- {problem}\n{};", found.repair)
+        });
+        let text = match findings.is_empty() {
+            true => "All is well.".to_owned(),
+            false => script.collect::<Vec<_>>().join("\n"),
+        };
+        self.print(&json!(json), &text)
+    }
+
+    fn print(&mut self, json: &Json, text: &str) -> io::Result<()> {
         match self.json {
-            true => self.print(&json.to_string()),
-            false => self.print(text),
+            true => self.line(&json.to_string()),
+            false => self.line(text),
         }
     }
 
-    pub fn print(&mut self, line: &str) -> io::Result<()> {
+    fn line(&mut self, line: &str) -> io::Result<()> {
         let written = writeln!(self.out, "{line}");
-        self.unless_gone(written)
+        self.unless_closed(written)
     }
 
+    /// Writes what was printed.
     pub fn flush(&mut self) -> io::Result<()> {
         let written = self.out.flush();
-        self.unless_gone(written)
+        self.unless_closed(written)
     }
 
-    /// What is written after this is lost.
-    pub fn end(mut self) -> io::Result<()> {
-        self.flush()
-    }
-
-    fn unless_gone(&mut self, written: io::Result<()>) -> io::Result<()> {
+    fn unless_closed(&mut self, written: io::Result<()>) -> io::Result<()> {
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
                 self.read = false;
@@ -59,21 +133,18 @@ impl Output {
     }
 }
 
-/// A session in one line: of JSON an object, otherwise fields between tabs.
-pub fn line(session: &Session, json: bool) -> String {
-    let expires = session.expires.seconds();
-    let created = session.created.map(Epoch::seconds);
-    if json {
-        let (key, name) = (&session.key, &session.name);
-        return json!({ "key": key, "name": name, "expires": expires, "created": created })
-            .to_string();
-    }
-    let created = created.map_or("-".to_owned(), |created| created.to_string());
-    let (key, name) = (plain(&session.key), plain(&session.name));
-    format!("{key}\t{name}\t{expires}\t{created}")
+/// A number as people read it.
+fn counted(operation: &str, count: u64) -> String {
+    let (one, many) = match operation {
+        "revoke" | "revoke_audience" => ("session ended", "sessions ended"),
+        "cleanup" => ("session deleted", "sessions deleted"),
+        "migrate" => ("change", "changes"),
+        _ => return count.to_string(),
+    };
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// A text that cannot end a field or a line, nor tell a terminal what to do.
+/// A text that cannot end a field or a line, nor control a terminal.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
@@ -84,4 +155,16 @@ fn plain(text: &str) -> String {
         }
     }
     plain
+}
+
+/// A progress bar.
+pub fn bar(done: u64, total: u64, end: bool) -> String {
+    let width = 40;
+    let full = match end {
+        true => width,
+        false => (done * width / total.max(1)).min(width),
+    };
+    let bar = "#".repeat(full as usize) + &" ".repeat((width - full) as usize);
+    let (total, newline) = if end { (done, "\n") } else { (total, "") };
+    format!("[{bar}] {done} of about {total}{newline}")
 }

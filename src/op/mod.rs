@@ -147,17 +147,17 @@ type Run = fn(&[&dyn AnyOperation], &mut Db<'_>) -> Result<Answers<Answer>, Faul
 /// A type of operations, for code that treats all of them alike.
 pub struct Kind {
     /// Tells the type from others.
-    pub id: TypeId,
+    pub(crate) id: TypeId,
     /// See [`Operation::SPEC`].
     pub spec: &'static Spec,
-    /// See [`Operation::read`].
+    /// Makes an operation of a caller's arguments, with all checks; see [`Operation::read`].
     pub read: Read,
     /// See [`Operation::batch_size`].
-    pub batch_size: fn(usize) -> usize,
+    pub(crate) batch_size: fn(usize) -> usize,
     /// See [`Operation::time_limit`].
-    pub time_limit: fn() -> Option<Duration>,
+    pub(crate) time_limit: fn() -> Option<Duration>,
     /// See [`Operation::run`]; all operations of the batch are of this kind.
-    pub run: Run,
+    pub(crate) run: Run,
 }
 
 impl Kind {

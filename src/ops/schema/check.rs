@@ -82,7 +82,7 @@ fn expiries(db: &mut Db<'_>) -> Result<Option<Finding>, Fault> {
         "The server's TimeZone is {zone}: sessions that lua-resty-session's own storage has saved \
          expire {hours} hours too {how}, and {many} may be such. Or {otherwise}; the rows do not \
          say. If lua-resty-session's own storage has saved to {sessions} with that TimeZone, move \
-         them once it no longer saves: {moves}; If not, this notes that they are right"
+         them instead, once it no longer saves: {moves}; The repair notes that they are right"
     );
     Ok(Some(Finding {
         problem: problem + ".",

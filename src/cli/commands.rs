@@ -1,0 +1,144 @@
+//! The commands and their options, made from the library's table of operations, and the options that were
+//! given, as the operation's arguments.
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use resty_session_postgres::Error;
+use resty_session_postgres::op::{Kind, Param, ParamKind, Source, Spec, Value};
+use resty_session_postgres::ops::KINDS;
+
+/// A name as the command line writes it. It lives as long as the process, as clap's names do.
+fn dashed(name: &str) -> &'static str {
+    name.replace('_', "-").leak()
+}
+
+/// A text of the reference as plain text.
+fn plain(text: &str) -> String {
+    text.replace('`', "")
+}
+
+/// The whole command line.
+pub fn command() -> Command {
+    let option = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
+    Command::new("resty-session-postgres")
+        .version(resty_session_postgres::VERSION)
+        .about("Looks after the tables of resty.session.postgres")
+        .after_help(
+            "What --dsn leaves open is read from PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE, \
+             PGSSLROOTCERT and libpq's other variables. Other users of the machine can see a \
+             password on a command line, but not in PGPASSWORD, PGPASSFILE or ~/.pgpass.\n\nExit \
+             codes: 0 success, 1 failure, 2 wrong usage, 3 check found something, or there is no \
+             such session.",
+        )
+        .subcommand_required(true)
+        .args([
+            option("dsn", "postgres://user@host/database, or host=… dbname=…").global(true),
+            option("table", "Sessions table, also schema.table").global(true),
+            option("table-meta", "Metadata table, also schema.table").global(true),
+            option("timeout", "Seconds that a statement may take")
+                .global(true)
+                .default_value("3600")
+                .value_parser(value_parser!(u32).range(1..=86_400)),
+            option("json", "Print JSON")
+                .action(ArgAction::SetTrue)
+                .global(true),
+        ])
+        .subcommands(KINDS.iter().map(|kind| subcommand(kind.spec)))
+}
+
+fn subcommand(spec: &'static Spec) -> Command {
+    let used = spec.params.iter();
+    let used = used.filter(|param| param.kind != ParamKind::Unused);
+    Command::new(dashed(spec.name))
+        .about(plain(spec.summary))
+        .long_about(plain(&format!("{}\n\n{}", spec.summary, spec.details)))
+        .args(used.map(argument))
+}
+
+fn argument(param: &'static Param) -> Arg {
+    let arg = Arg::new(param.name)
+        .long(dashed(param.name))
+        .help(plain(param.doc))
+        .required(!param.optional);
+    match param.kind {
+        ParamKind::Flag => arg.action(ArgAction::SetTrue),
+        ParamKind::Seconds | ParamKind::Time | ParamKind::Count => arg
+            .value_parser(value_parser!(f64))
+            .allow_negative_numbers(true)
+            .value_name("NUMBER"),
+        ParamKind::Pairs => arg
+            .num_args(2)
+            .action(ArgAction::Append)
+            .allow_hyphen_values(true)
+            .value_names(["AUDIENCE", "SUBJECT"]),
+        // A key in base64url may begin with a dash.
+        ParamKind::Text | ParamKind::Key | ParamKind::Unused => {
+            arg.allow_hyphen_values(true).value_name("TEXT")
+        }
+    }
+}
+
+/// The operation that was asked for, with its options.
+pub fn chosen(matches: &ArgMatches) -> Option<(&'static Kind, &ArgMatches)> {
+    let (command, given) = matches.subcommand()?;
+    let kind = KINDS.iter().find(|kind| dashed(kind.spec.name) == command)?;
+    Some((kind, given))
+}
+
+/// The options that were given, and those that are set in their place.
+pub struct Given<'a> {
+    spec: &'static Spec,
+    options: &'a ArgMatches,
+    set: Vec<(&'static str, Value)>,
+}
+
+impl<'a> Given<'a> {
+    /// The options of an operation.
+    pub fn new(spec: &'static Spec, options: &'a ArgMatches) -> Self {
+        Given {
+            spec,
+            options,
+            set: Vec::new(),
+        }
+    }
+
+    /// Sets a parameter in place of its option.
+    pub fn set(&mut self, name: &'static str, value: Value) {
+        self.set.retain(|(known, _)| *known != name);
+        self.set.push((name, value));
+    }
+
+    /// The number that was given for a parameter.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.options.get_one(name).copied()
+    }
+}
+
+impl Source for Given<'_> {
+    fn value(&self, place: usize, kind: ParamKind) -> Result<Value, Error> {
+        let name = self.spec.params[place].name;
+        if let Some((_, value)) = self.set.iter().find(|(known, _)| *known == name) {
+            return Ok(value.clone());
+        }
+        let text = |text: &String| text.clone().into_bytes();
+        Ok(match kind {
+            ParamKind::Unused => Value::Nothing,
+            ParamKind::Flag => Value::Flag(self.options.get_flag(name)),
+            ParamKind::Seconds | ParamKind::Time | ParamKind::Count => {
+                self.number(name).map_or(Value::Nothing, Value::Number)
+            }
+            ParamKind::Pairs => {
+                let given = self.options.get_occurrences::<String>(name);
+                given.map_or(Value::Nothing, |given| {
+                    let pair = given.filter_map(|mut pair| {
+                        Some((pair.next().map(text)?, pair.next().map(text)?))
+                    });
+                    Value::Pairs(pair.collect())
+                })
+            }
+            ParamKind::Text | ParamKind::Key => {
+                let given = self.options.get_one::<String>(name);
+                given.map_or(Value::Nothing, |given| Value::Text(text(given)))
+            }
+        })
+    }
+}

@@ -2,7 +2,6 @@
 //! 1 for a failure, 2 for a wrong command line, 3 where `check` finds something.
 
 mod connection;
-mod dsn;
 mod output;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -96,8 +95,8 @@ fn main() -> ExitCode {
     };
     let storage = match connection::config(given) {
         Ok(config) => Storage::new(config),
-        Err(message) => {
-            eprintln!("resty-session-postgres: {message}");
+        Err(error) => {
+            eprintln!("resty-session-postgres: {error}");
             return ExitCode::from(2);
         }
     };

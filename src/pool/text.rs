@@ -145,7 +145,7 @@ impl Outline {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, SynchronousCommit};
+    use crate::config::Config;
     use crate::sql::{SetShape, Shape, Tables};
     use std::time::Duration;
 
@@ -153,7 +153,7 @@ mod tests {
         Settings {
             lock_timeout: Duration::from_millis(20),
             statement_timeout: Duration::from_secs(1),
-            synchronous_commit: Some(SynchronousCommit::Off),
+            synchronous_commit: Some("off"),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::pool::Credentials;
 use crate::sql::Tables;
 use crate::tls::{Files, Unusable};
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -136,7 +137,7 @@ impl Storage {
         }
         let engine = Engine::of(&self.0.config, &self.0.files, &self.0.passwords)?;
         if let Some(interval) = self.0.config.cleanup_interval {
-            engine.clean_up(&self.0.target, interval, self.0.config.identity());
+            engine.clean_up(&self.0.target, interval, identity(&self.0.config));
         }
         Ok(self.0.engine.get_or_init(|| engine))
     }
@@ -211,4 +212,12 @@ impl Storage {
             })
         })
     }
+}
+
+/// What tells these tables from others: the same in every process that uses them alike.
+fn identity(config: &Config) -> String {
+    let mut hasher = DefaultHasher::new();
+    let servers = config.connection.describe();
+    (servers, &config.connection.database, &config.sessions).hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }

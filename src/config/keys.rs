@@ -1,5 +1,5 @@
 //! The configuration keys, each stated once. The checks, the defaults, the reading of connection
-//! strings and of libpq's environment variables, and the tables of the documentation use this table.
+//! strings and of libpq's environment variables, and the documentation use this table.
 
 use super::Kind;
 use DefaultValue::{Flag, Number, Text, Unset};
@@ -37,131 +37,173 @@ pub enum DefaultValue {
 
 /// Every key, in the order of the documentation.
 pub static KEYS: &[Key] = &[
-    key("host", Kind::Hosts, Text("127.0.0.1"))
+    key("host", Kind::Hosts)
         .libpq("host", "PGHOST")
+        .default(Text("127.0.0.1"))
         .doc("The server. Several servers are tried in turn."),
-    key("port", Kind::Ports, Number(5432))
+    key("port", Kind::Ports)
         .libpq("port", "PGPORT")
+        .default(Number(5432))
         .doc("The server's port: one for all hosts, or one for each host."),
-    key("application", Kind::Text, Text("pgmoon"))
+    key("application", Kind::Text)
         .libpq("application_name", "PGAPPNAME")
+        .default(Text("pgmoon"))
         .doc("The connections' `application_name` in `pg_stat_activity`."),
-    key("username", Kind::Text, Text("postgres"))
+    key("username", Kind::Text)
         .libpq("user", "PGUSER")
+        .default(Text("postgres"))
         .doc("The database user."),
-    key("password", Kind::Secret, Unset("none"))
+    key("password", Kind::Secret)
         .libpq("password", "PGPASSWORD")
         .doc("The user's password. No error, log line or debug output shows it."),
-    key("database", Kind::Text, Unset("the username"))
+    key("database", Kind::Text)
         .libpq("dbname", "PGDATABASE")
+        .default(Unset("the username"))
         .doc("The database."),
-    key("table_name", Kind::Table, Text("sessions"))
+    key("table_name", Kind::Table)
         .alias("table")
+        .default(Text("sessions"))
         .doc("The table of the sessions."),
-    key("table_name_meta", Kind::Table, Unset("`table_name` with `_meta` at its end"))
+    key("table_name_meta", Kind::Table)
         .alias("table_meta")
+        .default(Unset("`table_name` with `_meta` at its end"))
         .doc("The table of the sessions' metadata."),
-    key("connect_timeout", Kind::Number("milliseconds", 1..=DAY), Number(5_000))
+    key("connect_timeout", millis(1))
         .libpq("connect_timeout", "PGCONNECT_TIMEOUT")
+        .default(Number(5_000))
         .doc(
             "How long an operation may wait for a usable connection, including name look-up, TLS \
              and authentication. Connection strings and `PGCONNECT_TIMEOUT` give it in seconds.",
         ),
-    key("send_timeout", Kind::Number("milliseconds", 1..=DAY), Number(5_000)).doc(
+    key("send_timeout", millis(1)).default(Number(5_000)).doc(
         "An operation that has a connection may take `send_timeout` and `read_timeout` together.",
     ),
-    key("read_timeout", Kind::Number("milliseconds", 1..=DAY), Number(5_000))
+    key("read_timeout", millis(1))
+        .default(Number(5_000))
         .doc("See `send_timeout`."),
-    key("keepalive_timeout", Kind::Number("milliseconds", 0..=DAY), Number(60_000))
+    key("keepalive_timeout", millis(0))
+        .default(Number(60_000))
         .doc("An idle connection is closed after this time; 0 keeps it open."),
-    key("pool", Kind::Text, Unset("none")).doc(
-        "A pool's name. Configurations with the same name, server and credentials share one pool. \
-         The first one used sets its size.",
+    key("pool", Kind::Text).doc(
+        "A pool's name. Configurations with the same name, server and credentials share one \
+         pool. The first one used sets its size.",
     ),
-    key("pool_size", Kind::Number("connections", 1..=1_000), Number(4))
+    key("pool_size", Kind::Number("connections", 1..=1_000))
+        .default(Number(4))
         .doc("The most connections that a process (an nginx worker) opens."),
-    key("backlog", Kind::Number("operations", 0..=1_000_000), Number(1_024))
+    key("backlog", Kind::Number("operations", 0..=1_000_000))
+        .default(Number(1_024))
         .doc("The most operations that may wait for a connection. One more fails at once."),
-    key("cleanup_interval", Kind::Number("milliseconds", 0..=DAY), Number(60_000)).doc(
-        "The time between two clean-ups of expired sessions in the background. With 0 there are \
-         none: call `cleanup`.",
+    key("cleanup_interval", millis(0))
+        .default(Number(60_000))
+        .doc(
+            "The time between two clean-ups of expired sessions in the background. With 0 there \
+             are none: call `cleanup`.",
+        ),
+    key(
+        "max_sessions_per_subject",
+        Kind::Number("sessions", 0..=1_000_000),
+    )
+    .default(Number(0))
+    .doc(
+        "The most live sessions that a subject may have in an audience under one cookie name; \
+         0 is no limit. It applies to sessions saved with metadata.",
     ),
-    key("max_sessions_per_subject", Kind::Number("sessions", 0..=1_000_000), Number(0)).doc(
-        "The most live sessions that a subject may have in an audience under one cookie name; 0 is \
-         no limit. It applies to sessions saved with metadata.",
-    ),
-    key("max_sessions_beyond", Kind::Word(&["end-oldest", "refuse"]), Text("end-oldest")).doc(
-        "What happens to a save beyond that limit: `end-oldest` ends the sessions that would \
-         expire first, `refuse` fails the save.",
-    ),
-    key("ssl", Kind::Flag, Unset("false, or by `sslmode`"))
+    key("max_sessions_beyond", Kind::Word(&["end-oldest", "refuse"]))
+        .default(Text("end-oldest"))
+        .doc(
+            "What happens to a save beyond that limit: `end-oldest` ends the sessions that would \
+             expire first, `refuse` fails the save.",
+        ),
+    key("ssl", Kind::Flag)
+        .default(Unset("false, or by `sslmode`"))
         .doc("Use TLS if the server offers it."),
-    key("ssl_required", Kind::Flag, Unset("false, or by `sslmode`"))
+    key("ssl_required", Kind::Flag)
+        .default(Unset("false, or by `sslmode`"))
         .doc("With `ssl`: refuse a server that offers no TLS, rather than continue in plain text."),
-    key("ssl_verify", Kind::Flag, Unset("false, or by `sslmode`"))
+    key("ssl_verify", Kind::Flag)
+        .default(Unset("false, or by `sslmode`"))
         .doc("With `ssl`: verify the server's certificate chain and its host name."),
-    key("sslmode", Kind::Word(SSL_MODES), Unset("by the three keys above"))
+    key("sslmode", Kind::Word(SSL_MODES))
         .libpq("sslmode", "PGSSLMODE")
+        .default(Unset("by the three keys above"))
         .doc("As in libpq. It may not contradict the three keys above."),
-    key("sslrootcert", Kind::PathOr("system"), Unset("the system's certificates"))
+    key("sslrootcert", Kind::PathOr("system"))
         .libpq("sslrootcert", "PGSSLROOTCERT")
+        .default(Unset("the system's certificates"))
         .doc(
             "The certificates to trust. With a file, the chain is verified in every mode; \
              `system` requires `verify-full`.",
         ),
-    key("sslcrl", Kind::Path, Unset("none")).libpq("sslcrl", "PGSSLCRL").doc(
-        "The certificate revocation lists, one for each issuer in the chain.",
+    key("sslcrl", Kind::Path)
+        .libpq("sslcrl", "PGSSLCRL")
+        .doc("The certificate revocation lists, one for each issuer in the chain."),
+    key("sslcert", Kind::Path)
+        .libpq("sslcert", "PGSSLCERT")
+        .doc("The client certificate, and the intermediate certificates up to its root."),
+    key("sslkey", Kind::Path).libpq("sslkey", "PGSSLKEY").doc(
+        "The key of `sslcert`. The file may be readable by its owner only, or by a group if \
+         root owns it. It is read when the storage is created, while nginx still runs as \
+         root.",
     ),
-    key("sslcert", Kind::Path, Unset("none")).libpq("sslcert", "PGSSLCERT").doc(
-        "The client certificate, and the intermediate certificates up to its root.",
-    ),
-    key("sslkey", Kind::Path, Unset("none")).libpq("sslkey", "PGSSLKEY").doc(
-        "The key of `sslcert`. Only its owner may be able to read the file, or root and a group. It \
-         is read when the storage is created, while nginx still runs as root.",
-    ),
-    key("sslpassword", Kind::Secret, Unset("none"))
+    key("sslpassword", Kind::Secret)
         .keyword("sslpassword")
         .doc("The password of an encrypted `sslkey`."),
-    key("ssl_min_protocol_version", Kind::Word(TLS_VERSIONS), Text("TLSv1.2"))
+    key("ssl_min_protocol_version", Kind::Word(TLS_VERSIONS))
         .libpq("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION")
+        .default(Text("TLSv1.2"))
         .doc("The oldest accepted version of TLS."),
-    key("sslnegotiation", Kind::Word(&["postgres", "direct"]), Text("postgres"))
+    key("sslnegotiation", Kind::Word(&["postgres", "direct"]))
         .libpq("sslnegotiation", "PGSSLNEGOTIATION")
+        .default(Text("postgres"))
         .doc(
             "`direct` starts TLS without asking the server first, which saves a round trip. It \
              requires PostgreSQL 17 or later.",
         ),
-    key("channel_binding", Kind::Word(&["disable", "prefer", "require"]), Text("prefer"))
-        .libpq("channel_binding", "PGCHANNELBINDING")
-        .doc("Whether SCRAM authentication is bound to the TLS session."),
-    key("passfile", Kind::Path, Unset("none")).libpq("passfile", "PGPASSFILE").doc(
-        "A file with passwords in libpq's format, used if `password` is not set. Only its owner may \
-         be able to read it. It is read for each new connection; if that fails, what was read when \
-         the storage was created is used.",
-    ),
-    key("allow_cleartext", Kind::Flag, Flag(false)).doc(
-        "Send the password in clear text over a connection without TLS if the server asks for it.",
-    ),
-    key("target_session_attrs", Kind::Word(&["any", "read-write", "read-only"]), Text("any"))
-        .libpq("target_session_attrs", "PGTARGETSESSIONATTRS")
+    key(
+        "channel_binding",
+        Kind::Word(&["disable", "prefer", "require"]),
+    )
+    .libpq("channel_binding", "PGCHANNELBINDING")
+    .default(Text("prefer"))
+    .doc("Whether SCRAM authentication is bound to the TLS session."),
+    key("passfile", Kind::Path)
+        .libpq("passfile", "PGPASSFILE")
         .doc(
-            "Which of several servers to use. `read-write` finds the primary, also after a \
-             failover.",
+            "A file with passwords in libpq's format, used if `password` is not set. It may be \
+             readable by its owner only. It is read for each new connection; if that fails, what \
+             was read when the storage was created is used.",
         ),
-    key("load_balance_hosts", Kind::Word(&["disable", "random"]), Text("disable"))
+    key("allow_cleartext", Kind::Flag).default(Flag(false)).doc(
+        "If the server asks for it, send the password in clear text over a connection without TLS.",
+    ),
+    key(
+        "target_session_attrs",
+        Kind::Word(&["any", "read-write", "read-only"]),
+    )
+    .libpq("target_session_attrs", "PGTARGETSESSIONATTRS")
+    .default(Text("any"))
+    .doc("Which of several servers to use. `read-write` finds the primary, also after a failover."),
+    key("load_balance_hosts", Kind::Word(&["disable", "random"]))
         .libpq("load_balance_hosts", "PGLOADBALANCEHOSTS")
+        .default(Text("disable"))
         .doc("`random` tries the servers, and the addresses of each, in a random order."),
-    key("prepared_statements", Kind::Word(&["auto", "true", "false"]), Text("auto")).doc(
-        "Whether to prepare statements. `auto` prepares them unless it detects a pooler such as \
-         PgBouncer; `false` also leaves nothing else in a server session.",
+    key(
+        "prepared_statements",
+        Kind::Word(&["auto", "true", "false"]),
+    )
+    .default(Text("auto"))
+    .doc(
+        "Whether to prepare statements. `auto` prepares them unless it detects a pooler such \
+         as PgBouncer; `false` also leaves nothing else in a server session.",
     ),
-    key("synchronous_commit", Kind::Word(COMMITS), Unset("the server's setting")).doc(
-        "PostgreSQL's setting of that name. With `off`, a crash of the server may lose the saves of \
-         its last moments.",
-    ),
+    key("synchronous_commit", Kind::Word(COMMITS))
+        .default(Unset("the server's setting"))
+        .doc(
+            "PostgreSQL's setting of that name. With `off`, a crash of the server may lose the \
+             saves of its last moments.",
+        ),
 ];
-
-const DAY: u32 = 86_400_000;
 
 const SSL_MODES: &[&str] = &["disable", "prefer", "require", "verify-ca", "verify-full"];
 
@@ -169,14 +211,19 @@ const TLS_VERSIONS: &[&str] = &["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
 
 const COMMITS: &[&str] = &["off", "local", "remote_write", "on", "remote_apply"];
 
-const fn key(name: &'static str, kind: Kind, default: DefaultValue) -> Key {
+/// A time in milliseconds, of a day at most.
+const fn millis(least: u32) -> Kind {
+    Kind::Number("milliseconds", least..=86_400_000)
+}
+
+const fn key(name: &'static str, kind: Kind) -> Key {
     Key {
         name,
         alias: None,
         keyword: None,
         variable: None,
         kind,
-        default,
+        default: Unset("none"),
         doc: "",
     }
 }
@@ -195,6 +242,11 @@ impl Key {
     const fn libpq(mut self, keyword: &'static str, variable: &'static str) -> Self {
         self.variable = Some(variable);
         self.keyword(keyword)
+    }
+
+    const fn default(mut self, default: DefaultValue) -> Self {
+        self.default = default;
+        self
     }
 
     const fn doc(mut self, doc: &'static str) -> Self {

@@ -72,8 +72,8 @@ fn set(draft: &mut Draft, key: &Key, value: String) -> Result<(), String> {
     set.map_err(|_| format!("expected {accepted}"))
 }
 
-/// Reads what follows a URL's scheme: `user:password@host:port,host:port/database?keyword=value&…`,
-/// each part optional.
+/// Reads what follows a URL's scheme, each part optional:
+/// `user:password@host:port,host:port/database?keyword=value&…`.
 fn by_url(url: &str) -> Result<Vec<(String, String)>, String> {
     let (rest, query) = url.split_once('?').unwrap_or((url, ""));
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
@@ -98,8 +98,8 @@ fn by_url(url: &str) -> Result<Vec<(String, String)>, String> {
     add("host", &hosts.join(","))?;
     if ports.iter().any(|port| !port.is_empty()) {
         let default = Draft::default().ports()[0].to_string();
-        let or_default = |port| if port == "" { &*default } else { port };
-        let ports: Vec<&str> = ports.into_iter().map(or_default).collect();
+        let or_default = |port: &str| if port.is_empty() { &default } else { port }.to_owned();
+        let ports: Vec<String> = ports.into_iter().map(or_default).collect();
         add("port", &ports.join(","))?;
     }
     add("dbname", database)?;

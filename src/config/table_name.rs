@@ -3,14 +3,14 @@
 use std::fmt;
 
 /// The name of a table, possibly in a schema, ready for use in SQL.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TableName {
     schema: Option<String>,
     table: String,
 }
 
 impl TableName {
-    /// PostgreSQL cuts longer names silently (NAMEDATALEN - 1), so that two tables could become one.
+    /// PostgreSQL cuts longer names silently (NAMEDATALEN - 1): two tables could become one.
     pub(super) const MAX_BYTES: usize = 63;
 
     /// Reads `table` or `schema.table`. As in SQL, a part is folded to lower case unless it is in
@@ -91,12 +91,6 @@ impl fmt::Display for TableName {
             write!(f, "{}.", quoted(schema))?;
         }
         f.write_str(&quoted(&self.table))
-    }
-}
-
-impl fmt::Debug for TableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -85,21 +85,17 @@ impl Value {
         (f64::from(whole) == number && range.contains(&whole)).then_some(whole)
     }
 
-    /// The items of an array or of a comma-separated string; of anything else, the value itself.
-    fn items(&self) -> Vec<Value> {
-        match self {
-            Value::List(values) => values.clone(),
-            Value::Text(text) => text
-                .split(',')
-                .map(|item| Value::Text(item.trim().to_owned()))
-                .collect(),
-            other => vec![other.clone()],
-        }
-    }
-
-    /// Each item, read by `read`; `None` if there is no item, or one that cannot be read.
+    /// Reads each item of an array or of a comma-separated string, or the value itself. `None` if
+    /// there is no item, or one that cannot be read.
     fn each<T>(&self, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
-        let items: Option<Vec<T>> = self.items().iter().map(read).collect();
+        let items: Option<Vec<T>> = match self {
+            Value::List(values) => values.iter().map(read).collect(),
+            Value::Text(text) => {
+                let items = text.split(',').map(|item| Value::Text(item.trim().into()));
+                items.map(|item| read(&item)).collect()
+            }
+            other => Some(vec![read(other)?]),
+        };
         items.filter(|items| !items.is_empty())
     }
 }
@@ -171,7 +167,6 @@ impl Kind {
         match (self, value) {
             (Kind::Secret, Value::Text(_)) => "another string".into(),
             (Kind::Secret, Value::Number(_)) => "a number".into(),
-            (Kind::Secret, Value::Flag(_)) => "a boolean".into(),
             // A connection string that was given as the host has the password in it.
             (Kind::Hosts, Value::Text(text))
                 if text.contains(['@', '=']) || text.contains("://") =>

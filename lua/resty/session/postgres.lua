@@ -84,9 +84,9 @@ end
 --   absolute path of a file. Default: none.
 -- @field sslcert The client certificate, and the intermediate certificates up to its root. Accepts
 --   the absolute path of a file. Default: none.
--- @field sslkey The key of `sslcert`. Only its owner may be able to read the file, or root and a
---   group. It is read when the storage is created, while nginx still runs as root. Accepts the
---   absolute path of a file. Default: none.
+-- @field sslkey The key of `sslcert`. The file may be readable by its owner only, or by a group if
+--   root owns it. It is read when the storage is created, while nginx still runs as root. Accepts
+--   the absolute path of a file. Default: none.
 -- @field sslpassword The password of an encrypted `sslkey`. Accepts a string without NUL bytes.
 --   Default: none.
 -- @field ssl_min_protocol_version The oldest accepted version of TLS. Accepts one of TLSv1,
@@ -96,11 +96,11 @@ end
 --   `"postgres"`.
 -- @field channel_binding Whether SCRAM authentication is bound to the TLS session. Accepts one of
 --   disable, prefer, require. Default: `"prefer"`.
--- @field passfile A file with passwords in libpq's format, used if `password` is not set. Only its
---   owner may be able to read it. It is read for each new connection; if that fails, what was read
---   when the storage was created is used. Accepts the absolute path of a file. Default: none.
--- @field allow_cleartext Send the password in clear text over a connection without TLS if the
---   server asks for it. Accepts a boolean. Default: `false`.
+-- @field passfile A file with passwords in libpq's format, used if `password` is not set. It may
+--   be readable by its owner only. It is read for each new connection; if that fails, what was
+--   read when the storage was created is used. Accepts the absolute path of a file. Default: none.
+-- @field allow_cleartext If the server asks for it, send the password in clear text over a
+--   connection without TLS. Accepts a boolean. Default: `false`.
 -- @field target_session_attrs Which of several servers to use. `read-write` finds the primary,
 --   also after a failover. Accepts one of any, read-write, read-only. Default: `"any"`.
 -- @field load_balance_hosts `random` tries the servers, and the addresses of each, in a random

@@ -270,7 +270,7 @@ $(CARGO_FUZZ):
 	$(CARGO) install cargo-fuzz --version '=$(CARGO_FUZZ_VERSION)' --locked --quiet --force \
 		--root target/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 
-generate: ## Write the C header and the README's table of configuration keys anew
+generate: ## Write the C header and the tables of the documentation anew
 	RSP_GENERATE=1 $(CARGO) test --locked --test tests generated::
 
 $(STYLUA):

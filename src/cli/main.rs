@@ -26,8 +26,8 @@ fn main() -> ExitCode {
     };
     let storage = match connection::config(given) {
         Ok(config) => Storage::new(config),
-        Err(message) => {
-            eprintln!("resty-session-postgres: {message}");
+        Err(error) => {
+            eprintln!("resty-session-postgres: {error}");
             return ExitCode::from(2);
         }
     };

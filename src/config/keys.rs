@@ -1,12 +1,9 @@
-//! The one table of configuration keys. The Lua module, the C interface and the README's table
-//! come from it or are tested against it.
+//! The configuration keys, each stated once. The checks, the defaults, the reading of connection
+//! strings and of libpq's environment variables, and the documentation use this table.
 
-use super::limit::Beyond;
-use super::tls::{Binding, Root, SslMode, TlsVersion};
-use super::value::{Rejected, Value};
-use super::{
-    Draft, PreparedStatements, SynchronousCommit, TargetSession, server, table_name::TableName,
-};
+use super::Kind;
+use DefaultValue::{Flag, Number, Text, Unset};
+use std::fmt;
 
 /// A configuration key.
 pub struct Key {
@@ -14,355 +11,288 @@ pub struct Key {
     pub name: &'static str,
     /// A second accepted spelling.
     pub alias: Option<&'static str>,
-    /// The default, as the documentation writes it.
-    pub default: &'static str,
-    /// What the key means, with units.
+    /// The keyword that means the same in libpq's connection strings.
+    pub keyword: Option<&'static str>,
+    /// The environment variable that means the same to libpq.
+    pub variable: Option<&'static str>,
+    /// The type of its value, with the accepted range or words.
+    pub kind: Kind,
+    /// The value that holds if none is set.
+    pub default: DefaultValue,
+    /// The meaning.
     pub doc: &'static str,
-    pub(super) apply: fn(&mut Draft, &Value) -> Result<(), Rejected>,
+}
+
+/// The value that holds if a key is not set.
+pub enum DefaultValue {
+    /// A boolean.
+    Flag(bool),
+    /// A number.
+    Number(u32),
+    /// A string.
+    Text(&'static str),
+    /// The key stays unset. The text says what holds then.
+    Unset(&'static str),
 }
 
 /// Every key, in the order of the documentation.
 pub static KEYS: &[Key] = &[
-    Key {
-        name: "host",
-        alias: None,
-        default: "\"127.0.0.1\"",
-        doc: "Server name, address, or the folder of a Unix socket (`unix:/dir` or `/dir`). \
-              Several as an array or comma-separated, tried in turn.",
-        apply: |draft, value| {
-            draft.hosts = value
-                .items()
-                .iter()
-                .map(server::Host::parse)
-                .collect::<Result<_, _>>()?;
-            if draft.hosts.is_empty() {
-                return Err(value.reject("at least one host"));
-            }
-            Ok(())
-        },
-    },
-    Key {
-        name: "port",
-        alias: None,
-        default: "5432",
-        doc: "Server port. One for all hosts, or one a host, as an array or comma-separated.",
-        apply: |draft, value| {
-            draft.ports = value
-                .items()
-                .iter()
-                .map(|port| port.whole(1, 65_535).map(|port| port as u16))
-                .collect::<Result<_, _>>()?;
-            if draft.ports.is_empty() {
-                return Err(value.reject("at least one port"));
-            }
-            Ok(())
-        },
-    },
-    Key {
-        name: "application",
-        alias: None,
-        default: "\"pgmoon\"",
-        doc: "`application_name` of the connections in `pg_stat_activity`.",
-        apply: |draft, value| put(&mut draft.application, value.text()),
-    },
-    Key {
-        name: "username",
-        alias: None,
-        default: "\"postgres\"",
-        doc: "The database user.",
-        apply: |draft, value| put(&mut draft.username, value.text()),
-    },
-    Key {
-        name: "password",
-        alias: None,
-        default: "none",
-        doc: "The user's password. It appears in no error, log line or debug print.",
-        apply: |draft, value| put(&mut draft.password, value.secret().map(Some)),
-    },
-    Key {
-        name: "database",
-        alias: None,
-        default: "the username",
-        doc: "The database.",
-        apply: |draft, value| put(&mut draft.database, value.text().map(Some)),
-    },
-    Key {
-        name: "table_name",
-        alias: Some("table"),
-        default: "\"sessions\"",
-        doc: "Table of the sessions; may be `schema.table`.",
-        apply: |draft, value| put(&mut draft.sessions, table(value)),
-    },
-    Key {
-        name: "table_name_meta",
-        alias: Some("table_meta"),
-        default: "table_name .. \"_meta\"",
-        doc: "Table of the sessions' metadata; may be `schema.table`.",
-        apply: |draft, value| put(&mut draft.metadata, table(value).map(Some)),
-    },
-    Key {
-        name: "connect_timeout",
-        alias: None,
-        default: "5000",
-        doc: "Milliseconds that an operation may wait for a usable connection: name look-up, TLS \
-              and authentication included.",
-        apply: |draft, value| put(&mut draft.connect_timeout, value.millis(1)),
-    },
-    Key {
-        name: "send_timeout",
-        alias: None,
-        default: "5000",
-        doc: "Milliseconds; with `read_timeout` the time an operation may take once a connection \
-              is held.",
-        apply: |draft, value| put(&mut draft.send_timeout, value.millis(1)),
-    },
-    Key {
-        name: "read_timeout",
-        alias: None,
-        default: "5000",
-        doc: "Milliseconds; see `send_timeout`.",
-        apply: |draft, value| put(&mut draft.read_timeout, value.millis(1)),
-    },
-    Key {
-        name: "keepalive_timeout",
-        alias: None,
-        default: "60000",
-        doc: "Milliseconds that a connection may idle before it is closed; 0 keeps it for ever.",
-        apply: |draft, value| {
-            let timeout = value.millis(0)?;
-            draft.keepalive_timeout = (!timeout.is_zero()).then_some(timeout);
-            Ok(())
-        },
-    },
-    Key {
-        name: "pool",
-        alias: None,
-        default: "none",
-        doc: "A name. Configurations that share it, and their server and credentials, share one \
-              pool; the first one used sets its size.",
-        apply: |draft, value| put(&mut draft.pool, value.text().map(Some)),
-    },
-    Key {
-        name: "pool_size",
-        alias: None,
-        default: "4",
-        doc: "Connections of a process (an nginx worker) at most.",
-        apply: |draft, value| {
-            put(
-                &mut draft.pool_size,
-                value.whole(1, 1_000).map(|n| n as usize),
-            )
-        },
-    },
-    Key {
-        name: "backlog",
-        alias: None,
-        default: "1024",
-        doc: "Operations that may wait for a connection; one more fails at once.",
-        apply: |draft, value| {
-            put(
-                &mut draft.backlog,
-                value.whole(0, 1_000_000).map(|n| n as usize),
-            )
-        },
-    },
-    Key {
-        name: "cleanup_interval",
-        alias: None,
-        default: "60000",
-        doc: "Milliseconds between two clean-ups of ended sessions in the background, by one \
-              process of a machine; 0 leaves them to `cleanup`.",
-        apply: |draft, value| {
-            let interval = value.millis(0)?;
-            draft.cleanup_interval = (!interval.is_zero()).then_some(interval);
-            Ok(())
-        },
-    },
-    Key {
-        name: "max_sessions_per_subject",
-        alias: None,
-        default: "0",
-        doc: "Live sessions that a subject may have in an audience under one cookie name; 0 is no \
-              limit. It holds for sessions that are saved with metadata.",
-        apply: |draft, value| put(&mut draft.max_sessions, value.whole(0, 1_000_000)),
-    },
-    Key {
-        name: "max_sessions_beyond",
-        alias: None,
-        default: "\"end-oldest\"",
-        doc: "What a save beyond that limit does: `end-oldest` ends those that would end first, \
-              `refuse` fails.",
-        apply: |draft, value| put(&mut draft.beyond, value.word(Beyond::WORDS)),
-    },
-    Key {
-        name: "ssl",
-        alias: None,
-        default: "false",
-        doc: "Whether to use TLS where the server offers it.",
-        apply: |draft, value| put(&mut draft.tls.ssl, value.flag().map(Some)),
-    },
-    Key {
-        name: "ssl_required",
-        alias: None,
-        default: "false",
-        doc: "With `ssl`: refuse a server that offers no TLS instead of going on in plain text.",
-        apply: |draft, value| put(&mut draft.tls.required, value.flag().map(Some)),
-    },
-    Key {
-        name: "ssl_verify",
-        alias: None,
-        default: "false",
-        doc: "With `ssl`: verify the server's certificate chain and its host name.",
-        apply: |draft, value| put(&mut draft.tls.verify, value.flag().map(Some)),
-    },
-    Key {
-        name: "sslmode",
-        alias: None,
-        default: "by `ssl` and the two after it",
-        doc: "libpq's: `disable`, `prefer`, `require`, `verify-ca`, `verify-full`. The three keys \
-              above may not say otherwise.",
-        apply: |draft, value| put(&mut draft.tls.mode, value.word(SslMode::WORDS).map(Some)),
-    },
-    Key {
-        name: "sslrootcert",
-        alias: None,
-        default: "the system's store",
-        doc: "File with the certificates that the server's must come from; with it the chain is \
-              verified in every mode. `system` is the system's store, and wants `verify-full`.",
-        apply: |draft, value| {
-            let root = match value {
-                Value::Text(text) if text == "system" => Ok(Root::System),
-                path => path.path().map(Root::File),
-            };
-            put(&mut draft.tls.root, root.map(Some))
-        },
-    },
-    Key {
-        name: "sslcrl",
-        alias: None,
-        default: "none",
-        doc: "File with the lists of certificates that their issuers have revoked: one of each \
-              issuer in the chain.",
-        apply: |draft, value| put(&mut draft.tls.revoked, value.path().map(Some)),
-    },
-    Key {
-        name: "sslcert",
-        alias: None,
-        default: "none",
-        doc: "File with a certificate for the server to see, and those between it and its root.",
-        apply: |draft, value| put(&mut draft.tls.certificate, value.path().map(Some)),
-    },
-    Key {
-        name: "sslkey",
-        alias: None,
-        default: "none",
-        doc: "File with the key of `sslcert`, which nobody but its owner may read (of root's, its \
-              group too). Read when the storage is made, where nginx is root still.",
-        apply: |draft, value| put(&mut draft.tls.key, value.path().map(Some)),
-    },
-    Key {
-        name: "sslpassword",
-        alias: None,
-        default: "none",
-        doc: "What `sslkey` is encrypted with.",
-        apply: |draft, value| put(&mut draft.tls.password, value.secret().map(Some)),
-    },
-    Key {
-        name: "ssl_min_protocol_version",
-        alias: None,
-        default: "\"TLSv1.2\"",
-        doc: "The oldest version of TLS: `TLSv1`, `TLSv1.1`, `TLSv1.2` or `TLSv1.3`.",
-        apply: |draft, value| put(&mut draft.tls.least_version, value.word(TlsVersion::WORDS)),
-    },
-    Key {
-        name: "sslnegotiation",
-        alias: None,
-        default: "\"postgres\"",
-        doc: "`direct` starts TLS without asking first: a round trip less, from PostgreSQL 17 on.",
-        apply: |draft, value| {
-            let words = &[("postgres", false), ("direct", true)];
-            put(&mut draft.tls.direct, value.word(words))
-        },
-    },
-    Key {
-        name: "channel_binding",
-        alias: None,
-        default: "\"prefer\"",
-        doc: "Whether SCRAM is bound to the TLS session: `disable`, `prefer` or `require`.",
-        apply: |draft, value| put(&mut draft.tls.channel_binding, value.word(Binding::WORDS)),
-    },
-    Key {
-        name: "passfile",
-        alias: None,
-        default: "none",
-        doc: "File with passwords, in libpq's format, for where `password` is not set. Read at each \
-              new connection; out of reach then, it is what it was when the storage was made. Nobody \
-              but its owner may read it.",
-        apply: |draft, value| put(&mut draft.passfile, value.path().map(Some)),
-    },
-    Key {
-        name: "allow_cleartext",
-        alias: None,
-        default: "false",
-        doc: "Whether the password may be sent in clear text without TLS, should the server ask \
-              for that.",
-        apply: |draft, value| put(&mut draft.allow_cleartext, value.flag()),
-    },
-    Key {
-        name: "target_session_attrs",
-        alias: None,
-        default: "\"any\"",
-        doc: "Of several servers, which will do: `any`, `read-write` (the primary, also after a \
-              failover) or `read-only`.",
-        apply: |draft, value| put(&mut draft.session.target, value.word(TargetSession::WORDS)),
-    },
-    Key {
-        name: "load_balance_hosts",
-        alias: None,
-        default: "\"disable\"",
-        doc: "`random` tries the servers, and the addresses of each, in a random order.",
-        apply: |draft, value| {
-            let words = &[("disable", false), ("random", true)];
-            put(&mut draft.session.balance, value.word(words))
-        },
-    },
-    Key {
-        name: "prepared_statements",
-        alias: None,
-        default: "\"auto\"",
-        doc: "`true` or `false`, or `auto`: unless a pooler such as PgBouncer is noticed. Where it \
-              is false, nothing at all is left in the server's session.",
-        apply: |draft, value| {
-            put(
-                &mut draft.session.prepared,
-                value.word(PreparedStatements::WORDS),
-            )
-        },
-    },
-    Key {
-        name: "synchronous_commit",
-        alias: None,
-        default: "the server's",
-        doc: "When a save counts as committed: `off`, `local`, `remote_write`, `on` or \
-              `remote_apply`, as PostgreSQL's setting of that name. With `off` a crash of the \
-              server may lose the saves of its last moments.",
-        apply: |draft, value| {
-            let commit = value.word(SynchronousCommit::WORDS);
-            put(&mut draft.session.synchronous_commit, commit.map(Some))
-        },
-    },
+    key("host", Kind::Hosts)
+        .libpq("host", "PGHOST")
+        .default(Text("127.0.0.1"))
+        .doc("The server. Several servers are tried in turn."),
+    key("port", Kind::Ports)
+        .libpq("port", "PGPORT")
+        .default(Number(5432))
+        .doc("The server's port: one for all hosts, or one for each host."),
+    key("application", Kind::Text)
+        .libpq("application_name", "PGAPPNAME")
+        .default(Text("pgmoon"))
+        .doc("The connections' `application_name` in `pg_stat_activity`."),
+    key("username", Kind::Text)
+        .libpq("user", "PGUSER")
+        .default(Text("postgres"))
+        .doc("The database user."),
+    key("password", Kind::Secret)
+        .libpq("password", "PGPASSWORD")
+        .doc("The user's password. No error, log line or debug output shows it."),
+    key("database", Kind::Text)
+        .libpq("dbname", "PGDATABASE")
+        .default(Unset("the username"))
+        .doc("The database."),
+    key("table_name", Kind::Table)
+        .alias("table")
+        .default(Text("sessions"))
+        .doc("The table of the sessions."),
+    key("table_name_meta", Kind::Table)
+        .alias("table_meta")
+        .default(Unset("`table_name` with `_meta` at its end"))
+        .doc("The table of the sessions' metadata."),
+    key("connect_timeout", millis(1))
+        .libpq("connect_timeout", "PGCONNECT_TIMEOUT")
+        .default(Number(5_000))
+        .doc(
+            "How long an operation may wait for a usable connection, including name look-up, TLS \
+             and authentication. Connection strings and `PGCONNECT_TIMEOUT` give it in seconds.",
+        ),
+    key("send_timeout", millis(1)).default(Number(5_000)).doc(
+        "An operation that has a connection may take `send_timeout` and `read_timeout` together.",
+    ),
+    key("read_timeout", millis(1))
+        .default(Number(5_000))
+        .doc("See `send_timeout`."),
+    key("keepalive_timeout", millis(0))
+        .default(Number(60_000))
+        .doc("An idle connection is closed after this time; 0 keeps it open."),
+    key("pool", Kind::Text).doc(
+        "A pool's name. Configurations with the same name, server and credentials share one \
+         pool. The first one used sets its size.",
+    ),
+    key("pool_size", Kind::Number("connections", 1..=1_000))
+        .default(Number(4))
+        .doc("The most connections that a process (an nginx worker) opens."),
+    key("backlog", Kind::Number("operations", 0..=1_000_000))
+        .default(Number(1_024))
+        .doc("The most operations that may wait for a connection. One more fails at once."),
+    key("cleanup_interval", millis(0))
+        .default(Number(60_000))
+        .doc(
+            "The time between two clean-ups of expired sessions in the background. With 0 there \
+             are none: call `cleanup`.",
+        ),
+    key(
+        "max_sessions_per_subject",
+        Kind::Number("sessions", 0..=1_000_000),
+    )
+    .default(Number(0))
+    .doc(
+        "The most live sessions that a subject may have in an audience under one cookie name; \
+         0 is no limit. It applies to sessions saved with metadata.",
+    ),
+    key("max_sessions_beyond", Kind::Word(&["end-oldest", "refuse"]))
+        .default(Text("end-oldest"))
+        .doc(
+            "What happens to a save beyond that limit: `end-oldest` ends the sessions that would \
+             expire first, `refuse` fails the save.",
+        ),
+    key("ssl", Kind::Flag)
+        .default(Unset("false, or by `sslmode`"))
+        .doc("Use TLS if the server offers it."),
+    key("ssl_required", Kind::Flag)
+        .default(Unset("false, or by `sslmode`"))
+        .doc("With `ssl`: refuse a server that offers no TLS, rather than continue in plain text."),
+    key("ssl_verify", Kind::Flag)
+        .default(Unset("false, or by `sslmode`"))
+        .doc("With `ssl`: verify the server's certificate chain and its host name."),
+    key("sslmode", Kind::Word(SSL_MODES))
+        .libpq("sslmode", "PGSSLMODE")
+        .default(Unset("by the three keys above"))
+        .doc("As in libpq. It may not contradict the three keys above."),
+    key("sslrootcert", Kind::PathOr("system"))
+        .libpq("sslrootcert", "PGSSLROOTCERT")
+        .default(Unset("the system's certificates"))
+        .doc(
+            "The certificates to trust. With a file, the chain is verified in every mode; \
+             `system` requires `verify-full`.",
+        ),
+    key("sslcrl", Kind::Path)
+        .libpq("sslcrl", "PGSSLCRL")
+        .doc("The certificate revocation lists, one for each issuer in the chain."),
+    key("sslcert", Kind::Path)
+        .libpq("sslcert", "PGSSLCERT")
+        .doc("The client certificate, and the intermediate certificates up to its root."),
+    key("sslkey", Kind::Path).libpq("sslkey", "PGSSLKEY").doc(
+        "The key of `sslcert`. The file may be readable by its owner only, or by a group if \
+         root owns it. It is read when the storage is created, while nginx still runs as \
+         root.",
+    ),
+    key("sslpassword", Kind::Secret)
+        .keyword("sslpassword")
+        .doc("The password of an encrypted `sslkey`."),
+    key("ssl_min_protocol_version", Kind::Word(TLS_VERSIONS))
+        .libpq("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION")
+        .default(Text("TLSv1.2"))
+        .doc("The oldest accepted version of TLS."),
+    key("sslnegotiation", Kind::Word(&["postgres", "direct"]))
+        .libpq("sslnegotiation", "PGSSLNEGOTIATION")
+        .default(Text("postgres"))
+        .doc(
+            "`direct` starts TLS without asking the server first, which saves a round trip. It \
+             requires PostgreSQL 17 or later.",
+        ),
+    key(
+        "channel_binding",
+        Kind::Word(&["disable", "prefer", "require"]),
+    )
+    .libpq("channel_binding", "PGCHANNELBINDING")
+    .default(Text("prefer"))
+    .doc("Whether SCRAM authentication is bound to the TLS session."),
+    key("passfile", Kind::Path)
+        .libpq("passfile", "PGPASSFILE")
+        .doc(
+            "A file with passwords in libpq's format, used if `password` is not set. It may be \
+             readable by its owner only. It is read for each new connection; if that fails, what \
+             was read when the storage was created is used.",
+        ),
+    key("allow_cleartext", Kind::Flag).default(Flag(false)).doc(
+        "If the server asks for it, send the password in clear text over a connection without TLS.",
+    ),
+    key(
+        "target_session_attrs",
+        Kind::Word(&["any", "read-write", "read-only"]),
+    )
+    .libpq("target_session_attrs", "PGTARGETSESSIONATTRS")
+    .default(Text("any"))
+    .doc("Which of several servers to use. `read-write` finds the primary, also after a failover."),
+    key("load_balance_hosts", Kind::Word(&["disable", "random"]))
+        .libpq("load_balance_hosts", "PGLOADBALANCEHOSTS")
+        .default(Text("disable"))
+        .doc("`random` tries the servers, and the addresses of each, in a random order."),
+    key(
+        "prepared_statements",
+        Kind::Word(&["auto", "true", "false"]),
+    )
+    .default(Text("auto"))
+    .doc(
+        "Whether to prepare statements. `auto` prepares them unless it detects a pooler such \
+         as PgBouncer; `false` also leaves nothing else in a server session.",
+    ),
+    key("synchronous_commit", Kind::Word(COMMITS))
+        .default(Unset("the server's setting"))
+        .doc(
+            "PostgreSQL's setting of that name. With `off`, a crash of the server may lose the \
+             saves of its last moments.",
+        ),
 ];
 
-fn put<T>(slot: &mut T, checked: Result<T, Rejected>) -> Result<(), Rejected> {
-    checked.map(|value| *slot = value)
+const SSL_MODES: &[&str] = &["disable", "prefer", "require", "verify-ca", "verify-full"];
+
+const TLS_VERSIONS: &[&str] = &["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
+
+const COMMITS: &[&str] = &["off", "local", "remote_write", "on", "remote_apply"];
+
+/// A time in milliseconds, of a day at most.
+const fn millis(least: u32) -> Kind {
+    Kind::Number("milliseconds", least..=86_400_000)
 }
 
-fn table(value: &Value) -> Result<TableName, Rejected> {
-    TableName::parse(&value.text()?)
+const fn key(name: &'static str, kind: Kind) -> Key {
+    Key {
+        name,
+        alias: None,
+        keyword: None,
+        variable: None,
+        kind,
+        default: Unset("none"),
+        doc: "",
+    }
+}
+
+impl Key {
+    const fn alias(mut self, alias: &'static str) -> Self {
+        self.alias = Some(alias);
+        self
+    }
+
+    const fn keyword(mut self, keyword: &'static str) -> Self {
+        self.keyword = Some(keyword);
+        self
+    }
+
+    const fn libpq(mut self, keyword: &'static str, variable: &'static str) -> Self {
+        self.variable = Some(variable);
+        self.keyword(keyword)
+    }
+
+    const fn default(mut self, default: DefaultValue) -> Self {
+        self.default = default;
+        self
+    }
+
+    const fn doc(mut self, doc: &'static str) -> Self {
+        self.doc = doc;
+        self
+    }
+}
+
+/// The default as the documentation writes it.
+impl fmt::Display for DefaultValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Flag(flag) => write!(f, "`{flag}`"),
+            Number(number) => write!(f, "`{number}`"),
+            Text(text) => write!(f, "`{text:?}`"),
+            Unset(meaning) => f.write_str(meaning),
+        }
+    }
 }
 
 /// The key of that name or alias.
 pub fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter()
         .find(|key| key.name == name || key.alias == Some(name))
+}
+
+/// The known spelling nearest to an unknown one.
+pub fn nearest(unknown: &str) -> &'static str {
+    let known = KEYS.iter().flat_map(|key| [Some(key.name), key.alias]);
+    known
+        .flatten()
+        .min_by_key(|known| distance(unknown, known))
+        .unwrap_or_default()
+}
+
+/// Levenshtein's distance in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let substituted = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
 }

@@ -1,30 +1,25 @@
-//! The configuration: read key by key, checked once, then immutable.
+//! The configuration: set key by key, checked, then immutable.
 
+mod draft;
 pub mod keys;
-mod limit;
+mod libpq;
 mod server;
-mod server_session;
-pub mod spelling;
 mod table_name;
 mod tls;
 mod value;
 
-pub use limit::{Beyond, SessionLimit};
-pub use server::{Host, Server};
-pub use server_session::{
-    PreparedStatements, ServerSessionConfig, SynchronousCommit, TargetSession,
-};
+pub use draft::Draft;
+pub use server::{Host, PreparedStatements, Server, ServerSessionConfig, TargetSession};
 pub use table_name::TableName;
 pub use tls::{Binding, ClientCertificate, TlsConfig, TlsMode, TlsVersion, Verify};
-pub use value::Value;
+pub use value::{Kind, Value};
 
 use crate::Error;
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tls::TlsDraft;
+use value::Setting;
 
 /// A checked configuration. Equal configurations reach the same pool of connections.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -90,6 +85,25 @@ pub struct Timeouts {
     pub statement: Duration,
 }
 
+/// A limit of a subject's sessions in an audience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionLimit {
+    /// Live sessions at most.
+    pub sessions: u32,
+    /// What happens to one more.
+    pub beyond: Beyond,
+}
+
+/// What happens to a session beyond the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Beyond {
+    /// It is saved, and the sessions that would expire first are ended.
+    #[default]
+    EndOldest,
+    /// It is not saved.
+    Refuse,
+}
+
 impl Timeouts {
     /// The same, each no longer than `most`.
     pub(crate) fn at_most(&self, most: Duration) -> Self {
@@ -134,171 +148,106 @@ impl ConnectionConfig {
     }
 }
 
-impl Config {
-    /// What tells these tables from others: the same in every process that uses them alike.
-    pub(crate) fn identity(&self) -> String {
-        let mut hasher = DefaultHasher::new();
-        let servers = self.connection.describe();
-        (servers, &self.connection.database, &self.sessions).hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
-    }
-}
-
 impl Default for Config {
     fn default() -> Self {
         Draft::default().build().expect("the defaults are valid")
     }
 }
 
-/// A configuration in the making. Each key may be set once or again; `build` checks what concerns
-/// several keys.
-///
-/// ```
-/// use resty_session_postgres::config::{Draft, Value};
-///
-/// let mut draft = Draft::default();
-/// draft.set("host", &Value::Text("db.example".into()))?;
-/// draft.set("pool_size", &Value::Number(2.0))?;
-/// let config = draft.build()?;
-/// assert_eq!(config.pool.size, 2);
-/// # Ok::<(), resty_session_postgres::Error>(())
-/// ```
-#[derive(Clone)]
-pub struct Draft {
-    hosts: Vec<Host>,
-    ports: Vec<u16>,
-    application: String,
-    username: String,
-    password: Option<String>,
-    database: Option<String>,
-    sessions: TableName,
-    metadata: Option<TableName>,
-    connect_timeout: Duration,
-    send_timeout: Duration,
-    read_timeout: Duration,
-    keepalive_timeout: Option<Duration>,
-    max_sessions: u32,
-    beyond: Beyond,
-    cleanup_interval: Option<Duration>,
-    pool: Option<String>,
-    pool_size: usize,
-    backlog: usize,
-    passfile: Option<PathBuf>,
-    allow_cleartext: bool,
-    tls: TlsDraft,
-    session: ServerSessionConfig,
-}
-
-impl Default for Draft {
-    fn default() -> Self {
-        Draft {
-            hosts: vec![Host::Tcp("127.0.0.1".into())],
-            ports: vec![5432],
-            application: "pgmoon".into(),
-            username: "postgres".into(),
-            password: None,
-            database: None,
-            sessions: TableName::parse("sessions").expect("a valid name"),
-            metadata: None,
-            connect_timeout: Duration::from_secs(5),
-            send_timeout: Duration::from_secs(5),
-            read_timeout: Duration::from_secs(5),
-            keepalive_timeout: Some(Duration::from_secs(60)),
-            max_sessions: 0,
-            beyond: Beyond::default(),
-            cleanup_interval: Some(Duration::from_secs(60)),
-            pool: None,
-            pool_size: 4,
-            backlog: 1024,
-            passfile: None,
-            allow_cleartext: false,
-            tls: TlsDraft::default(),
-            session: ServerSessionConfig::default(),
-        }
-    }
-}
-
 impl Draft {
-    /// Sets a key of [`keys::KEYS`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] for an unknown key or a value that the key does not accept.
-    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), Error> {
-        let key = keys::find(name).ok_or_else(|| {
-            let nearest = spelling::nearest(name);
-            Error::config(
-                name,
-                format!("unknown key; the nearest known one is {nearest}"),
-            )
-        })?;
-        (key.apply)(self, value).map_err(|reason| Error::config(name, reason))
-    }
-
     /// The configuration.
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] where keys contradict each other.
+    /// [`Error::Config`] if keys contradict each other.
     pub fn build(self) -> Result<Config, Error> {
-        let servers = pair(self.hosts, &self.ports)?;
-        let metadata = match self.metadata {
-            Some(name) => name,
-            None => self
-                .sessions
-                .with_suffix("_meta")
-                .map_err(|reason| Error::config("table_name", reason))?,
-        };
-        if metadata == self.sessions {
-            let reason = format!("the same table as table_name, {metadata}");
-            return Err(Error::config("table_name_meta", reason));
-        }
+        let (sessions, metadata) = tables(&self)?;
+        let max_sessions = self.number("max_sessions_per_subject");
         Ok(Config {
-            connection: ConnectionConfig {
-                servers,
-                application: self.application,
-                database: self.database.unwrap_or_else(|| self.username.clone()),
-                username: self.username,
-                password: self.password.map(Secret),
-                passfile: self.passfile,
-                allow_cleartext: self.allow_cleartext,
-                tls: self.tls.build()?,
-                session: self.session,
-            },
+            connection: connection(&self)?,
             pool: PoolConfig {
-                name: self.pool,
-                size: self.pool_size,
-                backlog: self.backlog,
-                keepalive: self.keepalive_timeout,
+                name: self.text("pool").map(str::to_owned),
+                size: self.number("pool_size") as usize,
+                backlog: self.number("backlog") as usize,
+                keepalive: self.time_unless_zero("keepalive_timeout"),
             },
-            sessions: self.sessions,
+            sessions,
             metadata,
-            cleanup_interval: self.cleanup_interval,
-            limit: (self.max_sessions > 0).then_some(SessionLimit {
-                sessions: self.max_sessions,
-                beyond: self.beyond,
-            }),
             timeouts: Timeouts {
-                connect: self.connect_timeout,
-                statement: self.send_timeout + self.read_timeout,
+                connect: self.time("connect_timeout"),
+                statement: self.time("send_timeout") + self.time("read_timeout"),
             },
+            cleanup_interval: self.time_unless_zero("cleanup_interval"),
+            limit: (max_sessions > 0).then_some(SessionLimit {
+                sessions: max_sessions,
+                beyond: match self.word("max_sessions_beyond") {
+                    Some("refuse") => Beyond::Refuse,
+                    _ => Beyond::EndOldest,
+                },
+            }),
         })
     }
 }
 
+fn connection(draft: &Draft) -> Result<ConnectionConfig, Error> {
+    let text = |key| draft.text(key).map(str::to_owned);
+    let username = text("username").unwrap_or_default();
+    Ok(ConnectionConfig {
+        servers: servers(draft.hosts(), draft.ports())?,
+        application: text("application").unwrap_or_default(),
+        database: text("database").unwrap_or_else(|| username.clone()),
+        username,
+        password: draft.secret("password"),
+        passfile: draft.text("passfile").map(PathBuf::from),
+        allow_cleartext: draft.flag("allow_cleartext") == Some(true),
+        tls: TlsConfig::of(draft)?,
+        session: ServerSessionConfig {
+            target: match draft.word("target_session_attrs") {
+                Some("read-write") => TargetSession::ReadWrite,
+                Some("read-only") => TargetSession::ReadOnly,
+                _ => TargetSession::Any,
+            },
+            balance: draft.word("load_balance_hosts") == Some("random"),
+            prepared: match draft.word("prepared_statements") {
+                Some("true") => PreparedStatements::Always,
+                Some("false") => PreparedStatements::Never,
+                _ => PreparedStatements::Auto,
+            },
+            synchronous_commit: draft.word("synchronous_commit"),
+        },
+    })
+}
+
 /// Gives each host its port.
-fn pair(hosts: Vec<Host>, ports: &[u16]) -> Result<Vec<Server>, Error> {
-    if ports.len() != 1 && ports.len() != hosts.len() {
-        let reason = format!(
-            "expected one port, or one for each of the {} hosts, got {}",
-            hosts.len(),
-            ports.len()
-        );
+fn servers(hosts: &[Host], ports: &[u16]) -> Result<Vec<Server>, Error> {
+    let (given, expected) = (ports.len(), hosts.len());
+    if given != 1 && given != expected {
+        let reason =
+            format!("expected one port, or one for each of the {expected} hosts, got {given}");
         return Err(Error::config("port", reason));
     }
-    let ports = ports.iter().cycle();
-    let servers = hosts.into_iter().zip(ports);
-    Ok(servers.map(|(host, &port)| Server { host, port }).collect())
+    let pairs = hosts.iter().cloned().zip(ports.iter().cycle());
+    Ok(pairs.map(|(host, &port)| Server { host, port }).collect())
+}
+
+/// The sessions table and the metadata table.
+fn tables(draft: &Draft) -> Result<(TableName, TableName), Error> {
+    let sessions = draft.table("table_name").expect("it has a default");
+    let metadata = match draft.table("table_name_meta") {
+        Some(name) => name,
+        None => sessions.with_suffix("_meta").ok_or_else(|| {
+            let reason = format!(
+                "with _meta at its end it would be longer than {} bytes: set table_name_meta",
+                TableName::MAX_BYTES
+            );
+            Error::config("table_name", reason)
+        })?,
+    };
+    if metadata == sessions {
+        let reason = format!("the same table as table_name, {metadata}");
+        return Err(Error::config("table_name_meta", reason));
+    }
+    Ok((sessions, metadata))
 }
 
 #[cfg(test)]

@@ -2,41 +2,28 @@
 
 use std::fmt;
 
-/// PostgreSQL cuts longer names silently (NAMEDATALEN - 1), which would make two tables one.
-const MAX_BYTES: usize = 63;
-
 /// The name of a table, possibly in a schema, ready for use in SQL.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TableName {
     schema: Option<String>,
     table: String,
 }
 
 impl TableName {
-    /// Reads `table` or `schema.table`. As in SQL, a part is folded to lower case unless it stands
-    /// in double quotes.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let expected = || {
-            format!(
-                "expected a table name or schema.table, each of letters, digits, _ and $ or in \
-                 double quotes, at most {MAX_BYTES} bytes, got {text:?}"
-            )
-        };
-        let (first, rest) = part(text).ok_or_else(expected)?;
+    /// PostgreSQL cuts longer names silently (NAMEDATALEN - 1): two tables could become one.
+    pub(super) const MAX_BYTES: usize = 63;
+
+    /// Reads `table` or `schema.table`. As in SQL, a part is folded to lower case unless it is in
+    /// double quotes.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (first, rest) = part(text)?;
         if rest.is_empty() {
-            return Ok(TableName {
-                schema: None,
-                table: first,
-            });
+            let (schema, table) = (None, first);
+            return Some(TableName { schema, table });
         }
-        let (second, rest) = rest.strip_prefix('.').and_then(part).ok_or_else(expected)?;
-        if !rest.is_empty() {
-            return Err(expected());
-        }
-        Ok(TableName {
-            schema: Some(first),
-            table: second,
-        })
+        let (table, rest) = part(rest.strip_prefix('.')?)?;
+        let schema = Some(first);
+        rest.is_empty().then_some(TableName { schema, table })
     }
 
     /// The table's own name, without its schema and without quotes.
@@ -46,45 +33,38 @@ impl TableName {
 
     /// Its schema, quoted, if it is named with one.
     pub(crate) fn schema(&self) -> Option<String> {
-        let schema = self.schema.as_ref()?;
-        Some(format!("\"{}\"", schema.replace('"', "\"\"")))
+        self.schema.as_deref().map(quoted)
     }
 
-    /// The name of the metadata table that belongs to this table when none is configured.
-    pub(super) fn with_suffix(&self, suffix: &str) -> Result<Self, String> {
+    /// The name of the metadata table that belongs to this table when none is configured; `None` if
+    /// it would be too long.
+    pub(super) fn with_suffix(&self, suffix: &str) -> Option<Self> {
         let table = format!("{}{suffix}", self.table);
-        if table.len() > MAX_BYTES {
-            return Err(format!(
-                "{table:?} would be longer than {MAX_BYTES} bytes: set table_name_meta"
-            ));
-        }
-        Ok(TableName {
-            schema: self.schema.clone(),
-            table,
-        })
+        let schema = self.schema.clone();
+        (table.len() <= Self::MAX_BYTES).then_some(TableName { schema, table })
     }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Takes one part of a name off the front of `text`.
 fn part(text: &str) -> Option<(String, &str)> {
     let (name, rest) = match text.strip_prefix('"') {
-        Some(quoted) => quoted_part(quoted)?,
+        Some(text) => quoted_part(text)?,
         None => {
-            let end = text
-                .find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
-                .unwrap_or(text.len());
+            let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
+            let end = text.find(|c| !is_part(c)).unwrap_or(text.len());
             let (name, rest) = text.split_at(end);
-            let starts_well = name
-                .chars()
-                .next()
-                .is_some_and(|c| c.is_alphabetic() || c == '_');
-            if !starts_well {
+            if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
                 return None;
             }
             (name.to_ascii_lowercase(), rest)
         }
     };
-    (!name.is_empty() && name.len() <= MAX_BYTES && !name.contains('\0')).then_some((name, rest))
+    let fits = (1..=TableName::MAX_BYTES).contains(&name.len()) && !name.contains('\0');
+    fits.then_some((name, rest))
 }
 
 /// Reads up to the closing quote; a doubled quote stands for one.
@@ -108,15 +88,9 @@ fn quoted_part(text: &str) -> Option<(String, &str)> {
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(schema) = &self.schema {
-            write!(f, "\"{}\".", schema.replace('"', "\"\""))?;
+            write!(f, "{}.", quoted(schema))?;
         }
-        write!(f, "\"{}\"", self.table.replace('"', "\"\""))
-    }
-}
-
-impl fmt::Debug for TableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        f.write_str(&quoted(&self.table))
     }
 }
 
@@ -125,7 +99,7 @@ mod tests {
     use super::TableName;
 
     fn quoted(text: &str) -> Option<String> {
-        TableName::parse(text).ok().map(|name| name.to_string())
+        TableName::parse(text).map(|name| name.to_string())
     }
 
     #[test]
@@ -162,6 +136,6 @@ mod tests {
         let meta = name.with_suffix("_meta").expect("short enough");
         assert_eq!(meta.to_string(), "\"web\".\"sessions_meta\"");
         let long = TableName::parse(&"x".repeat(60)).expect("a valid name");
-        assert!(long.with_suffix("_meta").is_err());
+        assert!(long.with_suffix("_meta").is_none());
     }
 }

@@ -1,3 +1,4 @@
+use super::keys::{KEYS, Key};
 use super::*;
 
 fn text(value: &str) -> Value {
@@ -61,27 +62,27 @@ fn a_wrong_value_is_named_with_what_is_accepted() {
         (
             "port",
             text("abc"),
-            "port: expected a whole number from 1 to 65535, got the string \"abc\"",
+            "port: expected a whole number from 1 to 65535, or several as an array or comma-separated, got the string \"abc\"",
         ),
         (
             "port",
             Value::Number(0.5),
-            "port: expected a whole number from 1 to 65535, got the number 0.5",
+            "port: expected a whole number from 1 to 65535, or several as an array or comma-separated, got the number 0.5",
         ),
         (
             "port",
             Value::Number(f64::NAN),
-            "port: expected a whole number from 1 to 65535, got the number NaN",
+            "port: expected a whole number from 1 to 65535, or several as an array or comma-separated, got the number NaN",
         ),
         (
             "port",
             Value::List(vec![]),
-            "port: expected at least one port, got a list of 0",
+            "port: expected a whole number from 1 to 65535, or several as an array or comma-separated, got a list of 0",
         ),
         (
             "pool_size",
             Value::Number(0.0),
-            "pool_size: expected a whole number from 1 to 1000, got the number 0",
+            "pool_size: expected a whole number of connections from 1 to 1000, got the number 0",
         ),
         (
             "ssl",
@@ -101,22 +102,22 @@ fn a_wrong_value_is_named_with_what_is_accepted() {
         (
             "host",
             Value::Flag(true),
-            "host: expected a host name, an address, or a socket folder (unix:/dir or /dir), got the boolean true",
+            "host: expected a host name, an address, or a socket folder (unix:/dir or /dir), or several as an array or comma-separated, got the boolean true",
         ),
         (
             "host",
             text("a b"),
-            "host: expected a host name, an address, or a socket folder (unix:/dir or /dir), got the string \"a b\"",
+            "host: expected a host name, an address, or a socket folder (unix:/dir or /dir), or several as an array or comma-separated, got the string \"a b\"",
         ),
         (
             "host",
             text("unix:run"),
-            "host: expected a host name, an address, or a socket folder (unix:/dir or /dir), got the string \"unix:run\"",
+            "host: expected a host name, an address, or a socket folder (unix:/dir or /dir), or several as an array or comma-separated, got the string \"unix:run\"",
         ),
         (
             "read_timeout",
             Value::Number(0.0),
-            "read_timeout: expected a whole number from 1 to 86400000, got the number 0 (milliseconds)",
+            "read_timeout: expected a whole number of milliseconds from 1 to 86400000, got the number 0",
         ),
         (
             "pool_sise",
@@ -126,7 +127,7 @@ fn a_wrong_value_is_named_with_what_is_accepted() {
         (
             "table",
             Value::Other("function"),
-            "table: expected a non-empty string without NUL bytes, got a function",
+            "table: expected a table name or schema.table, each of letters, digits, _ and $ or in double quotes, at most 63 bytes, got a function",
         ),
     ];
     for (key, value, expected) in cases {
@@ -201,7 +202,7 @@ fn sslmode_means_what_it_does_to_libpq() {
 }
 
 #[test]
-fn keys_of_tls_that_contradict_each_other_are_both_named() {
+fn tls_keys_that_contradict_each_other_are_both_named() {
     let flag = Value::Flag;
     let cases: &[(&[(&str, Value)], &str)] = &[
         (
@@ -229,14 +230,14 @@ fn keys_of_tls_that_contradict_each_other_are_both_named() {
                 ("sslmode", text("require")),
                 ("sslrootcert", text("system")),
             ],
-            "sslrootcert: system needs an sslmode of verify-full",
+            "sslrootcert: system requires an sslmode of verify-full",
         ),
         (
             &[
                 ("sslmode", text("prefer")),
                 ("sslnegotiation", text("direct")),
             ],
-            "sslnegotiation: direct needs an sslmode of require or more",
+            "sslnegotiation: direct requires an sslmode of require or stricter",
         ),
         (
             &[("channel_binding", text("require"))],
@@ -244,19 +245,19 @@ fn keys_of_tls_that_contradict_each_other_are_both_named() {
         ),
         (
             &[("ssl", flag(true)), ("sslcrl", text("/crl"))],
-            "sslcrl: is not looked at unless sslmode, or ssl_verify, has certificates verified",
+            "sslcrl: is not used unless sslmode or ssl_verify has certificates verified",
         ),
         (
             &[("sslcert", text("/crt"))],
-            "sslcert: needs sslkey, its key",
+            "sslcert: requires sslkey, its key",
         ),
         (
             &[("sslkey", text("/key"))],
-            "sslkey: needs sslcert, its certificate",
+            "sslkey: requires sslcert, its certificate",
         ),
         (
             &[("sslrootcert", text("root.crt"))],
-            "sslrootcert: expected the path of a file, from the root (/…), got the string \"root.crt\"",
+            "sslrootcert: expected the absolute path of a file, or \"system\", got the string \"root.crt\"",
         ),
         (
             &[("sslmode", text("allow"))],
@@ -266,7 +267,7 @@ fn keys_of_tls_that_contradict_each_other_are_both_named() {
     for (keys, expected) in cases {
         assert_eq!(reason(keys), *expected);
     }
-    // The same said twice is no contradiction.
+    // The same, said by two keys, is no contradiction.
     let twice = [
         ("sslmode", text("verify-full")),
         ("ssl", flag(true)),
@@ -274,4 +275,116 @@ fn keys_of_tls_that_contradict_each_other_are_both_named() {
         ("ssl_verify", flag(true)),
     ];
     assert_eq!(tls(&twice), (TlsMode::Require, Verify::Name));
+}
+
+/// Values of a key, one of which may be its default.
+fn values(key: &Key) -> Vec<Value> {
+    match &key.kind {
+        Kind::Flag => vec![Value::Flag(true)],
+        Kind::Number(_, range) => vec![Value::Number((*range.end()).into())],
+        Kind::Word(words) => words.iter().map(|word| text(word)).collect(),
+        Kind::Text | Kind::Secret | Kind::Table => vec![text("other")],
+        Kind::Path => vec![text("/other")],
+        Kind::PathOr(word) => vec![text("/other"), text(word)],
+        Kind::Hosts => vec![text("other"), text("/other")],
+        Kind::Ports => vec![text("1")],
+    }
+}
+
+#[test]
+fn every_key_and_each_of_its_words_changes_the_configuration() {
+    for key in KEYS {
+        // Some keys have no effect, or are refused, without others.
+        let others = match key.name {
+            "ssl" | "sslmode" => vec![],
+            "ssl_required" | "ssl_verify" => vec![("ssl", Value::Flag(true))],
+            "max_sessions_beyond" => vec![("max_sessions_per_subject", Value::Number(1.0))],
+            _ => vec![
+                ("sslmode", text("verify-full")),
+                ("sslcert", text("/file")),
+                ("sslkey", text("/file")),
+            ],
+        };
+        let mut built = vec![build(&others).expect("valid")];
+        for value in values(key) {
+            let config = build(&[&others[..], &[(key.name, value)]].concat()).expect("valid");
+            if !built.contains(&config) {
+                built.push(config);
+            }
+        }
+        let (changed, values) = (built.len() - 1, values(key).len());
+        assert!(changed >= 1.max(values - 1), "{}", key.name);
+    }
+}
+
+fn dsn(dsn: &str) -> Result<Config, Error> {
+    let mut draft = Draft::default();
+    draft.set_dsn(dsn)?;
+    draft.build()
+}
+
+#[test]
+fn connection_strings_of_both_kinds_set_keys() {
+    let url = "postgresql://me:un%2Fused@[::1]:1,db/shop?connect_timeout=9&sslmode=allow";
+    let pairs = "host = ::1,db port=1,5432 user=me password='un/used' dbname=shop \
+                 connect_timeout=9 sslmode=prefer application_name=''";
+    for config in [dsn(url), dsn(pairs)] {
+        let config = config.expect("valid");
+        assert_eq!(&*config.connection.describe(), "[::1]:1, db:5432");
+        assert_eq!(config.connection.username, "me");
+        assert_eq!(
+            config.connection.password,
+            Some(Secret::new("un/used".into()))
+        );
+        assert_eq!(config.connection.database, "shop");
+        assert_eq!(config.timeouts.connect, Duration::from_secs(9));
+        assert_eq!(config.connection.tls.mode, TlsMode::Prefer);
+        assert_eq!(config.connection.application, "pgmoon");
+    }
+    for empty in ["", " ", "postgres://", "postgres:///", "postgresql://@"] {
+        assert_eq!(dsn(empty), Ok(Config::default()), "{empty}");
+    }
+}
+
+#[test]
+fn a_refused_connection_string_is_not_shown_and_changes_nothing() {
+    let cases = [
+        (
+            "postgres://ada:secret/secret@h/x",
+            "in a user or a password, write / ? # : and @ as %2F %3F %23 %3A and %40",
+        ),
+        (
+            "postgres://ada:secret%@h/x",
+            "password: a % must precede the two digits of a code",
+        ),
+        (
+            "postgres://ada@h/x?secret",
+            "expected keyword=value after the ?",
+        ),
+        ("secret", "expected a URL or keyword=value pairs"),
+        ("user=a password='secret", "password: the value has no end"),
+        (
+            "user=a hostaddr=secret",
+            "the keyword hostaddr is not supported",
+        ),
+        (
+            "user=a connect_timeout=secret",
+            "connect_timeout: expected a whole number of seconds, at most a day",
+        ),
+        (
+            "user=a port=secret",
+            "port: expected a whole number from 1 to 65535, or several as an array or \
+             comma-separated",
+        ),
+        (
+            "user=a sslmode=secret",
+            "sslmode: expected one of disable, prefer, require, verify-ca, verify-full",
+        ),
+    ];
+    for (given, expected) in cases {
+        let mut draft = Draft::default();
+        let error = draft.set_dsn(given).expect_err("a wrong string");
+        assert_eq!(error.to_string(), format!("dsn: {expected}"));
+        assert_eq!(draft.build(), Ok(Config::default()));
+    }
 }

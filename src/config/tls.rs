@@ -1,38 +1,39 @@
-//! TLS as it is asked for: by libpq's keys, or by upstream's three switches.
+//! TLS as the configuration asks for it: by libpq's keys, or by the three switches of
+//! lua-resty-session's storage.
 
-use super::Secret;
+use super::{Draft, Secret};
 use crate::Error;
 use std::path::PathBuf;
 
-/// How connections are encrypted, and whom they trust.
+/// How connections are encrypted, and which certificates are trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TlsConfig {
     /// Whether to use TLS.
     pub mode: TlsMode,
-    /// What of the server's certificate is verified.
+    /// What is verified of the server's certificate.
     pub verify: Verify,
-    /// Whom a verified certificate must come from; `None` is the system's store.
+    /// The trusted certificates; `None` is the system's store.
     pub root: Option<PathBuf>,
-    /// The certificates that their issuers have revoked.
+    /// The certificate revocation lists.
     pub revoked: Option<PathBuf>,
-    /// What the server gets to see of us.
+    /// The client certificate.
     pub client: Option<ClientCertificate>,
-    /// The oldest version of TLS.
+    /// The oldest accepted version of TLS.
     pub least_version: TlsVersion,
-    /// Whether TLS starts with the connection, which PostgreSQL 17 is the first to take.
+    /// Whether the connection starts with TLS, which PostgreSQL 17 and later accept.
     pub direct: bool,
     /// Whether SCRAM is bound to the TLS session.
     pub channel_binding: Binding,
 }
 
-/// A certificate of ours and its key.
+/// A client certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClientCertificate {
-    /// The file with the certificate, and those between it and its root.
+    /// The file with the certificate and its intermediate certificates.
     pub certificate: PathBuf,
     /// The file with its key.
     pub key: PathBuf,
-    /// What the key is encrypted with.
+    /// The key's password.
     pub password: Option<Secret>,
 }
 
@@ -41,22 +42,22 @@ pub struct ClientCertificate {
 pub enum TlsMode {
     /// Plain text.
     Off,
-    /// TLS where the server offers it, else plain text.
+    /// TLS if the server offers it, else plain text.
     Offered,
-    /// The same, and plain text also where TLS fails.
+    /// The same, and plain text also if TLS fails.
     Prefer,
-    /// TLS or nothing.
+    /// TLS only.
     Require,
 }
 
-/// What of the server's certificate is verified.
+/// What is verified of the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verify {
     /// Nothing.
     Nothing,
-    /// That somebody trusted vouches for it.
+    /// The chain: a trusted authority has issued it.
     Chain,
-    /// That, and that it is for the host that was asked for.
+    /// The chain and the host name.
     Name,
 }
 
@@ -78,201 +79,127 @@ pub enum TlsVersion {
 pub enum Binding {
     /// Never.
     Disable,
-    /// Where the server can.
+    /// If the server supports it.
     Prefer,
-    /// Or there is no connection.
+    /// Always: without it there is no connection.
     Require,
 }
 
-/// libpq's `sslmode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SslMode {
-    Disable,
-    Prefer,
-    Require,
-    VerifyCa,
-    VerifyFull,
-}
-
-/// Where the trusted certificates are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Root {
-    System,
-    File(PathBuf),
-}
-
-impl SslMode {
-    pub(super) const WORDS: &'static [(&'static str, Self)] = &[
-        ("disable", SslMode::Disable),
-        ("prefer", SslMode::Prefer),
-        ("require", SslMode::Require),
-        ("verify-ca", SslMode::VerifyCa),
-        ("verify-full", SslMode::VerifyFull),
-    ];
-
-    fn name(self) -> &'static str {
-        let word = Self::WORDS.iter().find(|(_, mode)| *mode == self);
-        word.map_or("", |(name, _)| name)
-    }
-}
-
-impl TlsVersion {
-    pub(super) const WORDS: &'static [(&'static str, Self)] = &[
-        ("TLSv1", TlsVersion::V1),
-        ("TLSv1.1", TlsVersion::V1_1),
-        ("TLSv1.2", TlsVersion::V1_2),
-        ("TLSv1.3", TlsVersion::V1_3),
-    ];
-}
-
-impl Binding {
-    pub(super) const WORDS: &'static [(&'static str, Self)] = &[
-        ("disable", Binding::Disable),
-        ("prefer", Binding::Prefer),
-        ("require", Binding::Require),
-    ];
-}
-
-/// The keys as they were given.
-#[derive(Clone)]
-pub(super) struct TlsDraft {
-    pub(super) ssl: Option<bool>,
-    pub(super) required: Option<bool>,
-    pub(super) verify: Option<bool>,
-    pub(super) mode: Option<SslMode>,
-    pub(super) root: Option<Root>,
-    pub(super) certificate: Option<PathBuf>,
-    pub(super) key: Option<PathBuf>,
-    pub(super) password: Option<String>,
-    pub(super) revoked: Option<PathBuf>,
-    pub(super) least_version: TlsVersion,
-    pub(super) direct: bool,
-    pub(super) channel_binding: Binding,
-}
-
-impl Default for TlsDraft {
-    fn default() -> Self {
-        TlsDraft {
-            ssl: None,
-            required: None,
-            verify: None,
-            mode: None,
-            root: None,
-            certificate: None,
-            key: None,
-            password: None,
-            revoked: None,
-            least_version: TlsVersion::V1_2,
-            direct: false,
-            channel_binding: Binding::Prefer,
-        }
-    }
-}
-
-impl TlsDraft {
-    pub(super) fn build(self) -> Result<TlsConfig, Error> {
-        let (mode, verify) = self.mode()?;
-        if self.direct && mode != TlsMode::Require {
-            let reason = "direct needs an sslmode of require or more";
+impl TlsConfig {
+    pub(super) fn of(draft: &Draft) -> Result<Self, Error> {
+        let path = |key| draft.text(key).map(PathBuf::from);
+        let (mode, verify) = mode(draft)?;
+        let direct = draft.word("sslnegotiation") == Some("direct");
+        if direct && mode != TlsMode::Require {
+            let reason = "direct requires an sslmode of require or stricter";
             return Err(Error::config("sslnegotiation", reason));
         }
-        if self.channel_binding == Binding::Require && mode == TlsMode::Off {
+        let channel_binding = match draft.word("channel_binding") {
+            Some("disable") => Binding::Disable,
+            Some("require") => Binding::Require,
+            _ => Binding::Prefer,
+        };
+        if channel_binding == Binding::Require && mode == TlsMode::Off {
             let reason = "require needs TLS, which sslmode or ssl turns on";
             return Err(Error::config("channel_binding", reason));
         }
-        if self.revoked.is_some() && verify == Verify::Nothing && mode != TlsMode::Off {
-            let reason =
-                "is not looked at unless sslmode, or ssl_verify, has certificates verified";
+        let revoked = path("sslcrl");
+        if revoked.is_some() && verify == Verify::Nothing && mode != TlsMode::Off {
+            let reason = "is not used unless sslmode or ssl_verify has certificates verified";
             return Err(Error::config("sslcrl", reason));
         }
-        let client = match (self.certificate, self.key) {
+        let client = match (path("sslcert"), path("sslkey")) {
             (Some(certificate), Some(key)) => Some(ClientCertificate {
                 certificate,
                 key,
-                password: self.password.map(Secret),
+                password: draft.secret("sslpassword"),
             }),
-            (Some(_), None) => return Err(Error::config("sslcert", "needs sslkey, its key")),
+            (Some(_), None) => return Err(Error::config("sslcert", "requires sslkey, its key")),
             (None, Some(_)) => {
-                return Err(Error::config("sslkey", "needs sslcert, its certificate"));
+                return Err(Error::config("sslkey", "requires sslcert, its certificate"));
             }
             (None, None) => None,
         };
         Ok(TlsConfig {
             mode,
             verify,
-            root: self.root.and_then(|root| match root {
-                Root::System => None,
-                Root::File(path) => Some(path),
-            }),
-            revoked: self.revoked,
+            root: path("sslrootcert"),
+            revoked,
             client,
-            least_version: self.least_version,
-            direct: self.direct,
-            channel_binding: self.channel_binding,
-        })
-    }
-
-    fn mode(&self) -> Result<(TlsMode, Verify), Error> {
-        let system = self.root == Some(Root::System);
-        let (mode, verify) = match self.mode {
-            Some(mode) => self.of_sslmode(mode)?,
-            None if system && self.ssl.is_none() => (TlsMode::Require, Verify::Name),
-            None => match (self.ssl, self.required, self.verify) {
-                (Some(true), required, verify) => (
-                    if required == Some(true) {
-                        TlsMode::Require
-                    } else {
-                        TlsMode::Offered
-                    },
-                    if verify == Some(true) {
-                        Verify::Name
-                    } else {
-                        Verify::Nothing
-                    },
-                ),
-                _ => (TlsMode::Off, Verify::Nothing),
+            least_version: match draft.word("ssl_min_protocol_version") {
+                Some("TLSv1") => TlsVersion::V1,
+                Some("TLSv1.1") => TlsVersion::V1_1,
+                Some("TLSv1.3") => TlsVersion::V1_3,
+                _ => TlsVersion::V1_2,
             },
-        };
-        // Anybody gets a certificate from a public authority: only the name tells them apart.
-        if system && mode != TlsMode::Off && verify != Verify::Name {
-            let reason = "system needs an sslmode of verify-full";
-            return Err(Error::config("sslrootcert", reason));
-        }
-        // As libpq: who names a root wants certificates to come from it.
-        let names_root = matches!(self.root, Some(Root::File(_)));
-        match verify {
-            Verify::Nothing if names_root && mode != TlsMode::Off => Ok((mode, Verify::Chain)),
-            _ => Ok((mode, verify)),
-        }
-    }
-
-    /// The mode wins over the three switches, which may not say otherwise.
-    fn of_sslmode(&self, mode: SslMode) -> Result<(TlsMode, Verify), Error> {
-        let required = !matches!(mode, SslMode::Disable | SslMode::Prefer);
-        let switches = [
-            ("ssl", self.ssl, Some(mode != SslMode::Disable)),
-            ("ssl_required", self.required, Some(required)),
-            (
-                "ssl_verify",
-                self.verify,
-                // The chain without the name is less than the one and more than the other.
-                (mode != SslMode::VerifyCa).then_some(mode == SslMode::VerifyFull),
-            ),
-        ];
-        for (name, given, same) in switches {
-            if let Some(given) = given
-                && Some(given) != same
-            {
-                let reason = format!("{} contradicts {name} = {given}", mode.name());
-                return Err(Error::config("sslmode", reason));
-            }
-        }
-        Ok(match mode {
-            SslMode::Disable => (TlsMode::Off, Verify::Nothing),
-            SslMode::Prefer => (TlsMode::Prefer, Verify::Nothing),
-            SslMode::Require => (TlsMode::Require, Verify::Nothing),
-            SslMode::VerifyCa => (TlsMode::Require, Verify::Chain),
-            SslMode::VerifyFull => (TlsMode::Require, Verify::Name),
+            direct,
+            channel_binding,
         })
     }
+}
+
+fn mode(draft: &Draft) -> Result<(TlsMode, Verify), Error> {
+    let system = draft.word("sslrootcert") == Some("system");
+    let (mode, verify) = match draft.word("sslmode") {
+        Some(sslmode) => by_sslmode(draft, sslmode)?,
+        None if system && draft.flag("ssl").is_none() => (TlsMode::Require, Verify::Name),
+        None => by_switches(draft),
+    };
+    // Public authorities issue certificates to anybody: only the name tells servers apart.
+    if system && mode != TlsMode::Off && verify != Verify::Name {
+        let reason = "system requires an sslmode of verify-full";
+        return Err(Error::config("sslrootcert", reason));
+    }
+    // As in libpq: a root that is named has the chain verified in every mode.
+    match verify {
+        Verify::Nothing if draft.text("sslrootcert").is_some() && mode != TlsMode::Off => {
+            Ok((mode, Verify::Chain))
+        }
+        _ => Ok((mode, verify)),
+    }
+}
+
+fn by_switches(draft: &Draft) -> (TlsMode, Verify) {
+    let is_on = |key| draft.flag(key) == Some(true);
+    if !is_on("ssl") {
+        return (TlsMode::Off, Verify::Nothing);
+    }
+    let mode = match is_on("ssl_required") {
+        true => TlsMode::Require,
+        false => TlsMode::Offered,
+    };
+    let verify = match is_on("ssl_verify") {
+        true => Verify::Name,
+        false => Verify::Nothing,
+    };
+    (mode, verify)
+}
+
+/// `sslmode` decides. The three switches, where they are set, must say the same.
+fn by_sslmode(draft: &Draft, sslmode: &str) -> Result<(TlsMode, Verify), Error> {
+    let (mode, verify) = match sslmode {
+        "disable" => (TlsMode::Off, Verify::Nothing),
+        "prefer" => (TlsMode::Prefer, Verify::Nothing),
+        "require" => (TlsMode::Require, Verify::Nothing),
+        "verify-ca" => (TlsMode::Require, Verify::Chain),
+        _ => (TlsMode::Require, Verify::Name),
+    };
+    let same = [
+        ("ssl", Some(mode != TlsMode::Off)),
+        ("ssl_required", Some(mode == TlsMode::Require)),
+        // The chain without the name is more than one and less than the other.
+        (
+            "ssl_verify",
+            (verify != Verify::Chain).then_some(verify == Verify::Name),
+        ),
+    ];
+    for (switch, expected) in same {
+        if let Some(flag) = draft.flag(switch)
+            && Some(flag) != expected
+        {
+            let reason = format!("{sslmode} contradicts {switch} = {flag}");
+            return Err(Error::config("sslmode", reason));
+        }
+    }
+    Ok((mode, verify))
 }

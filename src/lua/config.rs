@@ -3,7 +3,6 @@
 use super::call::{mistake, type_name};
 use super::function::first_line;
 use crate::config::keys::{self, KEYS};
-use crate::config::spelling;
 use crate::config::{Draft, Value as Setting};
 use crate::host::log::{self, Level};
 use crate::{Error, Storage};
@@ -107,7 +106,7 @@ fn report_unknown(table: &Table) {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         if reported.len() < 1_000 && reported.insert(key.clone()) {
-            let nearest = spelling::nearest(&key);
+            let nearest = keys::nearest(&key);
             log::log(
                 Level::Warn,
                 format!("configuration: unknown key {key:?} is ignored (is {nearest:?} meant?)"),

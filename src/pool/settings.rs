@@ -1,7 +1,6 @@
 //! The server's settings that our statements run under, and two ways to make them: once for a
 //! session, when it starts, or with each statement.
 
-use crate::config::SynchronousCommit;
 use std::time::Duration;
 
 /// The server's settings that our statements run under.
@@ -14,7 +13,7 @@ pub(super) struct Settings {
     /// set with the statement.
     pub(super) statement_timeout: Duration,
     /// When a save counts as committed.
-    pub(super) synchronous_commit: Option<SynchronousCommit>,
+    pub(super) synchronous_commit: Option<&'static str>,
 }
 
 impl Settings {

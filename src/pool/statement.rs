@@ -99,7 +99,6 @@ pub struct StatementId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SynchronousCommit;
     use std::time::Duration;
 
     const SET: &str = "SELECT concat(set_config('lock_timeout', '20', true), \
@@ -109,7 +108,7 @@ mod tests {
         let settings = Settings {
             lock_timeout: Duration::from_millis(20),
             statement_timeout: Duration::from_secs(1),
-            synchronous_commit: Some(SynchronousCommit::Off),
+            synchronous_commit: Some("off"),
         };
         let (with, body, types) = (with.into(), body.into(), vec![]);
         let sql = Sql {

@@ -1,4 +1,4 @@
-//! The functions of docs/lua.md, from LDoc's comments in the front door.
+//! The functions of docs/lua.md, from the LDoc comments of the Lua module.
 
 use std::fmt::Write;
 
@@ -21,7 +21,8 @@ fn the_lua_page_lists_every_function() {
         }
     }
     assert!(page.contains("storage:set("), "{page}");
-    between("docs/lua.md", "functions", &page);
+    let lines = ("<!-- functions -->\n", "<!-- /functions -->\n");
+    between("docs/lua.md", lines, &page);
 }
 
 /// The comments that begin with three dashes.
@@ -109,7 +110,7 @@ fn plain(text: &str) -> String {
         let (name, after) = reference.split_once('}').expect("a reference's end");
         plain += before;
         plain += &match name {
-            "configuration" => "[configuration](../README.md#configuration)".into(),
+            "configuration" => "[configuration](configuration.md)".into(),
             name => format!("`{}`", name.replace("instance:", "storage:")),
         };
         rest = after;

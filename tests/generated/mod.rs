@@ -1,12 +1,11 @@
-//! What is made of the sources and committed all the same is what would be made of them now: the C
-//! header, the README's table of configuration keys, and the functions of docs/lua.md. `make generate`
-//! (which sets RSP_GENERATE) writes instead of comparing.
+//! The files that are generated from the sources are up to date: the C header, the tables of
+//! configuration keys, and the functions of docs/lua.md. `make generate` (which sets RSP_GENERATE)
+//! writes them instead of comparing.
 
+mod keys;
 mod lua;
 
 use std::path::{Path, PathBuf};
-
-use resty_session_postgres::config::keys::KEYS;
 
 fn path(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -27,12 +26,11 @@ fn compare(file: &str, generated: &str) {
     );
 }
 
-/// Compares the part of a page that is between two comments of that name.
-fn between(file: &str, name: &str, generated: &str) {
-    let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->\n"));
+/// Compares the part of a file between two lines.
+fn between(file: &str, (begin, end): (&str, &str), generated: &str) {
     let page = read(file);
-    let (before, rest) = page.split_once(&begin).expect("the part's begin");
-    let (_, after) = rest.split_once(&end).expect("the part's end");
+    let (before, rest) = page.split_once(begin).expect("the line before the part");
+    let (_, after) = rest.split_once(end).expect("the line after the part");
     compare(file, &format!("{before}{begin}{generated}{end}{after}"));
 }
 
@@ -67,20 +65,4 @@ fn the_header_is_up_to_date() {
     let header = String::from_utf8(header).unwrap();
     assert!(header.contains("rsp_version(void)"), "{header}");
     compare("include/resty_session_postgres.h", &header);
-}
-
-#[test]
-fn the_readme_lists_every_configuration_key() {
-    let mut table = String::from("| key | default | meaning |\n|---|---|---|\n");
-    for key in KEYS {
-        let alias = key
-            .alias
-            .map(|alias| format!(" (`{alias}`)"))
-            .unwrap_or_default();
-        table += &format!(
-            "| `{}`{alias} | {} | {} |\n",
-            key.name, key.default, key.doc
-        );
-    }
-    between("README.md", "keys", &table);
 }

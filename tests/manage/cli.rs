@@ -175,6 +175,17 @@ fn no_message_shows_a_password() {
         assert_eq!(refused.status.code(), Some(2), "{dsn}: {said}");
         assert!(said.contains("--dsn") && !said.contains("secret"), "{said}");
     }
+    for variable in ["PGPORT", "PGCONNECT_TIMEOUT", "PGSSLMODE"] {
+        let mut count = command(&site, &program());
+        let refused = count.arg("count").env(variable, "secret").output();
+        let refused = refused.expect("an end");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{variable}: {said}");
+        assert!(
+            said.contains(variable) && !said.contains("secret"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -21,46 +21,99 @@ if native._VERSION ~= VERSION then
   )
 end
 
+-- keys: generated
+
 ---
--- Configuration; all keys are optional. The README's table gives each with its unit and default.
+-- Configuration; all keys are optional. Generated from the table of keys.
 --
--- @field host Server name, address, or socket folder; several as an array (default `"127.0.0.1"`)
--- @field port Server port; one, or one for each host (default `5432`)
--- @field application `application_name` in `pg_stat_activity` (default `"pgmoon"`)
--- @field username Database user (default `"postgres"`)
--- @field password The user's password
--- @field database Database (defaults to the username)
--- @field table_name Sessions table, also `schema.table`; alias `table` (default `"sessions"`)
--- @field table_name_meta Metadata table; alias `table_meta` (default `table_name .. "_meta"`)
--- @field connect_timeout Milliseconds until a usable connection is held (default `5000`)
--- @field send_timeout Milliseconds; with `read_timeout` the time for an answer (default `5000`)
--- @field read_timeout Milliseconds; see `send_timeout` (default `5000`)
--- @field keepalive_timeout Milliseconds a connection may idle; 0 is for ever (default `60000`)
--- @field pool Name by which different configurations share a pool
--- @field pool_size Connections of a worker at most (default `4`)
--- @field backlog Operations that may wait; one more fails at once (default `1024`)
--- @field cleanup_interval Milliseconds between clean-ups; 0 is never (default `60000`)
--- @field max_sessions_per_subject Live sessions of a subject in an audience; 0: any (default `0`)
--- @field max_sessions_beyond `"refuse"`, or `"end-oldest"` for those that would end first (default)
--- @field ssl Use TLS where the server offers it (default `false`)
--- @field ssl_required With `ssl`: refuse a server without TLS (default `false`)
--- @field ssl_verify With `ssl`: verify certificate and host name (default `false`)
--- @field sslmode `"disable"`, `"prefer"`, `"require"`, `"verify-ca"` or `"verify-full"`
--- @field sslrootcert File with the certificates to trust, or `"system"`
--- @field sslcrl File with lists of revoked certificates
--- @field sslcert File with a certificate for the server to see
--- @field sslkey File with its key
--- @field sslpassword What that key is encrypted with
--- @field ssl_min_protocol_version The oldest version of TLS (default `"TLSv1.2"`)
--- @field sslnegotiation `"direct"` starts TLS without asking first (default `"postgres"`)
--- @field channel_binding `"disable"`, `"prefer"` or `"require"` (default `"prefer"`)
--- @field passfile File with passwords, in libpq's format
--- @field allow_cleartext Send the password in clear text without TLS (default `false`)
--- @field target_session_attrs `"any"` server, a `"read-write"` or a `"read-only"` one (`"any"`)
--- @field load_balance_hosts `"random"` tries the servers in a random order (default `"disable"`)
--- @field prepared_statements `true`, `false`, or `"auto"`: without a pooler (default `"auto"`)
--- @field synchronous_commit PostgreSQL's setting of that name (defaults to the server's)
+-- @field host The server. Several servers are tried in turn. Accepts a host name, an address, or a
+--   socket folder (unix:/dir or /dir), or several as an array or comma-separated. Default:
+--   `"127.0.0.1"`.
+-- @field port The server's port: one for all hosts, or one for each host. Accepts a whole number
+--   from 1 to 65535, or several as an array or comma-separated. Default: `5432`.
+-- @field application The connections' `application_name` in `pg_stat_activity`. Accepts a
+--   non-empty string without NUL bytes. Default: `"pgmoon"`.
+-- @field username The database user. Accepts a non-empty string without NUL bytes. Default:
+--   `"postgres"`.
+-- @field password The user's password. No error, log line or debug output shows it. Accepts a
+--   string without NUL bytes. Default: none.
+-- @field database The database. Accepts a non-empty string without NUL bytes. Default: the
+--   username.
+-- @field table_name (`table`) The table of the sessions. Accepts a table name or schema.table,
+--   each of letters, digits, _ and $ or in double quotes, at most 63 bytes. Default: `"sessions"`.
+-- @field table_name_meta (`table_meta`) The table of the sessions' metadata. Accepts a table name
+--   or schema.table, each of letters, digits, _ and $ or in double quotes, at most 63 bytes.
+--   Default: `table_name` with `_meta` at its end.
+-- @field connect_timeout How long an operation may wait for a usable connection, including name
+--   look-up, TLS and authentication. Connection strings and `PGCONNECT_TIMEOUT` give it in
+--   seconds. Accepts a whole number of milliseconds from 1 to 86400000. Default: `5000`.
+-- @field send_timeout An operation that has a connection may take `send_timeout` and
+--   `read_timeout` together. Accepts a whole number of milliseconds from 1 to 86400000. Default:
+--   `5000`.
+-- @field read_timeout See `send_timeout`. Accepts a whole number of milliseconds from 1 to
+--   86400000. Default: `5000`.
+-- @field keepalive_timeout An idle connection is closed after this time; 0 keeps it open. Accepts
+--   a whole number of milliseconds from 0 to 86400000. Default: `60000`.
+-- @field pool A pool's name. Configurations with the same name, server and credentials share one
+--   pool. The first one used sets its size. Accepts a non-empty string without NUL bytes. Default:
+--   none.
+-- @field pool_size The most connections that a process (an nginx worker) opens. Accepts a whole
+--   number of connections from 1 to 1000. Default: `4`.
+-- @field backlog The most operations that may wait for a connection. One more fails at once.
+--   Accepts a whole number of operations from 0 to 1000000. Default: `1024`.
+-- @field cleanup_interval The time between two clean-ups of expired sessions in the background.
+--   With 0 there are none: call `cleanup`. Accepts a whole number of milliseconds from 0 to
+--   86400000. Default: `60000`.
+-- @field max_sessions_per_subject The most live sessions that a subject may have in an audience
+--   under one cookie name; 0 is no limit. It applies to sessions saved with metadata. Accepts a
+--   whole number of sessions from 0 to 1000000. Default: `0`.
+-- @field max_sessions_beyond What happens to a save beyond that limit: `end-oldest` ends the
+--   sessions that would expire first, `refuse` fails the save. Accepts one of end-oldest, refuse.
+--   Default: `"end-oldest"`.
+-- @field ssl Use TLS if the server offers it. Accepts a boolean. Default: false, or by `sslmode`.
+-- @field ssl_required With `ssl`: refuse a server that offers no TLS, rather than continue in
+--   plain text. Accepts a boolean. Default: false, or by `sslmode`.
+-- @field ssl_verify With `ssl`: verify the server's certificate chain and its host name. Accepts a
+--   boolean. Default: false, or by `sslmode`.
+-- @field sslmode As in libpq. It may not contradict the three keys above. Accepts one of disable,
+--   prefer, require, verify-ca, verify-full. Default: by the three keys above.
+-- @field sslrootcert The certificates to trust. With a file, the chain is verified in every mode;
+--   `system` requires `verify-full`. Accepts the absolute path of a file, or "system". Default:
+--   the system's certificates.
+-- @field sslcrl The certificate revocation lists, one for each issuer in the chain. Accepts the
+--   absolute path of a file. Default: none.
+-- @field sslcert The client certificate, and the intermediate certificates up to its root. Accepts
+--   the absolute path of a file. Default: none.
+-- @field sslkey The key of `sslcert`. The file may be readable by its owner only, or by a group if
+--   root owns it. It is read when the storage is created, while nginx still runs as root. Accepts
+--   the absolute path of a file. Default: none.
+-- @field sslpassword The password of an encrypted `sslkey`. Accepts a string without NUL bytes.
+--   Default: none.
+-- @field ssl_min_protocol_version The oldest accepted version of TLS. Accepts one of TLSv1,
+--   TLSv1.1, TLSv1.2, TLSv1.3. Default: `"TLSv1.2"`.
+-- @field sslnegotiation `direct` starts TLS without asking the server first, which saves a round
+--   trip. It requires PostgreSQL 17 or later. Accepts one of postgres, direct. Default:
+--   `"postgres"`.
+-- @field channel_binding Whether SCRAM authentication is bound to the TLS session. Accepts one of
+--   disable, prefer, require. Default: `"prefer"`.
+-- @field passfile A file with passwords in libpq's format, used if `password` is not set. It may
+--   be readable by its owner only. It is read for each new connection; if that fails, what was
+--   read when the storage was created is used. Accepts the absolute path of a file. Default: none.
+-- @field allow_cleartext If the server asks for it, send the password in clear text over a
+--   connection without TLS. Accepts a boolean. Default: `false`.
+-- @field target_session_attrs Which of several servers to use. `read-write` finds the primary,
+--   also after a failover. Accepts one of any, read-write, read-only. Default: `"any"`.
+-- @field load_balance_hosts `random` tries the servers, and the addresses of each, in a random
+--   order. Accepts one of disable, random. Default: `"disable"`.
+-- @field prepared_statements Whether to prepare statements. `auto` prepares them unless it detects
+--   a pooler such as PgBouncer; `false` also leaves nothing else in a server session. Accepts one
+--   of auto, true, false. Default: `"auto"`.
+-- @field synchronous_commit PostgreSQL's setting of that name. With `off`, a crash of the server
+--   may lose the saves of its last moments. Accepts one of off, local, remote_write, on,
+--   remote_apply. Default: the server's setting.
 -- @table configuration
+
+-- end of keys
 
 ---
 -- Create a storage instance. Opens no connection and may be called in any phase, also once for

@@ -1,0 +1,128 @@
+//! A configuration in the making: a checked value for each key that is set or has a default.
+
+use super::{Host, Secret, Setting, TableName, Value, keys};
+use crate::Error;
+use keys::{DefaultValue, KEYS};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A configuration in the making. A key may be set again: the last value holds. `build` checks what
+/// concerns several keys.
+///
+/// ```
+/// use resty_session_postgres::config::{Draft, Value};
+///
+/// let mut draft = Draft::default();
+/// draft.set("host", &Value::Text("db.example".into()))?;
+/// draft.set("pool_size", &Value::Number(2.0))?;
+/// let config = draft.build()?;
+/// assert_eq!(config.pool.size, 2);
+/// # Ok::<(), resty_session_postgres::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Draft {
+    settings: BTreeMap<&'static str, Setting>,
+}
+
+/// Every key that has a default is set to it.
+impl Default for Draft {
+    fn default() -> Self {
+        let settings = KEYS.iter().filter_map(|key| {
+            let value = match key.default {
+                DefaultValue::Flag(flag) => Value::Flag(flag),
+                DefaultValue::Number(number) => Value::Number(number.into()),
+                DefaultValue::Text(text) => Value::Text(text.into()),
+                DefaultValue::Unset(_) => return None,
+            };
+            let setting = key.kind.check(&value).expect("a default that is accepted");
+            Some((key.name, setting))
+        });
+        let settings = settings.collect();
+        Draft { settings }
+    }
+}
+
+impl Draft {
+    /// Sets a key of [`keys::KEYS`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for an unknown key or a value that the key does not accept. The draft is
+    /// then unchanged.
+    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), Error> {
+        let key = keys::find(name).ok_or_else(|| {
+            let nearest = keys::nearest(name);
+            Error::config(
+                name,
+                format!("unknown key; the nearest known one is {nearest}"),
+            )
+        })?;
+        let setting = key.kind.check(value).ok_or_else(|| {
+            let (accepted, got) = (key.kind.accepted(), key.kind.describe(value));
+            Error::config(name, format!("expected {accepted}, got {got}"))
+        })?;
+        self.settings.insert(key.name, setting);
+        Ok(())
+    }
+
+    pub(super) fn flag(&self, key: &str) -> Option<bool> {
+        match self.settings.get(key) {
+            Some(Setting::Flag(flag)) => Some(*flag),
+            _ => None,
+        }
+    }
+
+    pub(super) fn number(&self, key: &str) -> u32 {
+        match self.settings.get(key) {
+            Some(Setting::Number(number)) => *number,
+            _ => unreachable!("{key} is a number and has a default"),
+        }
+    }
+
+    pub(super) fn time(&self, key: &str) -> Duration {
+        Duration::from_millis(self.number(key).into())
+    }
+
+    pub(super) fn time_unless_zero(&self, key: &str) -> Option<Duration> {
+        Some(self.time(key)).filter(|time| !time.is_zero())
+    }
+
+    pub(super) fn word(&self, key: &str) -> Option<&'static str> {
+        match self.settings.get(key) {
+            Some(Setting::Word(word)) => Some(word),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        match self.settings.get(key) {
+            Some(Setting::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn secret(&self, key: &str) -> Option<Secret> {
+        self.text(key).map(|text| Secret::new(text.to_owned()))
+    }
+
+    pub(super) fn table(&self, key: &str) -> Option<TableName> {
+        match self.settings.get(key) {
+            Some(Setting::Table(table)) => Some(table.clone()),
+            _ => None,
+        }
+    }
+
+    pub(super) fn hosts(&self) -> &[Host] {
+        match self.settings.get("host") {
+            Some(Setting::Hosts(hosts)) => hosts,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn ports(&self) -> &[u16] {
+        match self.settings.get("port") {
+            Some(Setting::Ports(ports)) => ports,
+            _ => &[],
+        }
+    }
+}

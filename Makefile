@@ -1,4 +1,4 @@
-# Building, trying, testing and installing resty-session-postgres. `make help` lists the targets.
+# Builds, tests and installs resty-session-postgres. `make help` lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -6,10 +6,10 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-# rustup writes its folder into login shells only.
+# rustup adds this folder to PATH in login shells only.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-CARGO ?= cargo
+export CARGO ?= cargo
 DESTDIR ?=
 PREFIX ?= /usr/local
 LIB_DIR ?= $(PREFIX)/lib
@@ -19,37 +19,43 @@ SHARE_DIR ?= $(PREFIX)/share/resty-session-postgres
 LUA_LIB_DIR ?= $(PREFIX)/share/lua/5.1
 LUA_CLIB_DIR ?= $(PREFIX)/lib/lua/5.1
 
-# One crate, two artifacts under one file name: each has its own target folder.
-LIBRARY := libresty_session_postgres.so
 TARGET ?= target
-C_LIBRARY := $(TARGET)/release/$(LIBRARY)
-STATIC_LIBRARY := $(TARGET)/release/libresty_session_postgres.a
-# More features of the crate for both, such as `vendored`.
+# More features of the crate for all three artifacts, such as `vendored`.
 FEATURES ?=
-# The static library is made along with the shared one, and only here: a debug build needs neither.
-BUILD_C_LIBRARY = $(CARGO) rustc --lib --release --locked --target-dir '$(TARGET)' \
-	--features '$(FEATURES)' --crate-type cdylib,rlib,staticlib
-# A folder for each Lua, so that one's module is never installed as another's.
-LUA_FEATURE ?= lua
-MODULE_DIR := $(TARGET)/module$(LUA_FEATURE:lua%=%)
-BUILD_LUA_MODULE = $(CARGO) build --release --locked --target-dir '$(MODULE_DIR)' \
-	--features '$(LUA_FEATURE) $(FEATURES)'
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-# The first number of the version, which is also the soname's (in build.rs).
-SO_VERSION := $(firstword $(subst ., ,$(VERSION)))
-PC_FILE := resty-session-postgres.pc
-LUA_MODULE := $(MODULE_DIR)/release/$(LIBRARY)
+# The number in the C library's soname changes when programs have to be compiled anew. While the version's
+# first number is 0, each second number is such a change (0.2); from 1.0 on only the first one is (1).
+# The name of a Debian package has this number as well (debian/control).
+SO_VERSION := $(shell sed -nE 's/^version = "(0\.[0-9]+|[0-9]+)\..*/\1/p' Cargo.toml)
 
-# A folder of its own: its features make another build of the library.
-CLI := $(TARGET)/cli/release/resty-session-postgres
-BUILD_CLI = $(CARGO) build --release --locked --target-dir '$(TARGET)/cli' --features 'cli $(FEATURES)' \
+# The C library, the Lua module and the command are one crate with different features. They are built in
+# one target folder, so that their dependencies are compiled once.
+ARTIFACTS := $(TARGET)/artifacts
+LIBRARY := libresty_session_postgres.so
+# lua_close unloads Lua modules, and a C program may unload the library, while its threads still run.
+LINK_ARGUMENTS := -C link-arg=-Wl,-z,nodelete
+
+C_LIBRARY := $(ARTIFACTS)/c/$(LIBRARY)
+STATIC_LIBRARY := $(C_LIBRARY:.so=.a)
+BUILD_C_LIBRARY = scripts/build-library.sh $(TARGET) $(ARTIFACTS)/c --features '$(FEATURES)' \
+	--crate-type cdylib,staticlib -- $(LINK_ARGUMENTS) -C link-arg=-Wl,-soname,$(LIBRARY).$(SO_VERSION)
+PC_FILE := resty-session-postgres.pc
+
+# lua is LuaJIT; also lua51 and lua54. Each has a folder, so that one's module is never installed as another's.
+LUA_FEATURE ?= lua
+LUA_MODULE := $(ARTIFACTS)/$(LUA_FEATURE)/$(LIBRARY)
+BUILD_LUA_MODULE = scripts/build-library.sh $(TARGET) $(ARTIFACTS)/$(LUA_FEATURE) \
+	--features '$(LUA_FEATURE) $(FEATURES)' --crate-type cdylib -- $(LINK_ARGUMENTS)
+
+CLI := $(TARGET)/release/resty-session-postgres
+BUILD_CLI = $(CARGO) build --release --locked --target-dir $(TARGET) --features 'cli $(FEATURES)' \
 	--bin resty-session-postgres
 
-# lua-resty-session brings a file of the same name, which is not ours to overwrite or remove.
-FRONT_DOOR := resty/session/postgres.lua
-FRONT_DOOR_IS_FOREIGN = [ -e '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)' ] && \
-	! grep -q resty_session_postgres '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
-LUA_PARTS = $(notdir $(wildcard lua/resty/session/postgres/*.lua))
+# lua-resty-session has a file of the same name, which must not be overwritten or removed.
+LUA_ENTRY := resty/session/postgres.lua
+LUA_ENTRY_IS_FOREIGN = [ -e '$(DESTDIR)$(LUA_LIB_DIR)/$(LUA_ENTRY)' ] && \
+	! grep -q resty_session_postgres '$(DESTDIR)$(LUA_LIB_DIR)/$(LUA_ENTRY)'
+LUA_FILES = $(notdir $(wildcard lua/resty/session/postgres/*.lua))
 HEADERS = $(notdir $(wildcard include/*.h))
 SCHEMAS = $(notdir $(wildcard sql/*.sql))
 
@@ -66,14 +72,21 @@ LUA_SOURCES = $(wildcard lua src tests examples bench)
 # The Lua features exclude each other; each goes with the C interface and without it.
 FEATURE_SETS := none capi lua capi,lua capi,cli lua51 lua54
 
-.PHONY: demo test soak help deps build build-c build-lua build-cli build-rock install install-cli install-c install-lua \
-	install-sql uninstall dist deb docs test-matrix test-long test-vendored test-migration deny lint \
-	fmt races fuzz generate bench bench-deps clean
+.PHONY: demo demo-deps demo-build test soak help deps build build-c build-lua build-cli build-rock install \
+	install-cli install-c install-lua install-sql uninstall dist deb docs test-matrix test-long \
+	test-vendored test-migration deny lint fmt races fuzz generate bench bench-deps clean
 
-demo: deps build ## Run the demo until Ctrl-C; with CHECK=1, walk through it and stop
+demo: demo-deps demo-build ## Run the demo until Ctrl-C; with CHECK=1, walk through it and stop
 	@CHECK='$(CHECK)' scripts/demo.sh
 
-test: deps build lint ## Run everything a change has to pass
+demo-deps:
+	@scripts/deps.sh demo $(LUA_MODULE)
+
+# The demo and `make bench` use the Lua module and the tables alone.
+demo-build: build-lua
+	@$(MAKE) --silent install-lua install-sql $(STAGE)
+
+test: deps build lint ## Run everything that a change must pass
 	@scripts/in-own-tmpdir.sh $(CARGO) test --locked
 
 test-matrix: deps build ## Run the tests on the installed PostgreSQL, and on the newest (needs npm)
@@ -84,45 +97,45 @@ test-long: deps build ## Run the tests under load for a minute each
 	RSP_LONG=1 scripts/in-own-tmpdir.sh $(CARGO) test --locked --test tests -- \
 		pgbouncer:: --nocapture --test-threads 1
 
-# OpenSSL is compiled for it, which takes minutes.
-test-vendored: deps ## Build with OpenSSL inside, and run the tests of what that concerns
+# This compiles OpenSSL, which takes minutes.
+test-vendored: deps ## Build with OpenSSL linked statically, and run the tests that concern TLS and linking
 	@$(MAKE) build TARGET=target/vendored FEATURES=vendored
 	RSP_STAGE='$(CURDIR)/target/vendored/stage/usr/local' scripts/in-own-tmpdir.sh $(CARGO) test \
 		--locked --target-dir target/vendored --features vendored -- tls:: symbols:: nginx::leaving
 
 MINUTES ?= 20
-soak: build ## Load, reloads and faults together for MINUTES (20), and figures of them
+soak: build ## Run load, reloads and faults together for MINUTES (20), and print figures
 	@RSP_SOAK_MINUTES='$(MINUTES)' scripts/in-own-tmpdir.sh $(CARGO) test --locked --test faults \
 		soak -- --nocapture
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-deps: ## Install the system packages that are missing, and check that Rust is there
-	@scripts/deps.sh
+deps: ## Install the system packages that the tests need, and check that Rust is installed
+	@scripts/deps.sh test
 
 build: build-c build-lua build-cli ## Build the C library, the Lua module and the command, and stage them in target/stage
 	@$(MAKE) --silent install $(STAGE)
 
 build-c:
-	$(BUILD_C_LIBRARY)
+	@$(BUILD_C_LIBRARY)
 
 build-lua:
-	$(BUILD_LUA_MODULE)
+	@$(BUILD_LUA_MODULE)
 
 build-cli:
 	$(BUILD_CLI)
 
-# LuaRocks names a C compiler, with which cargo would build everything anew.
+# LuaRocks sets CC, which would make cargo compile everything again.
 build-rock:
-	env -u CC $(BUILD_LUA_MODULE)
+	@env -u CC $(BUILD_LUA_MODULE)
 
-# Only for an install without a build before it: `sudo make install` must not compile as root.
+# These have no prerequisites: `sudo make install` after `make build` must not compile anything as root.
 $(C_LIBRARY) $(STATIC_LIBRARY) &:
-	$(BUILD_C_LIBRARY)
+	@$(BUILD_C_LIBRARY)
 
 $(LUA_MODULE):
-	$(BUILD_LUA_MODULE)
+	@$(BUILD_LUA_MODULE)
 
 $(CLI):
 	$(BUILD_CLI)
@@ -132,18 +145,18 @@ install: install-lua install-c install-sql install-cli ## Install what was built
 install-cli: $(CLI)
 	install -D -m 755 $(CLI) '$(DESTDIR)$(BIN_DIR)/resty-session-postgres'
 
-install-lua: $(LUA_MODULE) ## Install the Lua part alone
-	@if $(FRONT_DOOR_IS_FOREIGN); then \
-		echo "install: $(LUA_LIB_DIR)/$(FRONT_DOOR) is lua-resty-session's own. Install to a folder that" >&2; \
-		echo "comes before it on lua_package_path: make install LUA_LIB_DIR=/opt/lua/5.1, for example." >&2; \
+install-lua: $(LUA_MODULE) ## Install the Lua module and its Lua files only
+	@if $(LUA_ENTRY_IS_FOREIGN); then \
+		echo "install: $(LUA_LIB_DIR)/$(LUA_ENTRY) belongs to lua-resty-session. Install to a folder that" >&2; \
+		echo "precedes it in lua_package_path, for example: make install LUA_LIB_DIR=/opt/lua/5.1" >&2; \
 		exit 1; \
 	fi
 	install -D -m 755 $(LUA_MODULE) '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
-	install -D -m 644 lua/$(FRONT_DOOR) '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
+	install -D -m 644 lua/$(LUA_ENTRY) '$(DESTDIR)$(LUA_LIB_DIR)/$(LUA_ENTRY)'
 	install -D -m 644 -t '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' lua/resty/session/postgres/*.lua
 
-# rustc leaves the debug information of Rust's own library in the archive: 40 MB of it.
-install-c: $(C_LIBRARY) $(STATIC_LIBRARY) ## Install the C part alone
+# rustc leaves the debug information of Rust's own library in the archive.
+install-c: $(C_LIBRARY) $(STATIC_LIBRARY) ## Install the C library, its header and its pkg-config file only
 	install -D -m 755 $(C_LIBRARY) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(VERSION)'
 	ln -sf $(LIBRARY).$(VERSION) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(SO_VERSION)'
 	ln -sf $(LIBRARY).$(SO_VERSION) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)'
@@ -160,10 +173,10 @@ install-c: $(C_LIBRARY) $(STATIC_LIBRARY) ## Install the C part alone
 install-sql:
 	install -D -m 644 -t '$(DESTDIR)$(SHARE_DIR)' sql/*.sql
 
-uninstall: ## Remove what `install` put there (same variables)
+uninstall: ## Remove the files that `install` has installed (same variables)
 	rm -f '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
-	{ $(FRONT_DOOR_IS_FOREIGN); } || rm -f '$(DESTDIR)$(LUA_LIB_DIR)/$(FRONT_DOOR)'
-	rm -f $(foreach file,$(LUA_PARTS),'$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres/$(file)')
+	{ $(LUA_ENTRY_IS_FOREIGN); } || rm -f '$(DESTDIR)$(LUA_LIB_DIR)/$(LUA_ENTRY)'
+	rm -f $(foreach file,$(LUA_FILES),'$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres/$(file)')
 	rm -f '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)' '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(SO_VERSION)'
 	rm -f '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(VERSION)'
 	rm -f '$(DESTDIR)$(LIB_DIR)/$(notdir $(STATIC_LIBRARY))' '$(DESTDIR)$(LIB_DIR)/pkgconfig/$(PC_FILE)'
@@ -174,7 +187,7 @@ uninstall: ## Remove what `install` put there (same variables)
 
 NAME := resty-session-postgres-$(VERSION)
 ARCHIVE := target/dist/$(NAME).tar.gz
-# What is committed; in an unpacked archive, what is there.
+# The committed files; in an unpacked archive, all files.
 dist: ## Make the source archive, in target/dist
 	@mkdir -p $(dir $(ARCHIVE))
 	@if [ -e .git ]; then \
@@ -184,7 +197,7 @@ dist: ## Make the source archive, in target/dist
 	fi | gzip --no-name >$(ARCHIVE)
 	@echo $(ARCHIVE)
 
-# debhelper gives what it runs a home of its own, where no Rust is.
+# debhelper runs commands with another HOME, where there is no Rust.
 deb: export CARGO_HOME ?= $(HOME)/.cargo
 deb: export RUSTUP_HOME ?= $(HOME)/.rustup
 deb: export DEB_DIR := target/deb
@@ -193,11 +206,11 @@ deb: ## Make the Debian packages, in target/deb
 	@debian/rules binary && debian/rules clean
 	@ls $(DEB_DIR)/*.deb
 
-bench: build ## Measure, beside pgbench and, with BASELINE_LUA_PATH, another storage (bench/README.md)
+bench: bench-deps demo-build ## Measure, beside pgbench and, with BASELINE_LUA_PATH, another storage (bench/README.md)
 	@bench/run.sh
 
-bench-deps: ## Install what the benchmarks need besides
-	@scripts/deps.sh bench
+bench-deps: ## Install the system packages that the benchmarks need
+	@scripts/deps.sh bench $(LUA_MODULE)
 
 LDOC = ldoc --quiet --fatalwarnings --config docs/config.ld --dir target/docs/lua \
 	lua/resty/session/postgres.lua
@@ -206,15 +219,15 @@ docs: ## Make the reference of the Lua and the Rust interface, in target/docs
 	$(LDOC)
 	$(CARGO) rustdoc --quiet --locked --lib --features lua --target-dir target/docs -- -D warnings
 
-# Asks BASELINE_LUA_PATH and BASELINE_LUA_CPATH for lua-resty-session (see bench/README.md).
-test-migration: build ## Try docs/migrate.md with the real lua-resty-session, under load
+# lua-resty-session is found by BASELINE_LUA_PATH and BASELINE_LUA_CPATH (see bench/README.md).
+test-migration: build ## Carry out docs/migrate.md with the real lua-resty-session, under load
 	@scripts/in-own-tmpdir.sh $(CARGO) test --locked --test migration -- --nocapture
 
 CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY := target/tools/cargo-deny-$(CARGO_DENY_VERSION)/bin/cargo-deny
 DENY ?= licenses bans sources
-# The list of known holes is fetched anew each time, so it is no part of the tests: DENY=advisories.
-deny: $(CARGO_DENY) ## Check the licences, the origin and the duplicates of the dependencies
+# The list of known vulnerabilities is downloaded each time, so it is not part of the tests: DENY=advisories.
+deny: $(CARGO_DENY) ## Check licences, sources and duplicates of the dependencies
 	$(CARGO_DENY) --all-features check $(DENY)
 
 $(CARGO_DENY):
@@ -243,12 +256,12 @@ fmt: $(STYLUA) ## Format the Rust and the Lua files
 	$(STYLUA) $(LUA_SOURCES)
 
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
-# The sanitizer has to see the locks of Rust's own library, which is built anew for that. Both are
-# unstable options, which RUSTC_BOOTSTRAP has the stable compiler take.
+# The sanitizer must see the locks of Rust's standard library, so that library is compiled with it. Both
+# options are unstable; with RUSTC_BOOTSTRAP the stable compiler accepts them.
 RACES = RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=thread' \
 	TSAN_OPTIONS='suppressions=$(CURDIR)/tests/races.supp exitcode=66' scripts/in-own-tmpdir.sh \
 	$(CARGO) test --locked -Zbuild-std --target $(HOST) --target-dir target/races
-# The sanitizer has its own allocator, and takes too long over SCRAM for that test's deadlines.
+# The sanitizer has its own allocator, and makes SCRAM too slow for the second test's deadlines.
 RACES_SKIP := --skip memory_is_the_systems --skip a_role_that_loses_its_rights
 races: build ## Look for data races in the engine with the thread sanitizer (needs rustup)
 	rustup component add rust-src
@@ -258,7 +271,7 @@ races: build ## Look for data races in the engine with the thread sanitizer (nee
 FUZZ_SECONDS ?= 45
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_FUZZ := target/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
-# The address sanitizer is an unstable option, which RUSTC_BOOTSTRAP has the stable compiler take.
+# The address sanitizer is an unstable option; with RUSTC_BOOTSTRAP the stable compiler accepts it.
 fuzz: $(CARGO_FUZZ) ## Fuzz the C interface, FUZZ_SECONDS (45) for each target
 	@for target in $$($(CARGO_FUZZ) list); do \
 		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
@@ -270,7 +283,7 @@ $(CARGO_FUZZ):
 	$(CARGO) install cargo-fuzz --version '=$(CARGO_FUZZ_VERSION)' --locked --quiet --force \
 		--root target/tools/cargo-fuzz-$(CARGO_FUZZ_VERSION)
 
-generate: ## Write the C header and the tables of the documentation anew
+generate: ## Generate the C header and the tables of the documentation
 	RSP_GENERATE=1 $(CARGO) test --locked --test tests generated::
 
 $(STYLUA):

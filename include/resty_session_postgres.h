@@ -12,9 +12,9 @@
 
 // The version of this header; rsp_version() is the library's.
 #define RSP_VERSION_MAJOR 0
-#define RSP_VERSION_MINOR 1
+#define RSP_VERSION_MINOR 2
 #define RSP_VERSION_PATCH 0
-#define RSP_VERSION_STRING "0.1.0"
+#define RSP_VERSION_STRING "0.2.0"
 
 // In the place of a time: the second in which the function is called.
 #define RSP_NOW INT64_MIN
@@ -288,7 +288,7 @@ extern "C" {
 // Any thread may call this at any time.
 const char *rsp_status_name(uint32_t status);
 
-// Returns the version of the library that the program runs with, such as "0.1.0"; the version that
+// Returns the version of the library that the program runs with, such as "0.2.0"; the version that
 // it was compiled for is `RSP_VERSION_STRING`.
 //
 // # Returns

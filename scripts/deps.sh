@@ -1,58 +1,92 @@
 #!/usr/bin/env bash
-# Installs the system packages that this machine lacks, and checks that Rust is there.
-# `deps.sh install PACKAGE…` is the part that needs root.
+# Installs the system packages that this machine lacks for a purpose, and checks that Rust is installed.
+#   deps.sh demo|bench|test [ARTIFACT]   ARTIFACT: what is built afterwards; it takes time if it is missing
+#   deps.sh install PACKAGE…             the part that needs root
+#   deps.sh unpack PACKAGE…              the part of `install` that must not be interrupted
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-packages=(
-  ca-certificates build-essential pkg-config libssl-dev    # building
-  postgresql pgbouncer nginx-light libnginx-mod-http-lua   # the servers of the tests and the demo
-  chromium chromium-driver                                 # the browsers that visit the demo
-  prometheus                                               # its promtool reads our metrics
-  valgrind                                                 # the C tests run under it
-  mount                                                    # a disk that a test fills up
-  luarocks liblua5.1-0-dev debhelper dpkg-dev lua-ldoc     # packages and documentation
-  luajit2 lua5.1 lua5.4 lua-cjson lua-check curl           # Lua hosts, the Lua linter, the demo's walk
+readonly build=(ca-certificates build-essential pkg-config libssl-dev)
+readonly servers=(postgresql nginx-light libnginx-mod-http-lua curl)
+# luajit looks for lua-resty-session; the pages store JSON.
+readonly demo=("${build[@]}" "${servers[@]}" luajit2 lua-cjson)
+readonly bench=("${build[@]}" "${servers[@]}" wrk)
+readonly test=(
+  "${demo[@]}" pgbouncer
+  chromium chromium-driver                               # browsers that visit the demo
+  prometheus                                             # its promtool checks the metrics
+  valgrind                                               # the C tests run under it
+  mount                                                  # a file system that a test fills up
+  luarocks liblua5.1-0-dev debhelper dpkg-dev lua-ldoc   # packages and documentation
+  lua5.1 lua5.4 lua-check                                # other Luas, and luacheck
 )
-
-# The benchmarks' load.
-[ "${1:-}" != bench ] || packages+=(wrk)
 
 readonly policy=/usr/sbin/policy-rc.d
 
-missing_packages() {
+missing_of() {
   local package status
-  for package in "${packages[@]}"; do
+  for package in "$@"; do
     status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || status=none
     [ "$status" = installed ] || echo "$package"
   done
 }
 
-# Debian starts a server as soon as it is installed. Nothing here wants that, so a policy says no
-# for the time of the installation, unless the machine has a policy of its own.
-install_packages() {
+# Debian starts a server when it is installed. Nothing here wants that, so a policy forbids it during
+# the installation, unless the machine has a policy already.
+unpack_packages() {
   if (set -o noclobber && printf '#!/bin/sh\nexit 101\n' >"$policy") 2>/dev/null; then
     trap 'rm -f "$policy"' EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM HUP
     chmod 755 "$policy"
   fi
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq
-  # A package that would push out another one is for the developer to decide about.
+  apt_install "$@"
+}
+
+# A package that would remove another one is for the developer to decide about.
+apt_install() {
   apt-get install -y -qq --no-install-recommends --no-remove "$@"
 }
 
+# Ctrl-C ends the download at once. After it dpkg works in a session of its own, which Ctrl-C does not
+# reach: a package that is half installed would have to be repaired by hand.
+install_packages() {
+  local log unpacking
+  export DEBIAN_FRONTEND=noninteractive
+  # dpkg may still work for an earlier call that was interrupted. It has inherited the lock.
+  exec {lock}</var/cache/apt
+  flock --nonblock "$lock" || { echo "deps: waiting for an earlier installation" && flock "$lock"; }
+  apt-get update -qq
+  apt_install --download-only "$@"
+  log=$(mktemp)
+  setsid scripts/deps.sh unpack "$@" </dev/null >"$log" 2>&1 &
+  unpacking=$!
+  trap 'rm "$log"; echo "deps: dpkg completes the installation in the background" >&2; exit 130' INT TERM HUP
+  wait "$unpacking" || { cat "$log" >&2; rm "$log"; exit 1; }
+  rm "$log"
+}
+
+# announce PURPOSE ARTIFACT PACKAGE…
+# The times were measured on two cores, with an empty Debian 12 and a fast network.
+announce() {
+  local purpose=$1 artifact=$2 minutes=1
+  shift 2
+  [ "$purpose" != test ] || minutes=3
+  [ $# -eq 0 ] ||
+    echo "$purpose: installs these Debian packages and those they need (about $minutes min): $*"
+  [ -z "$artifact" ] || [ -e "$artifact" ] ||
+    echo "$purpose: then builds the Lua module (about 1 min on two cores). Ctrl-C stops it."
+}
+
 ensure_packages() {
+  local purpose=$1 artifact=$2 missing
+  shift 2
   if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    echo "deps: not a Debian system; please see to the equivalents of: ${packages[*]}" >&2
+    echo "deps: not a Debian system; please install the equivalents of: $*" >&2
     return
   fi
-  local missing
-  mapfile -t missing < <(missing_packages)
+  mapfile -t missing < <(missing_of "$@")
+  announce "$purpose" "$artifact" "${missing[@]}"
   [ ${#missing[@]} -gt 0 ] || return 0
 
-  echo "deps: installing ${missing[*]}"
   if [ "$(id -u)" -eq 0 ]; then
     scripts/deps.sh install "${missing[@]}"
   elif command -v sudo >/dev/null; then
@@ -62,8 +96,8 @@ ensure_packages() {
     exit 1
   fi
   if [ -d /run/systemd/system ]; then
-    echo "deps: what is a server among these does not run now, but Debian will start it at the next"
-    echo "      boot. To prevent that: systemctl disable postgresql pgbouncer nginx"
+    echo "deps: the servers among these do not run now, but Debian will start them at the next boot."
+    echo "      To prevent that: systemctl disable postgresql pgbouncer nginx"
   fi
 }
 
@@ -72,7 +106,7 @@ ensure_rust() {
   wanted=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
   found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2) || found=
   if [ -z "$found" ] || ! command -v cargo >/dev/null; then
-    echo "deps: Rust $wanted or newer is needed, and there is none. See https://rustup.rs" >&2
+    echo "deps: Rust $wanted or newer is needed, and is not installed. See https://rustup.rs" >&2
     exit 1
   fi
   if [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
@@ -81,10 +115,19 @@ ensure_rust() {
   fi
 }
 
-if [ "${1:-}" = install ]; then
-  shift
-  install_packages "$@"
-else
-  ensure_packages
-  ensure_rust
-fi
+purpose=$1
+shift
+case $purpose in
+  install) install_packages "$@" ;;
+  unpack) unpack_packages "$@" ;;
+  demo | bench | test)
+    # Before the packages, which take longer.
+    ensure_rust
+    declare -n packages=$purpose
+    ensure_packages "$purpose" "${1:-}" "${packages[@]}"
+    ;;
+  *)
+    echo "usage: deps.sh demo|bench|test [ARTIFACT]" >&2
+    exit 2
+    ;;
+esac

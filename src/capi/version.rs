@@ -10,7 +10,7 @@ const VERSION: &CStr =
         Err(_) => c"",
     };
 
-/// Returns the version of the library that the program runs with, such as "0.1.0"; the version that
+/// Returns the version of the library that the program runs with, such as "0.2.0"; the version that
 /// it was compiled for is `RSP_VERSION_STRING`.
 ///
 /// # Returns

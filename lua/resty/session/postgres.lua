@@ -9,7 +9,7 @@
 
 local native = require "resty_session_postgres"
 
-local VERSION = "0.1.0"
+local VERSION = "0.2.0"
 
 if native._VERSION ~= VERSION then
   error(

@@ -2,10 +2,10 @@
 -- The rock is for LuaJIT, OpenResty's Lua. It needs Rust, a C compiler and OpenSSL's headers.
 rockspec_format = "3.0"
 package = "resty-session-postgres"
-version = "0.1.0-1"
+version = "0.2.0-1"
 
 source = {
-  url = "file://resty-session-postgres-0.1.0.tar.gz",
+  url = "file://resty-session-postgres-0.2.0.tar.gz",
 }
 
 description = {

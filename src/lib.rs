@@ -16,7 +16,6 @@
 pub mod capi;
 mod completion;
 pub mod config;
-mod deadline;
 mod engine;
 mod error;
 mod host;

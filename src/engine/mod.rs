@@ -98,8 +98,7 @@ impl Engine {
 
     /// Takes an operation of a caller that will wait for its reply anyway. Where nobody else is
     /// served at the moment and a connection is there, the caller's own thread runs the statement:
-    /// the way to another thread and back costs a lone caller as much as the statement. The
-    /// connection's socket keeps the deadline, on whichever thread.
+    /// the way to another thread and back costs a lone caller as much as the statement.
     pub(crate) fn submit_and_help(&self, job: Job) -> Result<(), Error> {
         let now = job.submitted;
         let shared = &self.0;
@@ -108,7 +107,6 @@ impl Engine {
             // The blocking client cannot run inside another runtime.
             && tokio::runtime::Handle::try_current().is_err()
             && let Some(mut connection) = shared.pool.idle()
-            && connection.get().is_bounded()
             && let Some(batch) = queue.take(now)
         {
             // For as long as it helps, it is one of the engine's threads.

@@ -6,7 +6,7 @@ use super::{Job, Shared};
 use crate::Error;
 use crate::completion::deliver;
 use crate::op::{Operation, Output};
-use crate::pool::{Failure, Fault, LOCK_TIMEOUT, Pooled};
+use crate::pool::{Fault, LOCK_TIMEOUT, OpenError, Pooled};
 use crate::statements;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard};
@@ -124,7 +124,7 @@ fn wait_for_connection(shared: &Shared) -> Option<Pooled> {
 }
 
 /// The server said no, and there is no connection: nobody has anything to wait for.
-fn refuse_all(shared: &Shared, failure: Failure) {
+fn refuse_all(shared: &Shared, failure: OpenError) {
     let error = Error::Refused {
         server: Arc::clone(&shared.server),
         reason: failure.reason,

@@ -2,15 +2,15 @@
 //! may not be relied on; each under a deadline.
 
 use super::cancel::Canceller;
+use super::client::{Client, ClientError};
 use super::fault::{Fault, causes, classify, undecodable};
 use super::server_session::ServerSession;
 use super::text::{Text, with_settings};
 use super::traits::Traits;
-use crate::deadline::Deadline;
 use crate::sql::{Shape, Tables};
 use postgres::error::SqlState;
 use postgres::types::{ToSql, Type};
-use postgres::{Client, Row, Statement};
+use postgres::{Row, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,11 +18,8 @@ use std::time::{Duration, Instant};
 /// A connection to a server.
 pub(crate) struct Connection {
     client: Client,
-    deadline: Arc<Deadline>,
-    until: Instant,
-    bounded: bool,
     session: ServerSession,
-    /// Where the server does not end by itself what nobody waits for.
+    /// Where the server does not end by itself a statement that was given up.
     canceller: Option<Canceller>,
     /// By the tables' address; tables are interned and live as long as the process.
     tables: HashMap<usize, PreparedTables>,
@@ -49,34 +46,24 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 type Params<'a> = [&'a (dyn ToSql + Sync)];
 
-/// How long a connection may take to say goodbye.
-const GOODBYE: Duration = Duration::from_millis(100);
-
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.deadline.has_passed()
+        if self.client.has_expired()
             && let Some(canceller) = self.canceller.take()
         {
             canceller.cancel();
         }
-        // The client sends Terminate and waits for the server when it is dropped.
-        self.deadline.set(Instant::now() + GOODBYE);
     }
 }
 
 impl Connection {
     pub(super) fn new(
         client: Client,
-        deadline: Arc<Deadline>,
-        bounded: bool,
         session: ServerSession,
         canceller: Option<Canceller>,
     ) -> Self {
         Connection {
             client,
-            deadline,
-            until: Instant::now(),
-            bounded,
             session,
             canceller,
             tables: HashMap::new(),
@@ -88,14 +75,10 @@ impl Connection {
         self.broken || self.client.is_closed() || self.session.is_mistaken()
     }
 
-    /// Whether its socket keeps the deadline (see [`crate::deadline`]).
-    pub(crate) fn is_bounded(&self) -> bool {
-        self.bounded
-    }
-
     /// How long what is run now may still take.
     pub(crate) fn time_left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+        let until = self.client.deadline();
+        until.saturating_duration_since(Instant::now())
     }
 
     /// Sees to it that nobody uses this connection again.
@@ -109,8 +92,7 @@ impl Connection {
         until: Instant,
         body: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        self.deadline.set(until);
-        self.until = until;
+        self.client.set_deadline(until);
         let result = body(self);
         if let Err(fault) = &result
             && fault.breaks_the_connection()
@@ -131,7 +113,7 @@ impl Connection {
             Ready::Prepared(statement) => self.client.query(&statement, params),
             Ready::Text(text) => self.client.query_typed(&text.sql, &typed(params, &text)),
         };
-        result.map_err(|error| self.fault(&error))
+        result.map_err(|error| self.fault(error))
     }
 
     /// Runs a statement that has none.
@@ -145,7 +127,7 @@ impl Connection {
             Ready::Prepared(statement) => self.client.execute(&statement, params),
             Ready::Text(text) => self.client.execute_typed(&text.sql, &typed(params, &text)),
         };
-        result.map(drop).map_err(|error| self.fault(&error))
+        result.map(drop).map_err(|error| self.fault(error))
     }
 
     /// Runs several statements as one transaction: all of it takes place, or nothing. Each statement
@@ -173,7 +155,7 @@ impl Connection {
     /// Runs statements that have neither parameters nor rows.
     pub(crate) fn batch(&mut self, sql: &str) -> Result<(), Fault> {
         let result = self.client.batch_execute(sql);
-        result.map_err(|error| self.fault(&error))
+        result.map_err(|error| self.fault(error))
     }
 
     /// Asks anew what the tables do by themselves, when it matters next.
@@ -197,7 +179,7 @@ impl Connection {
         };
         let ready = if self.session.prepares {
             let prepared = self.client.prepare(&sql);
-            Ready::Prepared(prepared.map_err(|error| self.fault(&error))?)
+            Ready::Prepared(prepared.map_err(|error| self.fault(error))?)
         } else {
             let text = Text::new(sql).map_err(|reason| undecodable(&reason))?;
             Ready::Text(Arc::new(text))
@@ -208,10 +190,11 @@ impl Connection {
         Ok(ready)
     }
 
-    fn fault(&self, error: &postgres::Error) -> Fault {
-        if self.deadline.has_passed() {
-            return Fault::Expired;
-        }
+    fn fault(&self, error: ClientError) -> Fault {
+        let error = match error {
+            ClientError::Expired => return Fault::Expired,
+            ClientError::Failed(error) => error,
+        };
         match error.as_db_error() {
             Some(answer) => {
                 self.session.lost_a_statement(answer.code());
@@ -225,8 +208,8 @@ impl Connection {
                 }
                 classify(answer)
             }
-            None if self.client.is_closed() => Fault::Lost(causes(error).into()),
-            None => undecodable(&causes(error)),
+            None if self.client.is_closed() => Fault::Lost(causes(&error).into()),
+            None => undecodable(&causes(&error)),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::host::fork::ForkLocal;
 use crate::op::{Operation, Outcome};
 use crate::pool::Credentials;
 use crate::sql::Tables;
-use crate::tls::{Files, Unusable};
+use crate::tls::Files;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ struct Inner {
     config: Config,
     target: Arc<Target>,
     /// Read here, where nginx may still be root, and kept across its forks.
-    files: Result<Files, Unusable>,
+    files: Result<Files, Error>,
     /// Likewise, of the password file.
     passwords: Option<Secret>,
     /// For what is answered soon or not at all.
@@ -88,8 +88,7 @@ impl Storage {
             Err(_) => Files::read(&storage.0.config.connection.tls).map(drop),
             Ok(_) => Ok(()),
         };
-        files.map_err(|unusable| Error::config(unusable.key, unusable.reason))?;
-        Ok(storage)
+        files.map(|()| storage)
     }
 
     /// Replaces the password that this process opens further connections with; those that are open

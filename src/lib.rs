@@ -17,7 +17,6 @@ pub mod capi;
 mod completion;
 pub mod config;
 mod db;
-mod deadline;
 mod engine;
 mod error;
 mod host;

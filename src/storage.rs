@@ -8,7 +8,7 @@ use crate::engine::{Engine, Job, render};
 use crate::host::fork::ForkLocal;
 use crate::op::{AnyOperation, Operation, Outcome, Typed};
 use crate::pool::Credentials;
-use crate::tls::{Files, Unusable};
+use crate::tls::Files;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ struct Inner {
     config: Config,
     tables: Arc<Tables>,
     /// Read here, where nginx may still be root, and kept across its forks.
-    files: Result<Files, Unusable>,
+    files: Result<Files, Error>,
     /// Likewise, of the password file.
     passwords: Option<Secret>,
     engine: ForkLocal<Arc<Engine>>,
@@ -81,8 +81,7 @@ impl Storage {
             Err(_) => Files::read(&storage.0.config.connection.tls).map(drop),
             Ok(_) => Ok(()),
         };
-        files.map_err(|unusable| Error::config(unusable.key, unusable.reason))?;
-        Ok(storage)
+        files.map(|()| storage)
     }
 
     /// Replaces the password that this process opens further connections with; open connections stay.
@@ -124,7 +123,7 @@ impl Storage {
         Ok(self.0.engine.get_or_init(|| engine))
     }
 
-    fn job(&self, operation: Box<dyn AnyOperation>, reply: Reply) -> Box<Job> {
+    fn job(&self, operation: Box<dyn AnyOperation>, reply: Reply) -> Job {
         Job::new(operation, &self.0.tables, self.0.config.timeouts, reply)
     }
 
@@ -158,7 +157,7 @@ impl Storage {
     fn wait_for(
         &self,
         operation: Box<dyn AnyOperation>,
-        submit: fn(&Engine, Box<Job>) -> Result<(), Error>,
+        submit: fn(&Engine, Job) -> Result<(), Error>,
     ) -> Outcome {
         let timeouts = self.0.config.timeouts;
         let latest = Instant::now() + timeouts.total() + GRACE;

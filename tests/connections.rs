@@ -2,12 +2,17 @@
 //! the server gets to see, and what becomes there of one that nobody waits for any more.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use resty_session_postgres::config::{Draft, Value};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use resty_session_postgres::config::{Draft, PreparedStatements, Value};
 use resty_session_postgres::{Epoch, Error, Set, Storage};
 use socket2::{Domain, Socket, Type};
 
@@ -209,5 +214,80 @@ fn a_statement_that_nobody_waits_for_any_more_is_ended_by_the_server() {
         };
         let patience = Duration::from_secs(2);
         assert!(process::eventually(patience, ended), "{host}: it runs on");
+    }
+}
+
+/// The pool has one connection: the second save works only if the first one's was given up.
+#[test]
+fn a_frozen_backend_costs_one_operation_over_tcp_and_over_a_unix_socket() {
+    let cluster = Cluster::builder().start();
+    let socket = cluster.socket_dir().to_str().expect("a path");
+    for host in ["127.0.0.1", socket] {
+        let database = cluster.create_database();
+        let mut sql = cluster.client(&database);
+        let storage = storage(&[(host, cluster.port())], &database);
+        save(&storage, "before").expect("a save");
+        let backend = "SELECT pid FROM pg_stat_activity
+                       WHERE application_name = 'pgmoon' AND datname = current_database()";
+        let backend = sql.query_one(backend, &[]).expect("a backend").get(0);
+        let backend = Pid::from_raw(backend);
+        kill(backend, Signal::SIGSTOP).expect("a signal");
+        let start = Instant::now();
+        let frozen = save(&storage, "frozen");
+        let took = start.elapsed();
+        let after = save(&storage, "after");
+        kill(backend, Signal::SIGCONT).expect("a signal");
+        assert!(matches!(frozen, Err(Error::Timeout { .. })), "{frozen:?}");
+        assert!(took < Duration::from_millis(1000), "{host}: {took:?}");
+        after.unwrap_or_else(|error| panic!("{host}: {error}"));
+    }
+}
+
+/// A message of the server: its kind, its length, and the rest.
+fn message(kind: u8, rest: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(rest.len() + 4).expect("a short message");
+    [&[kind][..], &length.to_be_bytes(), rest].concat()
+}
+
+/// Accepts every client without a password, and answers its first statement with the `beginning`, and
+/// then with `flood` until the client closes the connection.
+fn answer_without_end(mut client: TcpStream, beginning: &[u8], flood: &[u8]) {
+    let mut length = [0; 4];
+    client.read_exact(&mut length).expect("a start-up message");
+    let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];
+    client.read_exact(&mut rest).expect("a start-up message");
+    let ready = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
+    client.write_all(&ready).expect("a client");
+    client.read_exact(&mut [0]).expect("a statement");
+    client.write_all(beginning).expect("a client");
+    while client.write_all(flood).is_ok() {}
+}
+
+/// Nothing else interrupts such a client: there is always something to read.
+#[test]
+fn the_deadline_holds_while_bytes_arrive_without_a_pause() {
+    let text = [&[0, 1][..], b"data\0", &[0; 6], &[0, 0, 0, 25], &[0; 8]].concat();
+    let columns = [message(b'1', &[]), message(b'2', &[]), message(b'T', &text)];
+    let row = message(b'D', &[&[0, 1, 0, 0, 4, 0][..], &[b'x'; 1024]].concat());
+    let notice = message(b'N', b"SWARNING\0VWARNING\0C01000\0Mmessage\0\0");
+    for (beginning, flood) in [(columns.concat(), row), (vec![], notice)] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let (sender, closed) = mpsc::channel();
+        thread::spawn(move || {
+            let (client, _) = listener.accept().expect("a client");
+            answer_without_end(client, &beginning, &flood.repeat(100));
+            sender.send(Instant::now()).expect("a receiver");
+        });
+        let mut config = storage(&[("127.0.0.1", port)], "any").config().clone();
+        // Otherwise a new session is asked for its settings first.
+        config.connection.session.prepared = PreparedStatements::Never;
+        let start = Instant::now();
+        let value = Storage::new(config).get("key", Epoch::now());
+        let took = start.elapsed();
+        assert!(matches!(value, Err(Error::Timeout { .. })), "{value:?}");
+        assert!(took < Duration::from_millis(1000), "{took:?}");
+        let closed = closed.recv_timeout(Duration::from_secs(1));
+        closed.expect("the connection is still open");
     }
 }

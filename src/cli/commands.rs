@@ -80,7 +80,9 @@ fn argument(param: &'static Param) -> Arg {
 /// The operation that was asked for, with its options.
 pub fn chosen(matches: &ArgMatches) -> Option<(&'static Kind, &ArgMatches)> {
     let (command, given) = matches.subcommand()?;
-    let kind = KINDS.iter().find(|kind| dashed(kind.spec.name) == command)?;
+    let kind = KINDS
+        .iter()
+        .find(|kind| dashed(kind.spec.name) == command)?;
     Some((kind, given))
 }
 

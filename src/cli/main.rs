@@ -120,11 +120,7 @@ fn list(
 }
 
 /// Deletes what has expired now, or as much of it as the limit allows; shows its progress on a terminal.
-fn cleanup(
-    kind: &'static Kind,
-    mut given: Given<'_>,
-    storage: &Storage,
-) -> Result<u64, Error> {
+fn cleanup(kind: &'static Kind, mut given: Given<'_>, storage: &Storage) -> Result<u64, Error> {
     let progress = io::stderr().is_terminal();
     let now = Epoch::now();
     let total = match progress {

@@ -68,7 +68,7 @@ fn sleep_until<'a>(
 }
 
 /// Answers operations whose time is up.
-fn expire(shared: &Shared, expired: Vec<Box<Job>>) {
+fn expire(shared: &Shared, expired: Vec<Job>) {
     let status = shared.pool.status();
     let failure = status.last_failure().map(|failure| failure.reason);
     let opening = status.is_opening();

@@ -8,15 +8,19 @@ use crate::config::Timeouts;
 use crate::db::Tables;
 use crate::op::AnyOperation;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-/// An operation with what the engine knows of it.
-pub(crate) struct Job {
+/// An operation with what the engine knows of it. The queue moves jobs often, so they are small.
+pub(crate) struct Job(Box<JobData>);
+
+/// What a [`Job`] holds.
+pub(crate) struct JobData {
     pub(crate) operation: Box<dyn AnyOperation>,
     pub(crate) tables: Arc<Tables>,
     pub(crate) timeouts: Timeouts,
-    pub(crate) reply: Reply,
+    reply: Reply,
     pub(crate) submitted: Instant,
     /// Until when it may take; set when its first statement starts.
     pub(crate) deadline: Option<Instant>,
@@ -38,7 +42,7 @@ impl Job {
         tables: &Arc<Tables>,
         timeouts: Timeouts,
         reply: Reply,
-    ) -> Box<Self> {
+    ) -> Self {
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let keys = operation.keys();
         let footprint = Footprint {
@@ -49,7 +53,7 @@ impl Job {
             Some(limit) => timeouts.at_most(limit),
             None => timeouts,
         };
-        Box::new(Job {
+        Job(Box::new(JobData {
             batches: operation.batches(tables),
             operation,
             tables: Arc::clone(tables),
@@ -62,7 +66,12 @@ impl Job {
             pause: Duration::ZERO,
             last_error: None,
             footprint,
-        })
+        }))
+    }
+
+    /// The destination of its outcome, when the job is done.
+    pub(crate) fn into_reply(self) -> Reply {
+        self.0.reply
     }
 
     /// Until when it may wait: for a connection first, then for its answer.
@@ -72,7 +81,21 @@ impl Job {
     }
 }
 
-impl Batchable for Box<Job> {
+impl Deref for Job {
+    type Target = JobData;
+
+    fn deref(&self) -> &JobData {
+        &self.0
+    }
+}
+
+impl DerefMut for Job {
+    fn deref_mut(&mut self) -> &mut JobData {
+        &mut self.0
+    }
+}
+
+impl Batchable for Job {
     fn group(&self) -> Option<Group> {
         (self.batches && !self.single).then(|| Group {
             tables: Arc::as_ptr(&self.tables) as usize,

@@ -89,7 +89,7 @@ impl Engine {
     }
 
     /// Takes an operation; its reply gets the outcome. Returns at once.
-    pub(crate) fn submit(&self, job: Box<Job>) -> Result<(), Error> {
+    pub(crate) fn submit(&self, job: Job) -> Result<(), Error> {
         let now = job.submitted;
         self.0.dispatch(self.0.accept(job)?, now);
         Ok(())
@@ -97,9 +97,8 @@ impl Engine {
 
     /// Takes an operation of a caller that will wait for its reply anyway. If no other operation is
     /// under way and a connection is idle, the caller's own thread runs the statement: to hand it to
-    /// another thread and back costs a lone caller as much as the statement. The connection keeps the
-    /// deadline on any thread.
-    pub(crate) fn submit_and_help(&self, job: Box<Job>) -> Result<(), Error> {
+    /// another thread and back costs a lone caller as much as the statement.
+    pub(crate) fn submit_and_help(&self, job: Job) -> Result<(), Error> {
         let now = job.submitted;
         let shared = &self.0;
         let mut queue = shared.accept(job)?;
@@ -107,7 +106,6 @@ impl Engine {
             // The blocking client cannot run inside another runtime.
             && tokio::runtime::Handle::try_current().is_err()
             && let Some(mut connection) = shared.pool.idle()
-            && connection.get().is_bounded()
             && let Some(batch) = queue.take(now)
         {
             // For as long as it helps, it is one of the engine's threads.

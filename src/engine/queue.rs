@@ -33,10 +33,10 @@ fn wait_threshold(active: usize) -> Duration {
 /// The engine's state.
 #[derive(Default)]
 pub(crate) struct Queue {
-    jobs: Planner<Box<Job>>,
+    jobs: Planner<Job>,
     /// Jobs that met a lock, and when to try again. Their sessions stay in use: what comes later
     /// for them must not overtake.
-    locked: Vec<(Instant, Box<Job>)>,
+    locked: Vec<(Instant, Job)>,
     /// A locked job is being tried; or was tried last, so that the others are next.
     trying: bool,
     tried_last: bool,
@@ -55,7 +55,7 @@ pub(crate) struct Queue {
 
 /// What a thread takes to run as one statement.
 pub(crate) struct Batch {
-    pub(crate) jobs: Vec<Box<Job>>,
+    pub(crate) jobs: Vec<Job>,
     /// It is a locked job's next try.
     pub(crate) retry: bool,
 }
@@ -87,17 +87,17 @@ impl Queue {
         self.len() == 1 && self.jobs.is_idle() && self.threads == self.sleeping
     }
 
-    pub(crate) fn push(&mut self, job: Box<Job>) {
+    pub(crate) fn push(&mut self, job: Job) {
         self.jobs.push(job);
     }
 
     /// Puts jobs that were taken back to where they were, in their order.
-    pub(crate) fn put_back(&mut self, jobs: Vec<Box<Job>>) {
+    pub(crate) fn put_back(&mut self, jobs: Vec<Job>) {
         self.jobs.put_back(jobs);
     }
 
     /// Keeps a job that met a lock until `at`; its sessions stay in use.
-    pub(crate) fn keep_locked(&mut self, job: Box<Job>, at: Instant) {
+    pub(crate) fn keep_locked(&mut self, job: Job, at: Instant) {
         self.locked.push((at, job));
     }
 
@@ -143,7 +143,7 @@ impl Queue {
     }
 
     /// Ends the use of a taken job's sessions.
-    pub(crate) fn release(&mut self, job: &Box<Job>) {
+    pub(crate) fn release(&mut self, job: &Job) {
         self.jobs.release(job.footprint());
     }
 
@@ -175,17 +175,17 @@ impl Queue {
     }
 
     /// Takes out the jobs whose time is up.
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Box<Job>> {
+    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Job> {
         self.remove_if(|job| job.expires() <= now)
     }
 
     /// Takes out all jobs, to answer them with `error`.
-    pub(crate) fn clear(&mut self, error: &Error) -> Vec<(Box<Job>, Error)> {
+    pub(crate) fn clear(&mut self, error: &Error) -> Vec<(Job, Error)> {
         let all = self.remove_if(|_| true).into_iter();
         all.map(|job| (job, error.clone())).collect()
     }
 
-    fn remove_if(&mut self, which: impl Fn(&Box<Job>) -> bool) -> Vec<Box<Job>> {
+    fn remove_if(&mut self, which: impl Fn(&Job) -> bool) -> Vec<Job> {
         let mut removed = self.jobs.remove_if(&which);
         let locked = self.locked.extract_if(.., |(_, job)| which(job));
         for (_, job) in locked {

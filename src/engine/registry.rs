@@ -4,7 +4,7 @@ use super::Engine;
 use crate::Error;
 use crate::config::{Config, ConnectionConfig, PoolConfig, Secret, Timeouts};
 use crate::host::{exit, fork::ForkLocal, thread};
-use crate::tls::{Files, Tls, Unusable};
+use crate::tls::{Files, Tls};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ impl Engine {
     /// The engine of a configuration, started if this process has none.
     pub(crate) fn of(
         config: &Config,
-        files: &Result<Files, Unusable>,
+        files: &Result<Files, Error>,
         passwords: &Option<Secret>,
     ) -> Result<Arc<Engine>, Error> {
         let pool = &config.pool;

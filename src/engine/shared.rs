@@ -50,7 +50,7 @@ impl Shared {
     }
 
     /// Puts a job into the queue, if that takes one more, and hands the queue over locked.
-    pub(super) fn accept(&self, job: Box<Job>) -> Result<MutexGuard<'_, Queue>, Error> {
+    pub(super) fn accept(&self, job: Job) -> Result<MutexGuard<'_, Queue>, Error> {
         let mut queue = self.lock();
         let refusal = if queue.stopping {
             Error::Stopped
@@ -67,7 +67,7 @@ impl Shared {
             self.stats.answered(&*job.operation, Some(&refusal));
             self.report_backlog();
         }
-        job.reply.forget();
+        job.into_reply().forget();
         Err(refusal)
     }
 
@@ -88,7 +88,7 @@ impl Shared {
             let job = self.sweep_job(sweep, tables, timeouts);
             let mut queue = self.lock();
             if queue.stopping {
-                job.reply.forget();
+                job.into_reply().forget();
                 return;
             }
             queue.push(job);
@@ -96,12 +96,7 @@ impl Shared {
         }
     }
 
-    fn sweep_job(
-        self: &Arc<Self>,
-        sweep: Sweep,
-        tables: Arc<Tables>,
-        timeouts: Timeouts,
-    ) -> Box<Job> {
+    fn sweep_job(self: &Arc<Self>, sweep: Sweep, tables: Arc<Tables>, timeouts: Timeouts) -> Job {
         let (shared, swept) = (Arc::downgrade(self), Arc::clone(&tables));
         let reply = Reply::callback(move |outcome| {
             if let Some(shared) = shared.upgrade() {
@@ -130,10 +125,10 @@ impl Shared {
     }
 
     /// Answers jobs that were taken out of the queue.
-    pub(super) fn answer(&self, jobs: impl IntoIterator<Item = (Box<Job>, Error)>) {
-        let count = |(job, error): (Box<Job>, Error)| {
+    pub(super) fn answer(&self, jobs: impl IntoIterator<Item = (Job, Error)>) {
+        let count = |(job, error): (Job, Error)| {
             self.stats.answered(&*job.operation, Some(&error));
-            (job.reply, Err(error))
+            (job.into_reply(), Err(error))
         };
         deliver(jobs.into_iter().map(count));
     }

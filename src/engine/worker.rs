@@ -7,7 +7,7 @@ use crate::Error;
 use crate::completion::deliver;
 use crate::db::Db;
 use crate::op::{Answer, Answers, AnyOperation};
-use crate::pool::{Failure, Fault, LOCK_TIMEOUT, Pooled, Retry, Verdict};
+use crate::pool::{Fault, LOCK_TIMEOUT, OpenError, Pooled, Retry, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
@@ -124,7 +124,7 @@ fn wait_for_connection(shared: &Shared) -> Option<Pooled> {
 }
 
 /// The server refused the connection, and there is no other one: no operation has anything to wait for.
-fn refuse_all(shared: &Shared, failure: Failure) {
+fn refuse_all(shared: &Shared, failure: OpenError) {
     let error = Error::Refused {
         server: Arc::clone(&shared.server),
         reason: failure.reason,
@@ -196,11 +196,11 @@ fn succeed(shared: &Shared, batch: Batch, answers: Answers<Answer>) {
         queue.try_locked_now(Instant::now());
     }
     drop(queue);
-    let count = |(job, answer): (Box<Job>, Result<Answer, Error>)| {
+    let count = |(job, answer): (Job, Result<Answer, Error>)| {
         shared
             .stats
             .answered(&*job.operation, answer.as_ref().err());
-        (job.reply, answer)
+        (job.into_reply(), answer)
     };
     deliver(batch.jobs.into_iter().zip(answers).map(count));
 }

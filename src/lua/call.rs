@@ -82,7 +82,7 @@ impl Given<'_> {
 
 impl Source for Given<'_> {
     fn value(&self, place: usize, kind: ParamKind) -> std::result::Result<op::Value, Error> {
-        use ParamKind::{Count, Pairs, Seconds, Time};
+        use ParamKind::{Count, Seconds, Time};
         let value = self.values.get(place).unwrap_or(&Value::Nil);
         Ok(match (value, kind) {
             (Value::Nil, _) => op::Value::Nothing,
@@ -98,7 +98,7 @@ impl Source for Given<'_> {
                 )
             }
             (Value::String(text), _) => op::Value::Text(text.as_bytes().to_vec()),
-            (Value::Table(table), Pairs) => op::Value::Pairs(pairs(table)?),
+            (Value::Table(table), ParamKind::Pairs) => op::Value::Pairs(pairs(table)?),
             (other, _) => op::Value::Other(type_name(other)),
         })
     }
@@ -116,8 +116,10 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
+type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// The pairs of a metadata table: `{ audiences = { … }, subjects = { … } }`.
-fn pairs(table: &Table) -> std::result::Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+fn pairs(table: &Table) -> std::result::Result<Pairs, Error> {
     let audiences = list(table, "audiences")?;
     let subjects = list(table, "subjects")?;
     let (many, others) = (audiences.raw_len(), subjects.raw_len());

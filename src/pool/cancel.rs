@@ -1,33 +1,38 @@
-//! A word to a pooler about what nobody waits for any more. The server's own sessions have a
-//! statement_timeout, which ends it; behind a pooler nothing does, and it holds its locks.
+//! Cancels a statement behind a pooler. A server's own sessions have a `statement_timeout`, which
+//! ends a statement that was given up; behind a pooler it would run on and hold its locks.
 
-use crate::deadline::Deadline;
-use crate::host::thread;
-use crate::tls::Connector;
-use postgres::CancelToken;
+use super::client::Driver;
+use super::endpoint::Endpoint;
+use crate::tls::AlreadyNegotiated;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_postgres::CancelToken;
 
-/// How long it may take to be told. The pooler finds the statement by its client, whose connection
-/// has to stay for as long.
+/// The time for the request. The pooler finds the statement by the client's connection, so that one
+/// must stay open for as long.
 const TIME: Duration = Duration::from_millis(50);
 
 /// Cancels what one connection runs.
 pub(super) struct Canceller {
     pub(super) token: CancelToken,
-    pub(super) connector: Connector,
-    /// The connector's.
-    pub(super) deadline: Arc<Deadline>,
+    pub(super) endpoint: Endpoint,
 }
 
 impl Canceller {
-    /// Asks for it on a connection of its own, and waits as long as that may take. It has a thread of
-    /// its own, too: to connect may take longer, and is then left behind.
+    /// Sends the request on a connection of its own. Always takes [`TIME`]; errors are ignored.
     pub(super) fn cancel(self) {
-        self.deadline.set(Instant::now() + TIME);
-        let ask = move || drop(self.token.cancel_query(self.connector));
-        if thread::spawn("rsp-cancel", ask).is_ok() {
-            std::thread::sleep(TIME);
+        let request = async {
+            let socket = self.endpoint.dial().await.ok()?;
+            let stream = self.endpoint.negotiate(socket).await.ok()?;
+            let request = self.token.cancel_query_raw(stream, AlreadyNegotiated);
+            request.await.ok()
+        };
+        if let Ok(mut driver) = Driver::new(Instant::now() + TIME, Arc::default()) {
+            driver.wait(async {
+                request.await;
+                pending::<()>().await;
+            });
         }
     }
 }

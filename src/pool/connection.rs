@@ -2,13 +2,13 @@
 //! may not be relied on; each under a deadline.
 
 use super::cancel::Canceller;
+use super::client::{Client, ClientError};
 use super::fault::{Fault, Verdict, causes, classify};
 use super::server_session::ServerSession;
 use super::statement::{Sql, StatementId};
-use crate::deadline::Deadline;
 use postgres::error::SqlState;
 use postgres::types::{FromSql, ToSql, Type};
-use postgres::{Client, Row, Statement};
+use postgres::{Row, Statement};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,11 +18,8 @@ pub(crate) struct Connection {
     client: Client,
     /// The servers, for messages.
     server: Arc<str>,
-    deadline: Arc<Deadline>,
-    /// Until when the current operations may take, and how long that was.
-    until: Instant,
+    /// How long the current operations may take in all.
     timeout: Duration,
-    bounded: bool,
     session: ServerSession,
     /// Where the server does not end by itself a statement whose operations have been answered.
     canceller: Option<Canceller>,
@@ -43,18 +40,13 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 pub(crate) type Params<'a> = [&'a (dyn ToSql + Sync)];
 
-/// How long closing a connection may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
-
 impl Drop for Connection {
     fn drop(&mut self) {
-        if self.deadline.has_passed()
+        if self.client.has_expired()
             && let Some(canceller) = self.canceller.take()
         {
             canceller.cancel();
         }
-        // The client sends Terminate and waits for the server when it is dropped.
-        self.deadline.set(Instant::now() + CLOSE_TIMEOUT);
     }
 }
 
@@ -62,18 +54,13 @@ impl Connection {
     pub(super) fn new(
         client: Client,
         server: Arc<str>,
-        deadline: Arc<Deadline>,
-        bounded: bool,
         session: ServerSession,
         canceller: Option<Canceller>,
     ) -> Self {
         Connection {
             client,
             server,
-            deadline,
-            until: Instant::now(),
             timeout: Duration::ZERO,
-            bounded,
             session,
             canceller,
             statements: HashMap::new(),
@@ -83,11 +70,6 @@ impl Connection {
 
     pub(super) fn is_broken(&self) -> bool {
         self.broken || self.client.is_closed() || self.session.is_mistaken()
-    }
-
-    /// Whether its socket keeps the deadline (see [`crate::deadline`]).
-    pub(crate) fn is_bounded(&self) -> bool {
-        self.bounded
     }
 
     /// The servers, for messages.
@@ -102,7 +84,8 @@ impl Connection {
 
     /// How long the current operations may still take.
     pub(crate) fn time_left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+        let until = self.client.deadline();
+        until.saturating_duration_since(Instant::now())
     }
 
     /// Has this connection closed instead of used again.
@@ -113,8 +96,8 @@ impl Connection {
     /// Sets the deadline of the statements to come: `until`, which is `timeout` after their operations
     /// began.
     pub(crate) fn set_deadline(&mut self, until: Instant, timeout: Duration) {
-        self.deadline.set(until);
-        (self.until, self.timeout) = (until, timeout);
+        self.client.set_deadline(until);
+        self.timeout = timeout;
     }
 
     /// Runs a statement that answers rows. `make` is called where the connection does not know it yet.
@@ -128,7 +111,7 @@ impl Connection {
             Ready::Prepared(statement) => self.client.query(&statement, params),
             Ready::Text(text) => self.client.query_typed(&text.0, &typed(params, &text.1)),
         };
-        result.map_err(|error| self.fault(&error))
+        result.map_err(|error| self.fault(error))
     }
 
     /// Runs a statement that answers no rows.
@@ -142,7 +125,7 @@ impl Connection {
             Ready::Prepared(statement) => self.client.execute(&statement, params),
             Ready::Text(text) => self.client.execute_typed(&text.0, &typed(params, &text.1)),
         };
-        result.map(drop).map_err(|error| self.fault(&error))
+        result.map(drop).map_err(|error| self.fault(error))
     }
 
     /// Begins a transaction. Each of its statements sees what was committed when the statement began,
@@ -169,7 +152,7 @@ impl Connection {
     /// Runs statements that have neither parameters nor rows.
     pub(crate) fn batch(&mut self, sql: &str) -> Result<(), Fault> {
         let result = self.client.batch_execute(sql);
-        result.map_err(|error| self.fault(&error))
+        result.map_err(|error| self.fault(error))
     }
 
     fn ready(&mut self, id: StatementId, make: impl FnOnce() -> Sql) -> Result<Ready, Fault> {
@@ -183,8 +166,8 @@ impl Connection {
         };
         let types: Vec<Type> = sql.types.iter().map(|kind| kind.as_type()).collect();
         let ready = if self.session.prepares {
-            let prepared = self.client.prepare_typed(&text, &types);
-            Ready::Prepared(prepared.map_err(|error| self.fault(&error))?)
+            let prepared = self.client.prepare(&text, &types);
+            Ready::Prepared(prepared.map_err(|error| self.fault(error))?)
         } else {
             Ready::Text(Arc::new((text, types)))
         };
@@ -192,16 +175,16 @@ impl Connection {
         Ok(ready)
     }
 
-    fn fault(&mut self, error: &postgres::Error) -> Fault {
-        let fault = self.classify(error);
+    fn fault(&mut self, error: ClientError) -> Fault {
+        let fault = match error {
+            ClientError::Expired => Fault::timed_out(&self.server, self.timeout),
+            ClientError::Failed(error) => self.classify(&error),
+        };
         self.broken |= fault.connection != Verdict::Usable;
         fault
     }
 
     fn classify(&self, error: &postgres::Error) -> Fault {
-        if self.deadline.has_passed() {
-            return Fault::timed_out(&self.server, self.timeout);
-        }
         match error.as_db_error() {
             Some(answer) => {
                 self.session.lost_a_statement(answer.code());

@@ -1,16 +1,16 @@
-//! The password that new connections are opened with, which may be replaced while the pool runs.
+//! The password for new connections. It may be replaced while the pool runs.
 
-use super::passfile::{self, Unusable};
-use super::status::Failure;
+use super::open_error::OpenError;
+use super::passfile;
 use crate::config::{ConnectionConfig, Secret, Server};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
-/// What new connections say who they are with.
+/// What new connections authenticate with.
 pub(crate) struct Credentials {
     password: Mutex<Option<Secret>>,
     passfile: Option<PathBuf>,
-    /// What that file held when the storage was made, if it could be read.
+    /// The content of that file when the storage was made, if it could be read.
     passwords: Option<Secret>,
     database: String,
     username: String,
@@ -27,7 +27,7 @@ impl Credentials {
         }
     }
 
-    /// What the password file holds, to be kept from where it can be read.
+    /// The content of the password file, read while the process may still be root.
     pub(crate) fn read_ahead(config: &ConnectionConfig) -> Option<Secret> {
         passfile::read(config.passfile.as_deref()?).ok()
     }
@@ -38,23 +38,24 @@ impl Credentials {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Replaces the password; connections that are open stay.
+    /// Replaces the password. Open connections stay open.
     pub(crate) fn set_password(&self, password: Secret) {
         *self.lock() = Some(password);
     }
 
     /// The password for a new connection to a server.
-    pub(super) fn password(&self, server: &Server) -> Result<Option<Secret>, Failure> {
+    pub(super) fn password(&self, server: &Server) -> Result<Option<Secret>, OpenError> {
         let given = self.lock().clone();
         match (&self.passfile, given) {
             (Some(path), None) => {
-                // Anew each time, so that a changed file needs no reload.
+                // Read each time, so that a changed file needs no reload.
                 let content = match (passfile::read(path), &self.passwords) {
                     (Ok(content), _) => content,
                     // nginx's workers may read less than its master.
-                    (Err(Unusable::Away(_)), Some(before)) => before.clone(),
-                    (Err(Unusable::Away(reason) | Unusable::Wrong(reason)), _) => {
-                        return Err(Failure::new("passfile", reason, true));
+                    (Err(error), Some(before)) if error.raw_os_error().is_some() => before.clone(),
+                    (Err(error), _) => {
+                        let reason = format!("cannot read {}: {error}", path.display());
+                        return Err(OpenError::refused("passfile", reason));
                     }
                 };
                 let (database, user) = (&self.database, &self.username);

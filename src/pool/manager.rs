@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::open::Opener;
-use super::status::Failure;
+use super::open_error::OpenError;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,42 +17,39 @@ impl Manager {
     }
 }
 
-/// What r2d2 pools. It tries a failed attempt again and again, whether anybody still waits or not,
-/// and tells nobody of the failure; so a failure is handed out like a connection, once, to whoever
-/// waits.
+/// What r2d2 pools. After a failed attempt r2d2 would go on trying, even if no caller waits any more,
+/// and would report the failure to none. So a failure is pooled like a connection, and the next
+/// caller takes it out.
 pub(crate) enum Attempt {
     /// A connection.
     Open(Box<Connection>),
     /// Why there is none.
-    Failed(Failure),
+    Failed(OpenError),
 }
 
 impl r2d2::ManageConnection for Manager {
     type Connection = Attempt;
     type Error = Infallible;
 
-    /// Runs on r2d2's thread. A panic there would lose a place in the pool for ever; the blocking
-    /// client panics where it cannot make its runtime (no file descriptor left).
+    /// Runs on r2d2's thread. After a panic there, r2d2 would count the connection as being opened for
+    /// the rest of the process's life.
     fn connect(&self) -> Result<Attempt, Infallible> {
-        if let Err(closed) = self.opener.status().begin() {
+        let status = self.opener.status();
+        if let Err(closed) = status.begin() {
             return Ok(Attempt::Failed(closed));
         }
-        let opened = catch_unwind(AssertUnwindSafe(|| self.opener.open())).unwrap_or_else(|_| {
-            let reason = "the client could not start (is the limit of open files reached?)";
-            Err(Failure::new("connect", reason, false))
-        });
-        self.opener
-            .status()
-            .end(&self.opener.describe(), opened.as_ref().err());
+        let opened = catch_unwind(AssertUnwindSafe(|| self.opener.open()))
+            .unwrap_or_else(|_| Err(OpenError::failed("connect", "internal error")));
+        status.end(&self.opener.describe(), opened.as_ref().err());
         Ok(match opened {
             Ok(connection) => Attempt::Open(Box::new(connection)),
-            Err(failure) => Attempt::Failed(failure),
+            Err(error) => Attempt::Failed(error),
         })
     }
 
     /// Never called: the pool is built without a test on check-out, because a round trip for each
-    /// operation would double its cost. A stale connection shows at its first statement, which is
-    /// then run on a fresh one.
+    /// operation would double its cost. The first statement on a dead connection fails, and is then
+    /// run on a new one.
     fn is_valid(&self, _: &mut Attempt) -> Result<(), Infallible> {
         Ok(())
     }

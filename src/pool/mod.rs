@@ -1,27 +1,28 @@
-//! The pool: r2d2 over our connections, with every default of it that does not suit a guest in
-//! nginx replaced.
+//! The pool: r2d2 over our connections. Those of its defaults that do not suit a library inside a
+//! host process are replaced.
 
 mod cancel;
+mod client;
 mod connection;
 mod credentials;
+mod endpoint;
 mod fault;
 mod manager;
 mod open;
+mod open_error;
 mod passfile;
-mod refusal;
 mod resolve;
 mod server_session;
 mod settings;
-mod status;
-
 mod statement;
+mod status;
 
 pub(crate) use connection::{Connection, Params, column};
 pub(crate) use credentials::Credentials;
 pub(crate) use fault::{Fault, Retry, Verdict};
 pub(crate) use open::LOCK_TIMEOUT;
+pub(crate) use open_error::OpenError;
 pub(crate) use statement::{Effect, ParamType, Sql, StatementId};
-pub(crate) use status::Failure;
 
 use crate::Error;
 use crate::config::{Config, Secret};
@@ -35,14 +36,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A checked-out connection; dropped, it goes back to the pool, or is closed if it is broken.
+/// A checked-out connection. When dropped, it goes back to the pool, or is closed if it is broken.
 pub(crate) struct Pooled(r2d2::PooledConnection<Manager>);
 
 impl Pooled {
-    fn new(attempt: r2d2::PooledConnection<Manager>) -> Result<Self, Failure> {
+    fn new(attempt: r2d2::PooledConnection<Manager>) -> Result<Self, OpenError> {
         match &*attempt {
             Attempt::Open(_) => Ok(Pooled(attempt)),
-            Attempt::Failed(failure) => Err(failure.clone()),
+            Attempt::Failed(error) => Err(error.clone()),
         }
     }
 
@@ -50,7 +51,7 @@ impl Pooled {
     pub(crate) fn get(&mut self) -> &mut Connection {
         match &mut *self.0 {
             Attempt::Open(connection) => connection,
-            Attempt::Failed(_) => unreachable!("looked at when it was checked out"),
+            Attempt::Failed(_) => unreachable!("`new` accepts open connections only"),
         }
     }
 }
@@ -63,7 +64,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool without connections, and one thread, which opens and closes them.
+    /// A pool without connections, and its one thread, which opens and closes them.
     pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
         let credentials = Arc::new(Credentials::new(&config.connection, passwords));
         let opener = Opener::new(
@@ -85,12 +86,12 @@ impl Pool {
                 .min_idle(Some(0))
                 .test_on_check_out(false)
                 .max_lifetime(None)
-                // r2d2 looks every 30 s which connections have idled for so long.
+                // r2d2 checks every 30 s which connections have been idle for so long.
                 .idle_timeout(config.pool.keepalive)
                 .thread_pool(Arc::new(opener))
                 .build_unchecked(manager)
         };
-        // The scheduler panics where it cannot start its thread.
+        // The scheduler panics if it cannot start its thread.
         catch_unwind(AssertUnwindSafe(|| thread::without_signals(build)))
             .map(|connections| Pool {
                 connections,
@@ -103,16 +104,16 @@ impl Pool {
     /// An idle connection, if there is one.
     pub(crate) fn idle(&self) -> Option<Pooled> {
         loop {
-            // A failure that nobody waited for any more is dropped.
+            // A failure that no caller waited for is dropped.
             if let Ok(connection) = Pooled::new(self.connections.try_get()?) {
                 return Some(connection);
             }
         }
     }
 
-    /// Waits for a connection, having one more opened if the pool's size allows. `None` where the
-    /// time is up.
-    pub(crate) fn wait(&self, timeout: Duration) -> Result<Option<Pooled>, Failure> {
+    /// Waits for a connection, and has one more opened if the pool's size allows it. `None` after the
+    /// timeout.
+    pub(crate) fn wait(&self, timeout: Duration) -> Result<Option<Pooled>, OpenError> {
         match self.connections.get_timeout(timeout) {
             Ok(attempt) => Pooled::new(attempt).map(Some),
             Err(_) => Ok(None),
@@ -129,7 +130,7 @@ impl Pool {
         self.connections.state().idle_connections
     }
 
-    /// Takes the idle connections out; they are closed when they are dropped.
+    /// Takes the idle connections out of the pool. They are closed when they are dropped.
     pub(crate) fn take_idle(&self) -> Vec<Pooled> {
         let mut idle: Vec<Pooled> = std::iter::from_fn(|| self.idle()).collect();
         idle.iter_mut()
@@ -137,12 +138,12 @@ impl Pool {
         idle
     }
 
-    /// Replaces the password of the connections to come.
+    /// Replaces the password for new connections.
     pub(crate) fn set_password(&self, password: Secret) {
         self.credentials.set_password(password);
     }
 
-    /// What the connections are about.
+    /// The state of its connections.
     pub(crate) fn status(&self) -> &Status {
         &self.status
     }
@@ -157,13 +158,13 @@ pub(crate) mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::Instant;
 
-    /// The threads are the process's: one test that makes a pool at a time.
+    /// Threads are counted in the whole process, so only one test at a time may make a pool.
     pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
         static LOCK: Mutex<()> = Mutex::new(());
         LOCK.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The threads of this process of that name. One that ends while it is looked at has none.
+    /// The threads of this process with that name. One that ends meanwhile has none.
     fn threads(name: &str) -> BTreeSet<std::ffi::OsString> {
         let tasks = fs::read_dir("/proc/self/task").expect("procfs").flatten();
         let is_named = |task: &fs::DirEntry| {
@@ -175,7 +176,7 @@ pub(crate) mod tests {
             .collect()
     }
 
-    /// r2d2 leaves a look at its idle connections for later, every 30 s.
+    /// r2d2 schedules a check of its idle connections for every 30 s.
     #[test]
     fn a_pool_has_one_thread_which_ends_with_it() {
         let _guard = one_at_a_time();

@@ -1,42 +1,36 @@
-//! Opens a connection to one of the servers, within its time, and says why none could be opened.
+//! Opens a connection to one of the servers within its time, or reports why none could be opened.
 
 use super::cancel::Canceller;
+use super::client::{Client, Driver};
 use super::connection::Connection;
 use super::credentials::Credentials;
-use super::refusal::{Refusal, Remedy, explain};
+use super::endpoint::{Address, Endpoint};
+use super::open_error::{OpenError, Remedy};
 use super::resolve;
-use super::server_session::{ServerSessions, Wanted, inspect, refuses_settings};
+use super::server_session::{ServerSessions, Wanted, inspect};
 use super::settings::Settings;
-use super::status::{Failure, Status};
+use super::status::Status;
 use crate::config::{Binding, ConnectionConfig, Host, Server, Timeouts};
-use crate::host::thread;
-use crate::tls::Tls;
-use postgres::config::{ChannelBinding, SslMode, SslNegotiation};
-use postgres::{Client, NoTls};
+use crate::tls::{AlreadyNegotiated, Tls};
 use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
-use std::sync::{Arc, mpsc};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_postgres::Config;
+use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 
-/// A silent peer is found dead after these: 30 s, then three probes 10 s apart.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_RETRIES: u32 = 3;
-
-/// How long a statement waits for a row that another transaction holds. A batch meets a locked row
-/// for this long at most; a healthy save holds its rows for about the time of one flush to disk.
+/// How long a statement waits for a row that another transaction has locked. A batch waits this long
+/// at most for each lock; a normal save holds its rows for about the time of one flush to disk.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// Opens connections.
 pub(super) struct Opener {
     config: ConnectionConfig,
     timeouts: Timeouts,
-    tls: Tls,
+    tls: Arc<Tls>,
     credentials: Arc<Credentials>,
     sessions: ServerSessions,
     status: Arc<Status>,
-    /// Shared with an attempt at a Unix socket for as long as that takes.
-    unix_attempt: Arc<()>,
 }
 
 impl Opener {
@@ -55,10 +49,9 @@ impl Opener {
             sessions: ServerSessions::new(config.session.clone(), settings),
             config,
             timeouts,
-            tls,
+            tls: Arc::new(tls),
             credentials,
             status: Arc::default(),
-            unix_attempt: Arc::default(),
         }
     }
 
@@ -71,23 +64,21 @@ impl Opener {
         self.config.describe()
     }
 
-    /// Tries each server in turn; each gets its share of the time that is left.
-    pub(super) fn open(&self) -> Result<Connection, Failure> {
+    /// Tries one server after the other, and of each, one address after the other.
+    pub(super) fn open(&self) -> Result<Connection, OpenError> {
         let end = Instant::now() + self.timeouts.connect;
-        let mut servers: Vec<&Server> = self.config.servers.iter().collect();
+        let mut servers = self.config.servers.clone();
         self.shuffle(&mut servers);
-        let mut failure = Failure::new("connect", "no server is configured", true);
-        for (n, server) in servers.iter().enumerate() {
-            let end = share(end, servers.len() - n);
-            match self.open_server(server, end) {
-                Ok(connection) => return Ok(connection),
-                Err(failed) => failure = failed,
-            }
-        }
-        Err(failure)
+        try_each(&servers, end, |server, end| {
+            let options = self.options(server)?;
+            let endpoints = self.endpoints(server, end)?;
+            try_each(&endpoints, end, |endpoint, end| {
+                self.open_session(endpoint, &options, end)
+            })
+        })
     }
 
-    /// Where the load is to be balanced, each has the same chance to be the first.
+    /// If the load is to be balanced, each has the same chance to be the first.
     fn shuffle<T>(&self, items: &mut [T]) {
         if self.config.session.balance {
             let random = RandomState::new();
@@ -99,77 +90,75 @@ impl Opener {
         }
     }
 
-    fn open_server(&self, server: &Server, end: Instant) -> Result<Connection, Failure> {
-        let mut options = self.options(server)?;
-        match &server.host {
+    /// Where a server may be reached.
+    fn endpoints(&self, server: &Server, end: Instant) -> Result<Vec<Endpoint>, OpenError> {
+        let (host, addresses) = match &server.host {
             Host::Unix(folder) => {
-                options.host_path(folder).ssl_mode(SslMode::Disable);
-                self.open_session(&options, |options, wanted| {
-                    self.open_unix(options, wanted, end)
-                })
+                let path = folder.join(format!(".s.PGSQL.{}", server.port));
+                ("", vec![Address::Unix(path)])
             }
             Host::Tcp(host) => {
-                let mut addresses = resolve::addresses(host, end)
-                    .map_err(|error| Failure::new("name look-up", error, false))?;
-                self.shuffle(&mut addresses);
-                options.host(host).ssl_mode(SslMode::Require);
-                // See `crate::tls`: this hands the raw socket to our connector.
-                options.ssl_negotiation(SslNegotiation::Direct);
-                let mut failure = Failure::new("connect", "no time left", false);
-                for (n, &address) in addresses.iter().enumerate() {
-                    let end = share(end, addresses.len() - n);
-                    let opened = self.open_session(&options, |options, wanted| {
-                        self.open_address(&options, &wanted, address, end)
-                    });
-                    match opened {
-                        Ok(connection) => return Ok(connection),
-                        Err(failed) => failure = failed,
-                    }
-                }
-                Err(failure)
+                let found = resolve::addresses(host, end)
+                    .map_err(|error| OpenError::failed("name look-up", error))?;
+                let with_port = |address| Address::Tcp(SocketAddr::new(address, server.port));
+                (&**host, found.into_iter().map(with_port).collect())
             }
-        }
+        };
+        let endpoint = |address| Endpoint {
+            address,
+            host: host.to_owned(),
+            tls: Arc::clone(&self.tls),
+            encrypt: true,
+            user_timeout: self.timeouts.statement,
+        };
+        let mut endpoints: Vec<_> = addresses.into_iter().map(endpoint).collect();
+        self.shuffle(&mut endpoints);
+        Ok(endpoints)
     }
 
-    /// Opens a connection with all that is asked of its session, or with less where a pooler refuses
-    /// that.
+    /// Opens a connection whose settings are made when its session starts; if a pooler refuses these,
+    /// one without.
     fn open_session(
         &self,
-        options: &postgres::Config,
-        open: impl Fn(postgres::Config, Wanted) -> Result<Connection, Refusal>,
-    ) -> Result<Connection, Failure> {
-        let mut refused = Failure::new("start-up", "no attempt was made", false);
+        endpoint: &Endpoint,
+        options: &Config,
+        end: Instant,
+    ) -> Result<Connection, OpenError> {
+        let mut refused = OpenError::failed("start-up", "no attempt was made");
         for wanted in self.sessions.tries() {
             let mut options = options.clone();
             self.sessions.prepare(&wanted, &mut options);
-            match open(options, wanted) {
-                Ok(connection) => return Ok(connection),
-                Err(refusal) if refusal.remedy == Remedy::Settings => refused = refusal.failure,
-                Err(refusal) => return Err(refusal.failure),
+            match self.open_endpoint(endpoint, &options, &wanted, end) {
+                Err(error) if error.remedy == Remedy::NoSettings => refused = error,
+                opened => return opened,
             }
         }
         Err(refused)
     }
 
-    /// Opens a connection over TCP. What fails for its encryption is tried again with renewed
-    /// certificates, and without encryption where that is allowed.
-    fn open_address(
+    /// Opens a connection. What fails for its encryption is tried again with renewed certificates,
+    /// and without encryption if that is allowed.
+    fn open_endpoint(
         &self,
-        options: &postgres::Config,
+        endpoint: &Endpoint,
+        options: &Config,
         wanted: &Wanted,
-        address: IpAddr,
         end: Instant,
-    ) -> Result<Connection, Refusal> {
-        let attempt = |encrypt| self.attempt(options.clone(), wanted, address, end, encrypt);
-        let mut opened = attempt(true);
-        let unfit = |opened: &Result<_, Refusal>| {
-            let remedy = opened.as_ref().err().map(|refusal| refusal.remedy);
-            remedy == Some(Remedy::Encryption)
+    ) -> Result<Connection, OpenError> {
+        let attempt = |encrypt| {
+            let mut endpoint = endpoint.clone();
+            endpoint.encrypt = encrypt;
+            self.attempt(endpoint, options, wanted, end)
         };
-        if unfit(&opened) && self.tls.read_again() {
+        let concerns_tls = |opened: &Result<_, OpenError>| {
+            let remedy = opened.as_ref().err().map(|error| error.remedy);
+            endpoint.is_tcp() && remedy == Some(Remedy::Encryption)
+        };
+        let mut opened = attempt(true);
+        if concerns_tls(&opened) && self.tls.read_again() {
             opened = attempt(true);
         }
-        if unfit(&opened) && self.tls.does_without() {
+        if concerns_tls(&opened) && self.tls.is_optional() {
             opened = attempt(false);
         }
         opened
@@ -177,87 +166,43 @@ impl Opener {
 
     fn attempt(
         &self,
-        mut options: postgres::Config,
+        endpoint: Endpoint,
+        options: &Config,
         wanted: &Wanted,
-        address: IpAddr,
         end: Instant,
-        encrypt: bool,
-    ) -> Result<Connection, Refusal> {
-        let deadline = self.status.deadline(end);
-        let connector = self.tls.connector(Arc::clone(&deadline), encrypt);
-        options.hostaddr(address).connect_timeout(remaining(end));
-        let opened = start(wanted, || options.connect(connector));
-        let (client, settings_hold) = opened.map_err(|refusal| {
-            if deadline.has_passed() {
-                Failure::new("start-up", "no answer from the server", false).into()
-            } else {
-                refusal
-            }
-        })?;
-        let session = self.sessions.session(settings_hold);
-        let canceller = (!settings_hold).then(|| self.canceller(&client, encrypt));
-        let server = self.describe();
-        Ok(Connection::new(
-            client, server, deadline, true, session, canceller,
-        ))
-    }
-
-    fn canceller(&self, client: &Client, encrypt: bool) -> Canceller {
-        let deadline = Arc::default();
-        Canceller {
-            token: client.cancel_token(),
-            connector: self.tls.connector(Arc::clone(&deadline), encrypt),
-            deadline,
-        }
-    }
-
-    /// The client takes a Unix socket's stream from nobody, so that its reads have no limit but the
-    /// server's own. A server that accepts and then says nothing must not hold this thread: the
-    /// attempt has one of its own, which is left behind, and no further one is made until it ends.
-    fn open_unix(
-        &self,
-        mut options: postgres::Config,
-        wanted: Wanted,
-        end: Instant,
-    ) -> Result<Connection, Refusal> {
-        let hanging = Arc::strong_count(&self.unix_attempt) > 1;
-        if hanging {
-            let reason = "an earlier attempt still waits for the server";
-            return Err(Failure::new("start-up", reason, false).into());
-        }
-        options.connect_timeout(remaining(end));
-        let attempt = Arc::clone(&self.unix_attempt);
-        let (sender, receiver) = mpsc::sync_channel(1);
-        let connect = move || {
-            let opened = start(&wanted, || options.connect(NoTls));
-            drop(attempt);
-            let _ = sender.send(opened);
+    ) -> Result<Connection, OpenError> {
+        let connect_failed = |error| OpenError::failed("connect", error);
+        let mut driver = Driver::new(end, self.status.interrupt()).map_err(connect_failed)?;
+        let socket = driver
+            .wait(endpoint.dial())
+            .ok_or_else(|| OpenError::failed("connect", "connection timed out"))?
+            .map_err(connect_failed)?;
+        let start = async {
+            let negotiated = endpoint.negotiate(socket).await;
+            let stream = negotiated.map_err(|error| OpenError::tls(&error))?;
+            let started = options.connect_raw(stream, AlreadyNegotiated).await;
+            started.map_err(OpenError::from)
         };
-        thread::spawn("rsp-unix", connect)
-            .map_err(|error| Failure::new("connect", error, false))?;
-        let (client, settings_hold) = receiver
-            .recv_timeout(remaining(end))
-            .map_err(|_| Failure::new("start-up", "no answer from the server", false))??;
+        let (client, connection) = driver.wait(start).ok_or_else(OpenError::no_answer)??;
+        let mut client = Client::new(driver, client, connection);
+        let settings_hold = inspect(&mut client, wanted)?;
         let session = self.sessions.session(settings_hold);
-        let deadline = self.status.deadline(end);
-        let server = self.describe();
-        Ok(Connection::new(
-            client, server, deadline, false, session, None,
-        ))
+        let canceller = (!settings_hold).then(|| Canceller {
+            token: client.cancel_token(),
+            endpoint,
+        });
+        Ok(Connection::new(client, self.describe(), session, canceller))
     }
 
-    fn options(&self, server: &Server) -> Result<postgres::Config, Failure> {
-        let mut options = postgres::Config::new();
+    fn options(&self, server: &Server) -> Result<Config, OpenError> {
+        let mut options = Config::new();
         options
-            .port(server.port)
             .user(&self.config.username)
             .dbname(&self.config.database)
             .application_name(&self.config.application)
-            .keepalives(true)
-            .keepalives_idle(KEEPALIVE_IDLE)
-            .keepalives_interval(KEEPALIVE_INTERVAL)
-            .keepalives_retries(KEEPALIVE_RETRIES)
-            .tcp_user_timeout(self.timeouts.statement)
+            // See `AlreadyNegotiated`.
+            .ssl_mode(SslMode::Require)
+            .ssl_negotiation(SslNegotiation::Direct)
             .channel_binding(match self.config.tls.channel_binding {
                 Binding::Disable => ChannelBinding::Disable,
                 Binding::Prefer => ChannelBinding::Prefer,
@@ -270,31 +215,21 @@ impl Opener {
     }
 }
 
-/// Connects, and looks at the session. Says whether its settings hold.
-fn start(
-    wanted: &Wanted,
-    connect: impl FnOnce() -> Result<Client, postgres::Error>,
-) -> Result<(Client, bool), Refusal> {
-    let mut client = connect().map_err(|error| {
-        let mut refusal = explain(&error);
-        if refuses_settings(wanted, &error) {
-            refusal.remedy = Remedy::Settings;
+/// Tries one after the other until one opens. Each gets an equal share of the time that is left, so
+/// that one that does not answer leaves time for the others.
+fn try_each<T>(
+    items: &[T],
+    end: Instant,
+    open: impl Fn(&T, Instant) -> Result<Connection, OpenError>,
+) -> Result<Connection, OpenError> {
+    let mut failure = OpenError::refused("connect", "no server is configured");
+    for (n, item) in items.iter().enumerate() {
+        let now = Instant::now();
+        let share = end.saturating_duration_since(now) / (items.len() - n) as u32;
+        match open(item, now + share) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => failure = error,
         }
-        refusal
-    })?;
-    let settings_hold = inspect(&mut client, wanted)?;
-    Ok((client, settings_hold))
-}
-
-/// The end of the first of so many equal parts of the time that is left: one server, or one
-/// address, that does not answer must not use up the others' time.
-fn share(end: Instant, parts: usize) -> Instant {
-    let now = Instant::now();
-    now + end.saturating_duration_since(now) / parts as u32
-}
-
-fn remaining(end: Instant) -> Duration {
-    // Zero would mean "no limit".
-    end.saturating_duration_since(Instant::now())
-        .max(Duration::from_millis(1))
+    }
+    Err(failure)
 }

@@ -1,45 +1,34 @@
-//! The password file, in libpq's format: a line is `host:port:database:user:password`, each of the
-//! first four also `*`; `\` keeps a colon or itself; the first line that fits counts.
+//! The password file, in libpq's format: a line is `host:port:database:user:password`. Each of the
+//! first four fields may be `*`; `\` escapes a colon or itself; the first line that matches counts.
 
 use crate::config::{Host, Secret, Server};
 use std::fs::OpenOptions;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-/// Why the file cannot be used.
-pub(super) enum Unusable {
-    /// It is not there, or out of reach.
-    Away(String),
-    /// It is not what it should be.
-    Wrong(String),
-}
-
-/// What the file holds.
-pub(super) fn read(path: &Path) -> Result<Secret, Unusable> {
-    let name = path.display();
-    let cannot = |error| Unusable::Away(format!("cannot read {name}: {error}"));
-    // To open a pipe would otherwise wait for somebody to write into it.
+/// Reads the file. An error of the system has its error number; the other errors mean that the file
+/// must not be used.
+pub(super) fn read(path: &Path) -> io::Result<Secret> {
+    // Opening a named pipe would otherwise wait for a writer.
     let mut file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(cannot)?;
-    let metadata = file.metadata().map_err(cannot)?;
+        .open(path)?;
+    let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(Unusable::Wrong(format!("{name} is not a plain file")));
+        return Err(io::Error::other("it is not a plain file"));
     }
     if metadata.mode() & 0o077 != 0 {
-        return Err(Unusable::Wrong(format!(
-            "{name} may be read by others than its owner (chmod 600)"
-        )));
+        let reason = "it may be read by others than its owner (chmod 600)";
+        return Err(io::Error::other(reason));
     }
     let mut content = Vec::new();
-    file.read_to_end(&mut content).map_err(cannot)?;
+    file.read_to_end(&mut content)?;
     Ok(Secret::new(String::from_utf8_lossy(&content).into_owned()))
 }
 
-/// The password for a server in what the file holds; none where no line fits.
+/// The password for a server in the file's content, if a line matches.
 pub(super) fn password(
     content: &Secret,
     server: &Server,
@@ -49,7 +38,7 @@ pub(super) fn password(
     find(content.reveal(), server, database, user).map(Secret::new)
 }
 
-/// The folders in which libpq looks for a socket by itself; to it, that host is `localhost`.
+/// The folders in which libpq looks for a socket by default. It matches them as `localhost`.
 const DEFAULT_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
 fn find(content: &str, server: &Server, database: &str, user: &str) -> Option<String> {
@@ -77,7 +66,7 @@ fn find(content: &str, server: &Server, database: &str, user: &str) -> Option<St
     })
 }
 
-/// The fields of a line; the fifth goes on to its end, colons and all.
+/// The fields of a line. The fifth is the rest of the line, with its colons.
 fn fields(line: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut characters = line.chars();
@@ -114,14 +103,12 @@ localhost:5432:*:*:local
 ";
 
     #[test]
-    fn a_pipe_is_refused_and_waits_for_nobody() {
+    fn a_pipe_is_refused_without_waiting_for_a_writer() {
         let folder = tempfile::tempdir().expect("a folder");
         let pipe = folder.path().join("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
-        let Err(Unusable::Wrong(reason)) = read(&pipe) else {
-            panic!("a pipe was read");
-        };
-        assert!(reason.ends_with("is not a plain file"), "{reason}");
+        let error = read(&pipe).expect_err("a pipe");
+        assert_eq!(error.to_string(), "it is not a plain file");
     }
 
     #[test]

@@ -1,17 +1,20 @@
-//! What a session of the server's may be relied on for. Behind a pooler each transaction may run in
-//! another one: what was prepared or set before is not there, or somebody else's.
+//! What a session of the server may be used for. Behind a pooler each transaction may run in a
+//! different session, where statements prepared and settings made before are missing, or are those of
+//! another client.
 
+use super::client::Client;
+use super::open_error::OpenError;
 use super::settings::Settings;
-use super::status::Failure;
 use crate::config::{PreparedStatements, ServerSessionConfig, TargetSession};
 use crate::host::log::{self, Level};
+use postgres::SimpleQueryMessage;
 use postgres::error::SqlState;
-use postgres::{Client, Config, SimpleQueryMessage};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_postgres::Config;
 
-/// Whether a pooler was noticed between here and the servers. Once it was, it is believed to stay.
+/// Whether a pooler was noticed in front of the servers. Once noticed, it is assumed to stay.
 #[derive(Default)]
 pub(crate) struct Pooler(AtomicBool);
 
@@ -34,19 +37,19 @@ pub(crate) struct ServerSession {
     mode: PreparedStatements,
     pub(super) settings: Settings,
     pub(super) pooler: Arc<Pooler>,
-    /// The settings were made when the session started, and hold.
+    /// The settings were made when the session started, and stay.
     pub(super) settings_hold: bool,
     /// Statements are prepared.
     pub(super) prepares: bool,
 }
 
 impl ServerSession {
-    /// Whether the session was taken for one of the server's own, and turned out to be a pooler's.
+    /// Whether the session was treated as the server's own, and a pooler was noticed later.
     pub(super) fn is_mistaken(&self) -> bool {
         self.prepares && self.mode == PreparedStatements::Auto && self.pooler.noticed()
     }
 
-    /// A prepared statement was gone, or of another client: the server itself loses none.
+    /// A prepared statement was missing, or was another client's: only a pooler causes that.
     pub(super) fn lost_a_statement(&self, code: &SqlState) {
         let lost = [
             SqlState::INVALID_SQL_STATEMENT_NAME,
@@ -58,23 +61,23 @@ impl ServerSession {
     }
 }
 
-/// How sessions are to be.
+/// How new sessions are started.
 pub(super) struct ServerSessions {
     config: ServerSessionConfig,
     settings: Settings,
     pooler: Arc<Pooler>,
 }
 
-/// What a new session is looked at for.
+/// What is asked of a new session, and checked.
 #[derive(Clone)]
 pub(super) struct Wanted {
     target: TargetSession,
-    /// A setting of a random value, made along with ours: where it cannot be read back, a pooler
-    /// has dropped them, or put a session of somebody else's behind the connection.
+    /// The random value of a setting that is made along with ours. If it cannot be read back, a pooler
+    /// has dropped the settings, or has connected us to another client's session.
     witness: Option<String>,
 }
 
-/// Any name with a dot is free to be set.
+/// PostgreSQL accepts a setting of any name with a dot.
 const WITNESS: &str = "resty_session_postgres.connection";
 
 impl ServerSessions {
@@ -86,8 +89,8 @@ impl ServerSessions {
         }
     }
 
-    /// What to ask of a new session, in the order in which it is to be tried. A pooler may refuse
-    /// the connection for the settings that come with it.
+    /// What to ask of a new session, in the order of the attempts. A pooler may refuse a connection
+    /// for the settings in its start-up message.
     pub(super) fn tries(&self) -> Vec<Wanted> {
         let target = self.config.target;
         let plain = Wanted {
@@ -105,15 +108,15 @@ impl ServerSessions {
         vec![with_settings, plain]
     }
 
-    /// Adds to the start-up message what is to be set.
+    /// Adds the settings to the start-up message.
     pub(super) fn prepare(&self, wanted: &Wanted, options: &mut Config) {
         if let Some(witness) = &wanted.witness {
             let settings = self.settings.as_options();
-            options.options(&format!("{settings} -c {WITNESS}={witness}"));
+            options.options(format!("{settings} -c {WITNESS}={witness}"));
         }
     }
 
-    /// How statements are run in a session that was found to hold its settings or not.
+    /// How statements are run in a session, depending on whether its settings stay.
     pub(super) fn session(&self, settings_hold: bool) -> ServerSession {
         let mode = self.config.prepared;
         if !settings_hold && mode != PreparedStatements::Never {
@@ -133,23 +136,16 @@ impl ServerSessions {
     }
 }
 
-/// Whether the connection was refused for what is asked of its session, as poolers do.
-pub(super) fn refuses_settings(wanted: &Wanted, error: &postgres::Error) -> bool {
-    wanted.witness.is_some() && error.code() == Some(&SqlState::PROTOCOL_VIOLATION)
-}
-
-/// Looks at a new session: fails if it is with the wrong server, and otherwise says whether its
-/// settings hold. One round trip, or none.
-pub(super) fn inspect(client: &mut Client, wanted: &Wanted) -> Result<bool, Failure> {
+/// Checks a new session: fails if its server is not of the wanted kind; otherwise returns whether its
+/// settings stay. One round trip, or none.
+pub(super) fn inspect(client: &mut Client, wanted: &Wanted) -> Result<bool, OpenError> {
     if wanted.witness.is_none() && wanted.target == TargetSession::Any {
         return Ok(false);
     }
     let query = format!(
         "SELECT current_setting('{WITNESS}', true), current_setting('transaction_read_only')"
     );
-    let answer = client
-        .simple_query(&query)
-        .map_err(|error| Failure::new("start-up", error, false))?;
+    let answer = client.simple_query(&query)?;
     let row = answer.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
@@ -160,5 +156,5 @@ pub(super) fn inspect(client: &mut Client, wanted: &Wanted) -> Result<bool, Fail
         (TargetSession::ReadOnly, Some("off")) => "the server is not read-only",
         _ => return Ok(wanted.witness.is_some() && column(0) == wanted.witness.as_deref()),
     };
-    Err(Failure::new("target_session_attrs", mismatch, false))
+    Err(OpenError::failed("target_session_attrs", mismatch))
 }

@@ -1,23 +1,23 @@
-//! The server's settings that our statements run under, and two ways to make them: once for a
-//! session, when it starts, or with each statement.
+//! The server settings that our statements run under. They are made once for a session, when it
+//! starts, or for each statement.
 
 use std::time::Duration;
 
-/// The server's settings that our statements run under.
+/// The server settings that our statements run under.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
-    /// How long a statement waits for a lock; the operation then gives its connection back and
-    /// tries again.
+    /// How long a statement waits for a lock. The operation then gives its connection back and tries
+    /// again.
     pub(super) lock_timeout: Duration,
-    /// Ends what nobody waits for any more. It runs from the statement's start, so that it cannot be
-    /// set with the statement.
+    /// Ends a statement whose caller has given up. It counts from the statement's start, so it cannot
+    /// be set with the statement itself.
     pub(super) statement_timeout: Duration,
     /// When a save counts as committed.
     pub(super) synchronous_commit: Option<&'static str>,
 }
 
 impl Settings {
-    /// What may be set with a statement.
+    /// Those that can be set with a statement.
     fn for_a_statement(&self) -> Vec<(&'static str, String)> {
         let mut settings = vec![("lock_timeout", self.lock_timeout.as_millis().to_string())];
         if let Some(commit) = self.synchronous_commit {
@@ -26,7 +26,7 @@ impl Settings {
         settings
     }
 
-    /// A session's, as the start-up message has them.
+    /// A session's settings, as options of the start-up message.
     pub(super) fn as_options(&self) -> String {
         let timeout = self.statement_timeout.as_millis();
         let mut options = format!("-c statement_timeout={timeout}");
@@ -36,7 +36,7 @@ impl Settings {
         options
     }
 
-    /// A query that makes them for the transaction it is part of.
+    /// A query that makes the settings for its transaction.
     pub(super) fn as_query(&self) -> String {
         let settings: Vec<String> = self
             .for_a_statement()

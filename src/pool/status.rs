@@ -1,58 +1,37 @@
-//! What is known of a pool's connections: how the last attempt to open one went, and how to cut all
-//! of them off.
+//! The state of a pool's connections: how the last attempt to open one ended, and how to interrupt
+//! all of them.
 
-use crate::deadline::Deadline;
+use super::client::Interrupt;
+use super::open_error::OpenError;
 use crate::host::log::{self, Level};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
-/// Why there is no connection.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{reason}")]
-pub(crate) struct Failure {
-    /// The step that failed, and how.
-    pub(crate) reason: Arc<str>,
-    /// The server (or its certificate) said no: waiting does not help.
-    pub(crate) refused: bool,
-    /// When.
-    pub(crate) at: Instant,
-}
-
-impl Failure {
-    pub(super) fn new(step: &str, error: impl std::fmt::Display, refused: bool) -> Self {
-        Failure {
-            reason: format!("{step}: {error}").into(),
-            refused,
-            at: Instant::now(),
-        }
-    }
-}
-
-/// What the pool's users may know of its connections.
+/// The state of a pool's connections.
 #[derive(Default)]
 pub(crate) struct Status(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
-    last_failure: Option<Failure>,
-    /// The deadlines of the connections, to cancel them by; also of those being opened.
-    deadlines: Vec<Weak<Deadline>>,
+    /// Why the last attempt failed, and when.
+    last_failure: Option<(OpenError, Instant)>,
+    /// Those of the connections, including those being opened.
+    interrupts: Vec<Weak<Interrupt>>,
     /// How many attempts in a row have failed.
     failures: u32,
     opening: usize,
-    /// How many attempts have succeeded and failed.
+    /// How many attempts have succeeded, and how many have failed.
     attempts: (u64, u64),
     closed: bool,
-    /// Since when a failure was last logged.
+    /// When a failure was last logged.
     logged: Option<Instant>,
 }
 
-/// The pauses after failed attempts: what is doubled each time, and the longest. A server that is
-/// back is found within the latter.
+/// The pauses after failed attempts: the first, which is doubled each time, and the longest.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// How often a server that stays away is mentioned in the log.
+/// How often an unreachable server is mentioned in the log.
 const REMINDER: Duration = Duration::from_secs(10);
 
 impl Status {
@@ -63,19 +42,20 @@ impl Status {
     }
 
     /// Why the last attempt failed, unless one has succeeded since.
-    pub(crate) fn last_failure(&self) -> Option<Failure> {
-        self.lock().last_failure.clone()
+    pub(crate) fn last_failure(&self) -> Option<OpenError> {
+        let known = self.lock();
+        known.last_failure.as_ref().map(|(error, _)| error.clone())
     }
 
-    /// When the next attempt may be made: soon after a first failure, ever later after more of
-    /// them. The pause is drawn from its second half, so that many workers do not come together.
+    /// When the next attempt may be made: the pause grows with the number of failures. It is chosen
+    /// at random between a half and the whole, so that workers do not connect at the same moment.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
         let known = self.lock();
-        let failure = known.last_failure.as_ref()?;
+        let (_, at) = known.last_failure.as_ref()?;
         let factor = 1 << known.failures.min(10);
         let pause = (RETRY_PAUSE.0 * factor).min(RETRY_PAUSE.1);
-        let luck = RandomState::new().hash_one(known.failures) % 1024;
-        Some(failure.at + pause / 2 + pause / 2 * luck as u32 / 1024)
+        let random = RandomState::new().hash_one(known.failures) % 1024;
+        Some(*at + pause / 2 + pause / 2 * random as u32 / 1024)
     }
 
     /// Whether a connection is being opened now.
@@ -83,52 +63,51 @@ impl Status {
         self.lock().opening > 0
     }
 
-    /// How many attempts have succeeded and failed, and how many are under way.
+    /// How many attempts have succeeded, have failed, and are under way.
     pub(crate) fn attempts(&self) -> (u64, u64, u64) {
         let known = self.lock();
         (known.attempts.0, known.attempts.1, known.opening as u64)
     }
 
-    /// Lets no connection be opened any more.
+    /// Prevents connections from being opened.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
     }
 
-    /// Makes everything that connections do fail, now and later.
+    /// Ends what all connections do, now and later.
     pub(crate) fn cancel_all(&self) {
-        for deadline in self.lock().deadlines.drain(..) {
-            if let Some(deadline) = deadline.upgrade() {
-                deadline.cancel();
+        for interrupt in self.lock().interrupts.drain(..) {
+            if let Some(interrupt) = interrupt.upgrade() {
+                interrupt.set();
             }
         }
     }
 
-    /// A deadline that [`Status::cancel_all`] knows.
-    pub(super) fn deadline(&self, at: Instant) -> Arc<Deadline> {
-        let deadline = Arc::new(Deadline::default());
-        deadline.set(at);
+    /// An interrupt that [`Status::cancel_all`] sets.
+    pub(super) fn interrupt(&self) -> Arc<Interrupt> {
+        let interrupt = Arc::default();
         let mut known = self.lock();
-        known.deadlines.retain(|known| known.strong_count() > 0);
-        known.deadlines.push(Arc::downgrade(&deadline));
-        deadline
+        known.interrupts.retain(|known| known.strong_count() > 0);
+        known.interrupts.push(Arc::downgrade(&interrupt));
+        interrupt
     }
 
     /// Notes that an attempt begins, unless the pool is closed.
-    pub(super) fn begin(&self) -> Result<(), Failure> {
+    pub(super) fn begin(&self) -> Result<(), OpenError> {
         let mut known = self.lock();
         if known.closed {
-            return Err(Failure::new("connect", "the pool is closed", false));
+            return Err(OpenError::failed("connect", "the pool is closed"));
         }
         known.opening += 1;
         Ok(())
     }
 
-    /// Notes, and logs, how an attempt to connect to `servers` ended.
-    pub(super) fn end(&self, servers: &str, failure: Option<&Failure>) {
+    /// Notes and logs how an attempt to connect to `servers` ended.
+    pub(super) fn end(&self, servers: &str, failure: Option<&OpenError>) {
         let mut known = self.lock();
         known.opening -= 1;
         let failed_before = known.last_failure.is_some();
-        known.last_failure = failure.cloned();
+        known.last_failure = failure.map(|failure| (failure.clone(), Instant::now()));
         let line = if let Some(failure) = failure {
             known.failures += 1;
             known.attempts.1 += 1;

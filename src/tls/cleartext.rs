@@ -1,28 +1,19 @@
-//! Sees to it that no password goes in clear text over a connection that is not encrypted: a server,
-//! or whoever has taken its place, only has to ask for one.
+//! Keeps the password from being sent in clear text over a connection without encryption: a server,
+//! or an attacker in its place, only has to ask for it.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The server asked for the password in clear text.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the server asks for the password in clear text, which goes over TLS alone unless \
+    "the server asks for the password in clear text, which is sent over TLS only, unless \
      allow_cleartext is set"
 )]
 pub(crate) struct ClearTextRefused;
 
-/// A stream that fails where the server asks for a password in clear text.
-pub(crate) struct Watched<S> {
-    stream: S,
-    start: Start,
-}
-
-/// Follows what the server says until it has said how it authenticates: messages of a byte that is
-/// their kind, four that are the length of the rest, and the rest.
-struct Start {
+/// Reads what a server sends until it has named its authentication method. A message is one byte
+/// for its kind, four bytes for the length of the rest, and the rest.
+pub(crate) struct ClearTextGuard {
     over: bool,
     head: [u8; 9],
     filled: usize,
@@ -32,9 +23,25 @@ struct Start {
 const AUTHENTICATION: u8 = b'R';
 const CLEAR_TEXT: [u8; 4] = [0, 0, 0, 3];
 
-impl Start {
-    /// Whether these bytes complete a demand for a password in clear text.
-    fn demands_clear_text(&mut self, mut bytes: &[u8]) -> bool {
+impl ClearTextGuard {
+    pub(super) fn new(allow_cleartext: bool) -> Self {
+        ClearTextGuard {
+            over: allow_cleartext,
+            head: [0; 9],
+            filled: 0,
+            skip: 0,
+        }
+    }
+
+    /// Fails if these bytes complete a request for a password in clear text.
+    pub(super) fn check(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.requests_clear_text(bytes) {
+            return Err(io::Error::other(ClearTextRefused));
+        }
+        Ok(())
+    }
+
+    fn requests_clear_text(&mut self, mut bytes: &[u8]) -> bool {
         while !self.over
             && let Some((&byte, rest)) = bytes.split_first()
         {
@@ -61,80 +68,35 @@ impl Start {
     }
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, allow_cleartext: bool) -> Self {
-        let start = Start {
-            over: allow_cleartext,
-            head: [0; 9],
-            filled: 0,
-            skip: 0,
-        };
-        Watched { stream, start }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if !self.start.over && self.start.demands_clear_text(&buf.filled()[before..]) {
-            return Poll::Ready(Err(io::Error::other(ClearTextRefused)));
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn start() -> Start {
-        Watched::new((), false).start
+    fn guard() -> ClearTextGuard {
+        ClearTextGuard::new(false)
     }
 
     #[test]
-    fn a_demand_for_clear_text_is_seen_however_it_is_cut() {
+    fn a_request_for_clear_text_is_seen_in_pieces_of_any_size() {
         let notice = [b'N', 0, 0, 0, 6, 1, 2];
-        let demand = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
-        let bytes = [&notice[..], &demand].concat();
+        let request = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
+        let bytes = [&notice[..], &request].concat();
         for size in 1..=bytes.len() {
-            let mut start = start();
+            let mut guard = guard();
             let seen = bytes
                 .chunks(size)
-                .filter(|chunk| start.demands_clear_text(chunk));
+                .filter(|chunk| guard.requests_clear_text(chunk));
             assert_eq!(seen.count(), 1, "in pieces of {size}");
         }
     }
 
     #[test]
-    fn other_ways_to_authenticate_are_none_of_its_business() {
+    fn other_authentication_methods_pass() {
         for code in [0, 5, 10] {
-            let mut start = start();
-            assert!(!start.demands_clear_text(&[b'R', 0, 0, 0, 8, 0, 0, 0, code]));
-            assert!(start.over);
-            assert!(!start.demands_clear_text(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]));
+            let mut guard = guard();
+            assert!(!guard.requests_clear_text(&[b'R', 0, 0, 0, 8, 0, 0, 0, code]));
+            assert!(guard.over);
+            assert!(!guard.requests_clear_text(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]));
         }
     }
 }

@@ -1,6 +1,7 @@
-//! The files that the configuration names: read when a storage is made, where nginx may still be
-//! root, and again after a failed attempt, in case they were renewed.
+//! The files that the configuration names. They are read when a storage is made, where nginx may
+//! still be root, and again after a failed attempt, because they may have been renewed.
 
+use crate::Error;
 use crate::config::{TlsConfig, TlsMode, TlsVersion, Verify};
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
@@ -10,6 +11,7 @@ use openssl::ssl::{
 use openssl::x509::X509;
 use openssl::x509::store::{X509Lookup, X509StoreBuilder, X509StoreBuilderRef};
 use openssl::x509::verify::X509VerifyFlags;
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -25,24 +27,14 @@ pub(crate) struct Files {
     key: Option<Vec<u8>>,
 }
 
-/// A file that cannot be used: the configuration's key, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {reason}")]
-pub(crate) struct Unusable {
-    pub(crate) key: &'static str,
-    pub(crate) reason: String,
-}
-
-fn unusable(key: &'static str) -> impl Fn(&dyn std::fmt::Display) -> Unusable {
-    move |reason| Unusable {
-        key,
-        reason: reason.to_string(),
-    }
+/// Makes a configuration error of a key.
+fn unusable(key: &'static str) -> impl Fn(&dyn Display) -> Error {
+    move |reason| Error::config(key, reason.to_string())
 }
 
 impl Files {
-    /// Reads them, and sees whether they hold what they should.
-    pub(crate) fn read(config: &TlsConfig) -> Result<Self, Unusable> {
+    /// Reads the files and checks what they hold.
+    pub(crate) fn read(config: &TlsConfig) -> Result<Self, Error> {
         if config.mode == TlsMode::Off {
             return Ok(Files::default());
         }
@@ -63,12 +55,12 @@ impl Files {
     }
 }
 
-fn cannot_read(key: &'static str, path: &Path, error: &io::Error) -> Unusable {
+fn cannot_read(key: &'static str, path: &Path, error: &io::Error) -> Error {
     unusable(key)(&format!("cannot read {}: {error}", path.display()))
 }
 
-/// A private key, as libpq only of nobody else's may read it.
-fn read_private(path: &Path) -> Result<Vec<u8>, Unusable> {
+/// A private key. As in libpq, others than its owner must not be able to read it.
+fn read_private(path: &Path) -> Result<Vec<u8>, Error> {
     let fail = |error| cannot_read("sslkey", path, &error);
     let mut file = File::open(path).map_err(fail)?;
     let metadata = file.metadata().map_err(fail)?;
@@ -84,8 +76,8 @@ fn read_private(path: &Path) -> Result<Vec<u8>, Unusable> {
     Ok(content)
 }
 
-/// What makes the TLS sessions.
-pub(super) fn connector(config: &TlsConfig, files: &Files) -> Result<SslConnector, Unusable> {
+/// The connector that makes the TLS sessions.
+pub(super) fn connector(config: &TlsConfig, files: &Files) -> Result<SslConnector, Error> {
     let mut builder = SslConnector::builder(SslMethod::tls_client())
         .map_err(|error| unusable("sslmode")(&error))?;
     let least = match config.least_version {
@@ -113,8 +105,8 @@ pub(super) fn connector(config: &TlsConfig, files: &Files) -> Result<SslConnecto
     Ok(builder.build())
 }
 
-/// Whose certificates are trusted: the given roots alone, or the system's.
-fn trust(builder: &mut SslConnectorBuilder, files: &Files) -> Result<(), Unusable> {
+/// Trusts the given roots only, or the system's if none are given.
+fn trust(builder: &mut SslConnectorBuilder, files: &Files) -> Result<(), Error> {
     if let Some(pem) = &files.root {
         let fail = unusable("sslrootcert");
         let mut store = X509StoreBuilder::new().map_err(|error| fail(&error))?;
@@ -132,20 +124,20 @@ fn trust(builder: &mut SslConnectorBuilder, files: &Files) -> Result<(), Unusabl
     Ok(())
 }
 
-/// The system's OpenSSL knows where its store is.
+/// The system's OpenSSL knows where the system's store is.
 #[cfg(not(feature = "vendored"))]
 fn trust_the_system(_: &mut SslConnectorBuilder) {}
 
-/// Ours would look where it was built.
+/// A vendored OpenSSL would look where it was built.
 #[cfg(feature = "vendored")]
 fn trust_the_system(builder: &mut SslConnectorBuilder) {
     let found = openssl_probe::probe();
     let (file, folder) = (found.cert_file.as_deref(), found.cert_dir.first());
-    // Where neither can be loaded, nobody is trusted, and verification says so.
+    // If neither can be loaded, no certificate is trusted, and verification fails.
     let _ = builder.load_verify_locations(file, folder.map(|folder| folder.as_path()));
 }
 
-/// OpenSSL takes these lists from files only: a nameless one holds what was read.
+/// OpenSSL takes revocation lists from files only, so what was read is put into an unnamed file.
 fn revoke(store: &mut X509StoreBuilderRef, pem: &[u8]) -> io::Result<()> {
     let mut file = tempfile::tempfile()?;
     file.write_all(pem)?;
@@ -156,7 +148,7 @@ fn revoke(store: &mut X509StoreBuilderRef, pem: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn certificates(key: &'static str, pem: &[u8]) -> Result<Vec<X509>, Unusable> {
+fn certificates(key: &'static str, pem: &[u8]) -> Result<Vec<X509>, Error> {
     let found = X509::stack_from_pem(pem).map_err(|error| unusable(key)(&error))?;
     if found.is_empty() {
         return Err(unusable(key)(&"no certificate in the file"));
@@ -164,13 +156,13 @@ fn certificates(key: &'static str, pem: &[u8]) -> Result<Vec<X509>, Unusable> {
     Ok(found)
 }
 
-/// Our certificate, those between it and its root, and its key.
+/// Our certificate, the intermediate certificates, and the private key.
 fn identify(
     builder: &mut SslConnectorBuilder,
     certificate: &[u8],
     key: &[u8],
     password: Option<&str>,
-) -> Result<(), Unusable> {
+) -> Result<(), Error> {
     let mut chain = certificates("sslcert", certificate)?.into_iter();
     let fail = unusable("sslcert");
     if let Some(leaf) = chain.next() {

@@ -25,7 +25,6 @@ fn call(storage: Option<&rsp_storage>, request: &rsp_request) -> Result<Answer, 
 /// Errors: any status but RSP_INVALID_CONFIG and RSP_SYSTEM.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_call(
@@ -36,8 +35,7 @@ pub unsafe extern "C" fn rsp_call(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let answer = call(storage, required("request", request)?)?;
         if let Some(out) = completion_out {
             out.write(rsp_completion::of_call(answer));
@@ -56,7 +54,6 @@ pub unsafe extern "C" fn rsp_call(
 /// then.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_submit(
@@ -69,8 +66,7 @@ pub unsafe extern "C" fn rsp_submit(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let storage = required("storage", storage)?;
         let queue = required("queue", queue)?;
         let operation = required("request", request)?.operation()?;
@@ -86,7 +82,6 @@ pub unsafe extern "C" fn rsp_submit(
 /// completion has no value if there is no live session of that key.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_get(
@@ -98,8 +93,7 @@ pub unsafe extern "C" fn rsp_get(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         // SAFETY: the conventions.
         let key = unsafe { pointer::text("key", key, key_len) }?;
         let out = required("completion_out", completion_out)?;
@@ -116,7 +110,6 @@ pub unsafe extern "C" fn rsp_get(
 /// ttl: seconds from now until the session expires.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_set(
@@ -132,8 +125,7 @@ pub unsafe extern "C" fn rsp_set(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         // SAFETY: the conventions.
         let name = unsafe { pointer::text("name", name, name_len) }?;
         // SAFETY: the conventions.
@@ -153,7 +145,6 @@ pub unsafe extern "C" fn rsp_set(
 /// also if there is no such session.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_delete(
@@ -164,8 +155,7 @@ pub unsafe extern "C" fn rsp_delete(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         // SAFETY: the conventions.
         let key = unsafe { pointer::text("key", key, key_len) }?;
         let mut request = rsp_request::new("delete")?;

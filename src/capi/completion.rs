@@ -117,7 +117,6 @@ fn time(time: Option<Epoch>, time_out: Option<&mut MaybeUninit<i64>>) -> bool {
 /// that a write is committed.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_completion_status(
@@ -126,13 +125,13 @@ pub unsafe extern "C" fn rsp_completion_status(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
-        match &required("completion", completion)?.outcome {
+    guard_status(
+        unsafe { Message::new(message, message_size) },
+        || match &required("completion", completion)?.outcome {
             Ok(_) => Ok(()),
             Err(error) => Err(Failure::Core(error.clone())),
-        }
-    })
+        },
+    )
 }
 
 /// Returns the pointer that was given to rsp_submit.

@@ -16,7 +16,6 @@ pub struct rsp_config {
 /// Makes a configuration in which every key has its default.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_config_new(
@@ -25,8 +24,7 @@ pub unsafe extern "C" fn rsp_config_new(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let out = required("config_out", config_out)?;
         let draft = Draft::default();
         out.write(Box::into_raw(Box::new(rsp_config { draft })));
@@ -42,7 +40,6 @@ pub unsafe extern "C" fn rsp_config_new(
 /// RSP_INVALID_TEXT. The configuration is then unchanged.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_config_set(
@@ -54,8 +51,7 @@ pub unsafe extern "C" fn rsp_config_set(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let config = required("config", config)?;
         // SAFETY: the conventions.
         let key = unsafe { pointer::name("key", key) }?;
@@ -71,7 +67,6 @@ pub unsafe extern "C" fn rsp_config_set(
 /// Errors: RSP_INVALID_CONFIG, RSP_INVALID_TEXT. The configuration is then unchanged.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_config_dsn(
@@ -82,8 +77,7 @@ pub unsafe extern "C" fn rsp_config_dsn(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let config = required("config", config)?;
         // SAFETY: the conventions.
         let dsn = unsafe { pointer::utf8("dsn", dsn, dsn_len) }?;
@@ -97,7 +91,6 @@ pub unsafe extern "C" fn rsp_config_dsn(
 /// Errors: RSP_INVALID_CONFIG. The configuration is then unchanged.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_config_environment(
@@ -106,8 +99,7 @@ pub unsafe extern "C" fn rsp_config_environment(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         Ok(required("config", config)?.draft.set_environment()?)
     })
 }

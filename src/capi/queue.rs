@@ -116,7 +116,6 @@ impl Drop for rsp_queue {
 /// Errors: RSP_SYSTEM if no file descriptor is left.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_queue_new(
@@ -125,8 +124,7 @@ pub unsafe extern "C" fn rsp_queue_new(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let out = required("queue_out", queue_out)?;
         out.write(Box::into_raw(Box::new(rsp_queue::new()?)));
         Ok(())
@@ -148,7 +146,6 @@ pub extern "C" fn rsp_queue_fd(queue: Option<&rsp_queue>) -> c_int {
 /// Errors: RSP_INVALID_ARGUMENT for a queue that was made before a fork.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_queue_drain(
@@ -160,8 +157,7 @@ pub unsafe extern "C" fn rsp_queue_drain(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let queue = required("queue", queue)?;
         let places = required("completions", NonNull::new(completions))?;
         let count_out = required("count_out", count_out)?;

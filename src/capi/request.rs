@@ -111,7 +111,6 @@ impl Type {
 /// Errors: RSP_INVALID_ARGUMENT for an unknown operation.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_request_new(
@@ -121,8 +120,7 @@ pub unsafe extern "C" fn rsp_request_new(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         // SAFETY: the conventions.
         let operation = unsafe { pointer::name("operation", operation) }?;
         let out = required("request_out", request_out)?;
@@ -138,7 +136,6 @@ pub unsafe extern "C" fn rsp_request_new(
 /// text is checked when the request is carried out.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_request_text(
@@ -150,8 +147,7 @@ pub unsafe extern "C" fn rsp_request_text(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;
@@ -168,7 +164,6 @@ pub unsafe extern "C" fn rsp_request_text(
 /// Errors: RSP_INVALID_ARGUMENT, as in rsp_request_text.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_request_number(
@@ -179,8 +174,7 @@ pub unsafe extern "C" fn rsp_request_number(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;
@@ -193,7 +187,6 @@ pub unsafe extern "C" fn rsp_request_number(
 /// Errors: RSP_INVALID_ARGUMENT, as in rsp_request_text.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_request_flag(
@@ -204,8 +197,7 @@ pub unsafe extern "C" fn rsp_request_flag(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;
@@ -218,7 +210,6 @@ pub unsafe extern "C" fn rsp_request_flag(
 /// Errors: RSP_INVALID_ARGUMENT and RSP_INVALID_TEXT, as in rsp_request_text.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_request_pair(
@@ -232,8 +223,7 @@ pub unsafe extern "C" fn rsp_request_pair(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;

@@ -24,7 +24,6 @@ pub struct rsp_storage {
 /// be used.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_storage_new(
@@ -34,8 +33,7 @@ pub unsafe extern "C" fn rsp_storage_new(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let out = required("storage_out", storage_out)?;
         let config = match config {
             Some(config) => config.draft.clone().build()?,
@@ -54,7 +52,6 @@ pub unsafe extern "C" fn rsp_storage_new(
 /// Errors: RSP_INVALID_TEXT.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_storage_set_password(
@@ -65,8 +62,7 @@ pub unsafe extern "C" fn rsp_storage_set_password(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let storage = required("storage", storage)?;
         // SAFETY: the conventions.
         let password = unsafe { pointer::utf8("password", password, password_len) }?;
@@ -79,7 +75,6 @@ pub unsafe extern "C" fn rsp_storage_set_password(
 /// for the database.
 ///
 /// # Safety
-///
 /// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_storage_metrics(
@@ -89,8 +84,7 @@ pub unsafe extern "C" fn rsp_storage_metrics(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
         let storage = required("storage", storage)?;
         let out = required("completion_out", completion_out)?;
         let answer = Answer::Value(Some(storage.storage.metrics()?));

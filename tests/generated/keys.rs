@@ -1,6 +1,6 @@
 //! The tables of configuration keys, in docs/configuration.md and in the LDoc comment of the Lua module.
 
-use resty_session_postgres::config::keys::{KEYS, Key};
+use resty_session_postgres::config::{KEYS, Key};
 
 use super::between;
 

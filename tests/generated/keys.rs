@@ -2,7 +2,7 @@
 
 use resty_session_postgres::config::{KEYS, Key};
 
-use super::between;
+use super::{between, wrap};
 
 #[test]
 fn the_configuration_page_lists_every_key() {
@@ -51,19 +51,4 @@ fn the_lua_module_documents_every_key() {
 fn alias(key: &Key) -> String {
     let alias = key.alias.map(|alias| format!(" (`{alias}`)"));
     alias.unwrap_or_default()
-}
-
-/// A text as lines of a Lua comment, at most 100 characters each.
-fn wrap(text: &str) -> String {
-    let (mut lines, mut line) = (String::new(), String::from("--"));
-    for word in text.split(' ') {
-        if line.len() + word.len() > 98 {
-            lines += &line;
-            lines += "\n";
-            line = String::from("--  ");
-        }
-        line += " ";
-        line += word;
-    }
-    lines + &line + "\n"
 }

@@ -1,7 +1,7 @@
 //! `storage(configuration)`: from a Lua table to a storage.
 
-use super::call::{mistake, type_name};
 use super::function::first_line;
+use super::message::{mistake, type_name};
 use crate::config::{Draft, KEYS, Key, Value as Setting};
 use crate::host::log::{self, Level};
 use crate::{Error, Storage};

@@ -112,7 +112,7 @@ impl ServerSessions {
     pub(super) fn prepare(&self, wanted: &Wanted, options: &mut Config) {
         if let Some(witness) = &wanted.witness {
             let settings = self.settings.as_options();
-            options.options(&format!("{settings} -c {WITNESS}={witness}"));
+            options.options(format!("{settings} -c {WITNESS}={witness}"));
         }
     }
 

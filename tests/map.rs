@@ -68,13 +68,15 @@ fn top_of<'a>(order: &'a [String], path: &str) -> Option<&'a String> {
         "Storage" => "storage",
         "Config" => "config",
         "CompletionQueue" | "Ticket" => "completion",
+        "Epoch" | "Answer" | "Outcome" => "op",
         other => other,
     };
     order.iter().find(|top| *top == name)
 }
 
-/// The names that follow each `crate::` of a source, without its comments and tests.
-fn imported(source: &str) -> Vec<String> {
+/// The names that follow each `crate::`, or each other such root, of a source, without its comments and
+/// tests.
+fn imported(source: &str, root: &str) -> Vec<String> {
     let source = source
         .split("#[cfg(test)]\nmod tests")
         .next()
@@ -85,7 +87,7 @@ fn imported(source: &str) -> Vec<String> {
         .map(|line| line.to_owned() + "\n")
         .collect();
     let mut names = Vec::new();
-    for rest in code.split("crate::").skip(1) {
+    for rest in code.split(root).skip(1) {
         let list = match rest.strip_prefix('{') {
             Some(list) => list.split('}').next().unwrap_or_default(),
             None => rest
@@ -102,7 +104,7 @@ fn imported(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn each_folder_of_the_sources_knows_those_below_it_alone() {
+fn each_folder_of_the_sources_imports_only_those_below_it() {
     let root = Path::new(ROOT);
     let map = read(&root.join("CONTRIBUTING.md"));
     let rows = map.lines().filter_map(|line| line.strip_prefix("| "));
@@ -135,14 +137,14 @@ fn each_folder_of_the_sources_knows_those_below_it_alone() {
             vec![path]
         };
         for source in sources.iter().filter(|path| !path.ends_with("tests.rs")) {
-            for import in imported(&read(source)) {
+            for import in imported(&read(source), "crate::") {
                 let Some(top) = top_of(&order, &import) else {
                     continue;
                 };
                 let place = order.iter().position(|other| other == top);
                 assert!(
                     place.is_some_and(|place| place >= own),
-                    "{} knows {import}, which is above it",
+                    "{} imports {import}, which is above it",
                     source.display()
                 );
                 looked_at += 1;
@@ -150,4 +152,58 @@ fn each_folder_of_the_sources_knows_those_below_it_alone() {
         }
     }
     assert!(looked_at > 100, "only {looked_at} imports were found");
+}
+
+/// The files of a folder that import each other, directly or through others. A `mod.rs` is left out: it
+/// declares its children, and they may use what it declares.
+#[test]
+fn no_two_files_of_a_folder_import_each_other() {
+    let mut looked_at = 0;
+    for parent in files(&Path::new(ROOT).join("src"), "/mod.rs") {
+        let folder = parent.parent().expect("a folder");
+        let names = fs::read_dir(folder).expect("a folder").map(|entry| {
+            let path = entry.expect("an entry").path();
+            let name = path.file_stem().expect("a name");
+            name.to_string_lossy().into_owned()
+        });
+        let names: Vec<String> = names
+            .filter(|name| name != "mod" && name != "tests")
+            .collect();
+        let imports = |name: &String| -> Vec<String> {
+            let file = folder.join(format!("{name}.rs"));
+            let inner = files(folder, ".rs");
+            let inside = inner
+                .iter()
+                .filter(|path| path.starts_with(folder.join(name)));
+            let own = if file.exists() {
+                imported(&read(&file), "super::")
+            } else {
+                Vec::new()
+            };
+            let deep = inside.flat_map(|path| imported(&read(path), "super::super::"));
+            own.into_iter()
+                .chain(deep)
+                .filter(|other| other != name && names.contains(other))
+                .collect()
+        };
+        for name in &names {
+            let mut reached = imports(name);
+            let mut next = 0;
+            while let Some(other) = reached.get(next).cloned() {
+                assert!(
+                    other != *name,
+                    "in {}, {name} imports itself",
+                    folder.display()
+                );
+                for further in imports(&other) {
+                    if !reached.contains(&further) {
+                        reached.push(further);
+                    }
+                }
+                next += 1;
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(looked_at > 50, "only {looked_at} imports were found");
 }

@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use resty_session_postgres::capi::*;
-use resty_session_postgres::config::keys::KEYS;
+use resty_session_postgres::config::KEYS;
 use std::ffi::CStr;
 use std::ptr;
 

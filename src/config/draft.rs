@@ -1,8 +1,7 @@
 //! A configuration in the making: a checked value for each key that is set or has a default.
 
-use super::{Host, Secret, Setting, TableName, Value, keys};
+use super::{DefaultValue, Host, KEYS, Key, Secret, Setting, TableName, Value};
 use crate::Error;
-use keys::{DefaultValue, KEYS};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -43,15 +42,15 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// Sets a key of [`keys::KEYS`].
+    /// Sets a key of [`KEYS`].
     ///
     /// # Errors
     ///
     /// [`Error::Config`] for an unknown key or a value that the key does not accept. The draft is
     /// then unchanged.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<(), Error> {
-        let key = keys::find(name).ok_or_else(|| {
-            let nearest = keys::nearest(name);
+        let key = Key::find(name).ok_or_else(|| {
+            let nearest = Key::nearest(name);
             Error::config(
                 name,
                 format!("unknown key; the nearest known one is {nearest}"),

@@ -229,6 +229,21 @@ const fn key(name: &'static str, kind: Kind) -> Key {
 }
 
 impl Key {
+    /// The key of that name or alias.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        KEYS.iter()
+            .find(|key| key.name == name || key.alias == Some(name))
+    }
+
+    /// The known spelling nearest to an unknown one.
+    pub fn nearest(unknown: &str) -> &'static str {
+        let known = KEYS.iter().flat_map(|key| [Some(key.name), key.alias]);
+        known
+            .flatten()
+            .min_by_key(|known| distance(unknown, known))
+            .unwrap_or_default()
+    }
+
     const fn alias(mut self, alias: &'static str) -> Self {
         self.alias = Some(alias);
         self
@@ -265,21 +280,6 @@ impl fmt::Display for DefaultValue {
             Unset(meaning) => f.write_str(meaning),
         }
     }
-}
-
-/// The key of that name or alias.
-pub fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter()
-        .find(|key| key.name == name || key.alias == Some(name))
-}
-
-/// The known spelling nearest to an unknown one.
-pub fn nearest(unknown: &str) -> &'static str {
-    let known = KEYS.iter().flat_map(|key| [Some(key.name), key.alias]);
-    known
-        .flatten()
-        .min_by_key(|known| distance(unknown, known))
-        .unwrap_or_default()
 }
 
 /// Levenshtein's distance in bytes.

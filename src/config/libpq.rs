@@ -1,8 +1,7 @@
 //! What libpq's programs understand: connection strings, as URLs and as `keyword=value` pairs, and
 //! environment variables. No error shows a value, since any part may be a password.
 
-use super::keys::{KEYS, Key};
-use super::{Draft, Value};
+use super::{Draft, KEYS, Key, Value};
 use crate::Error;
 use std::env;
 

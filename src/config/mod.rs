@@ -1,7 +1,7 @@
 //! The configuration: set key by key, checked, then immutable.
 
 mod draft;
-pub mod keys;
+mod keys;
 mod libpq;
 mod server;
 mod table_name;
@@ -9,6 +9,7 @@ mod tls;
 mod value;
 
 pub use draft::Draft;
+pub use keys::{DefaultValue, KEYS, Key};
 pub use server::{Host, PreparedStatements, Server, ServerSessionConfig, TargetSession};
 pub use table_name::TableName;
 pub use tls::{Binding, ClientCertificate, TlsConfig, TlsMode, TlsVersion, Verify};

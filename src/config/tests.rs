@@ -1,4 +1,3 @@
-use super::keys::{KEYS, Key};
 use super::*;
 
 fn text(value: &str) -> Value {

@@ -15,6 +15,20 @@ use postgres::Row;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// What [`TableInfo`] is read from. Parameters: the names of the sessions and of the metadata table.
+const TABLE_INFO: Fixed = Fixed::reads(
+    "SELECT meta.oid IS NOT NULL AND NOT ( \
+       SELECT coalesce(bool_and(confdeltype = 'c'), false) FROM pg_catalog.pg_constraint \
+       WHERE contype = 'f' AND conrelid = meta.oid AND confrelid = to_regclass($1::text)), \
+       to_regclass('pg_dist_partition') IS NOT NULL, \
+       coalesce((SELECT relkind <> 'r' FROM pg_catalog.pg_class \
+         WHERE oid = to_regclass($1::text)), false), \
+       EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass($1::text) \
+         AND attname = 'created' AND atttypid = 'timestamptz'::regtype AND NOT attisdropped) \
+     FROM (SELECT to_regclass($2::text)::oid AS oid) AS meta",
+    &[ParamType::Text, ParamType::Text],
+);
+
 /// A connection and the tables that operations use it for.
 pub struct Db<'a> {
     connection: &'a mut Connection,
@@ -118,7 +132,7 @@ impl<'a> Db<'a> {
             return Ok(known);
         }
         let [sessions, metadata] = self.tables.names();
-        let rows = self.query(&table_info::TABLE_INFO, &[&sessions, &metadata])?;
+        let rows = self.query(&TABLE_INFO, &[&sessions, &metadata])?;
         let info = TableInfo::read(&rows)?;
         self.tables.known.set(info);
         Ok(info)

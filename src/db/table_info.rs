@@ -1,7 +1,6 @@
 //! What the catalog says of the tables, as far as statements depend on it.
 
-use super::statement::Fixed;
-use crate::pool::{Fault, ParamType, column};
+use crate::pool::{Fault, column};
 use postgres::Row;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,20 +23,6 @@ pub(crate) struct TableInfo {
     /// The sessions have a column `created` that is a point in time.
     pub(crate) has_created: bool,
 }
-
-/// Parameters: the names of the sessions table and of the metadata table.
-pub(super) const TABLE_INFO: Fixed = Fixed::reads(
-    "SELECT meta.oid IS NOT NULL AND NOT ( \
-       SELECT coalesce(bool_and(confdeltype = 'c'), false) FROM pg_catalog.pg_constraint \
-       WHERE contype = 'f' AND conrelid = meta.oid AND confrelid = to_regclass($1::text)), \
-       to_regclass('pg_dist_partition') IS NOT NULL, \
-       coalesce((SELECT relkind <> 'r' FROM pg_catalog.pg_class \
-         WHERE oid = to_regclass($1::text)), false), \
-       EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass($1::text) \
-         AND attname = 'created' AND atttypid = 'timestamptz'::regtype AND NOT attisdropped) \
-     FROM (SELECT to_regclass($2::text)::oid AS oid) AS meta",
-    &[ParamType::Text, ParamType::Text],
-);
 
 impl TableInfo {
     pub(super) fn read(rows: &[Row]) -> Result<Self, Fault> {

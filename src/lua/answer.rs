@@ -1,14 +1,8 @@
 //! Outcomes as Lua values.
 
-use crate::Error;
+use super::message::failure;
 use crate::op::{Answer, Finding, Outcome, Session};
 use mlua::{IntoLua, Lua, Result, Table, Value};
-
-/// The message of a failure. It names this module: between it and the person who reads the message there
-/// is often lua-resty-session, which passes messages on as they are.
-pub(super) fn failure(error: &Error) -> String {
-    format!("resty.session.postgres: {error}")
-}
 
 /// The one or two values that a method returns for an outcome.
 pub(super) fn values(lua: &Lua, outcome: Outcome) -> Result<(Value, Value)> {

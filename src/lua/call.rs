@@ -1,9 +1,10 @@
 //! The methods of an instance, one for each operation, as functions of a storage and, for callers that
 //! must not block, a completion queue.
 
-use super::answer::{self, failure};
+use super::answer;
 use super::config::Handle;
 use super::function::function;
+use super::message::{failure, mistake, type_name};
 use super::queue::Queue;
 use crate::Error;
 use crate::op::{self, Args, Group, Kind, ParamKind, Source};
@@ -108,14 +109,6 @@ impl Source for Given<'_> {
     }
 }
 
-/// Names a value's type for a message, as Lua does.
-pub(super) fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Integer(_) => "number",
-        other => other.type_name(),
-    }
-}
-
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// The pairs of a metadata table: `{ audiences = { … }, subjects = { … } }`.
@@ -152,24 +145,5 @@ fn list(table: &Table, name: &'static str) -> std::result::Result<Table, Error> 
             let reason = format!("{name}: table expected, got {}", type_name(&value));
             Err(Error::argument("metadata", reason))
         }
-    }
-}
-
-/// Words a caller's mistake as Lua's own functions do.
-pub(super) fn mistake(method: &str, params: &[&str], error: &Error) -> String {
-    let place = match error {
-        Error::Argument { name, .. } => {
-            // A pair's member stands in the metadata.
-            let argument = match *name {
-                "audience" | "subject" if !params.contains(name) => "metadata",
-                name => name,
-            };
-            params.iter().position(|param| *param == argument)
-        }
-        _ => None,
-    };
-    match place {
-        Some(place) => format!("bad argument #{} to '{method}' ({error})", place + 1),
-        None => format!("bad argument to '{method}' ({error})"),
     }
 }

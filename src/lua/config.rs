@@ -1,9 +1,8 @@
 //! `storage(configuration)`: from a Lua table to a storage.
 
-use super::call::{mistake, type_name};
 use super::function::first_line;
-use crate::config::keys::{self, KEYS};
-use crate::config::{Draft, Value as Setting};
+use super::message::{mistake, type_name};
+use crate::config::{Draft, KEYS, Key, Value as Setting};
 use crate::host::log::{self, Level};
 use crate::{Error, Storage};
 use mlua::{IntoLuaMulti, Lua, MultiValue, Result, Table, Value};
@@ -99,14 +98,14 @@ fn report_unknown(table: &Table) {
             continue;
         };
         let key = key.to_string_lossy();
-        if keys::find(&key).is_some() {
+        if Key::find(&key).is_some() {
             continue;
         }
         let mut reported = REPORTED
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         if reported.len() < 1_000 && reported.insert(key.clone()) {
-            let nearest = keys::nearest(&key);
+            let nearest = Key::nearest(&key);
             log::log(
                 Level::Warn,
                 format!("configuration: unknown key {key:?} is ignored (is {nearest:?} meant?)"),

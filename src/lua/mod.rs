@@ -8,6 +8,7 @@ mod answer;
 mod call;
 mod config;
 mod function;
+mod message;
 mod process;
 mod queue;
 

@@ -1,9 +1,8 @@
 //! Functions that ask no server: `set_password`, `stats`, `metrics`.
 
-use super::answer::failure;
-use super::call::{mistake, type_name};
 use super::config::Handle;
 use super::function::function;
+use super::message::{failure, mistake, type_name};
 use crate::Error;
 use crate::op::text;
 use mlua::{IntoLuaMulti, Lua, MultiValue, Result, Table, UserDataRef, Value};

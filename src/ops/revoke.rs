@@ -100,12 +100,12 @@ impl Operation for Revoke {
         group: Group::Administration,
         summary: "End all sessions that were saved with an audience and a subject, or all but one \
                   (\"sign out everywhere else\").",
-        details: "A session with further audiences or subjects is ended, too. \
-                  \n\nSaves with metadata and revocations of one audience take place one after the \
+        details: "A session with further audiences or subjects is ended, too.\n\n\
+                  Saves with metadata and revocations of one audience take place one after the \
                   other. A save that was committed before the revocation is ended, also if it was \
                   still under way when `revoke` was called; a session that is saved later lives. A \
-                  request that has read its session before and saves it afterwards saves a new one. \
-                  \n\nMore than 1,000 sessions are ended in several transactions. If a later one \
+                  request that has read its session before and saves it afterwards saves a new one.\n\n\
+                  More than 1,000 sessions are ended in several transactions. If a later one \
                   fails, the sessions that are ended stay so, and another call ends the rest.",
         params: &[
             Param::unused_name(),

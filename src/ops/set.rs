@@ -100,7 +100,8 @@ impl Operation for Set {
     const SPEC: Spec = Spec {
         name: "set",
         group: Group::Storage,
-        summary: "Store session data, all of it or nothing.",
+        summary: "Store a session, with its metadata and the change to the session that it replaces, in \
+                  one transaction.",
         details: "A session of the same key gets the new name, data and expiry.",
         params: &[
             Param::text("name", "cookie name"),

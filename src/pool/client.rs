@@ -266,3 +266,68 @@ fn transfer(
     *connection = None;
     Poll::Ready(reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::pending;
+    use std::sync::mpsc;
+    use std::thread;
+
+    const SOON: Duration = Duration::from_millis(30);
+
+    /// Waits for `work` on another thread. Returns how long that took and whether there was an output.
+    fn wait<F: Future>(
+        interrupt: Arc<Interrupt>,
+        time: Duration,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> (Duration, bool) {
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let start = Instant::now();
+            let mut driver = Driver::new(start + time, interrupt).expect("a runtime");
+            let ended = driver.wait(work()).is_some();
+            sender.send((start.elapsed(), ended)).expect("a receiver");
+        });
+        let limit = Duration::from_secs(10);
+        receiver.recv_timeout(limit).expect("it waits for too long")
+    }
+
+    #[test]
+    fn the_deadline_ends_a_wait_also_if_the_work_is_never_idle() {
+        let (took, ended) = wait(Arc::default(), SOON, pending::<()>);
+        assert!(took >= SOON && !ended, "{took:?}");
+        // This is what a socket does that always has something to read.
+        let busy = || async {
+            loop {
+                tokio::task::consume_budget().await;
+            }
+        };
+        let (took, ended) = wait::<_>(Arc::default(), SOON, busy);
+        assert!(took >= SOON && !ended, "{took:?}");
+    }
+
+    #[test]
+    fn another_thread_can_end_a_wait_before_the_deadline() {
+        let interrupt = Arc::<Interrupt>::default();
+        let other = Arc::clone(&interrupt);
+        thread::spawn(move || {
+            thread::sleep(SOON);
+            other.set();
+        });
+        let (took, ended) = wait(interrupt, Duration::from_secs(60), pending::<()>);
+        assert!(took < Duration::from_secs(5) && !ended, "{took:?}");
+    }
+
+    #[test]
+    fn a_later_wait_may_have_an_earlier_or_a_later_deadline() {
+        let start = Instant::now();
+        let mut driver = Driver::new(start + 100 * SOON, Arc::default()).expect("a runtime");
+        assert_eq!(driver.wait(async { 1 }), Some(1));
+        for until in [start + SOON, start + 3 * SOON] {
+            driver.until = until;
+            assert_eq!(driver.wait(pending::<()>()), None);
+            assert!((until..until + 50 * SOON).contains(&Instant::now()));
+        }
+    }
+}

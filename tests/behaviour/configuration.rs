@@ -1,4 +1,4 @@
-//! `new`: what it gives, what it takes, and what it makes of the rest.
+//! `new`: what it returns, and which configurations it accepts.
 
 use super::lua_door::LuaDoor;
 use super::store::{NOW, Store, set};
@@ -91,7 +91,7 @@ pub fn numbers_and_names_have_more_than_one_spelling(store: &LuaStore) {
     assert!(lists.get("key").unwrap().is_some());
 }
 
-pub fn the_old_spelling_of_the_tables_is_understood(store: &LuaStore) {
+pub fn the_other_spelling_of_the_table_keys_works(store: &LuaStore) {
     store.db.alter(
         "ALTER TABLE sessions RENAME TO logins;
          ALTER TABLE sessions_meta RENAME TO owners",
@@ -121,7 +121,7 @@ pub fn the_database_is_named_after_the_user(store: &LuaStore) {
         .execute(&format!("DROP OWNED BY {name} CASCADE; DROP ROLE {name}"));
 }
 
-pub fn connections_say_which_application_they_are_of(store: &LuaStore) {
+pub fn connections_have_the_configured_application_name(store: &LuaStore) {
     let sql = "SELECT string_agg(DISTINCT application_name, ',' ORDER BY application_name)
                FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid()";

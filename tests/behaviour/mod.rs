@@ -129,9 +129,9 @@ macro_rules! lua_tests {
                         a_wrong_configuration_is_raised_with_its_key,
                         a_password_is_in_no_error,
                         numbers_and_names_have_more_than_one_spelling,
-                        the_old_spelling_of_the_tables_is_understood,
+                        the_other_spelling_of_the_table_keys_works,
                         the_database_is_named_after_the_user,
-                        connections_say_which_application_they_are_of,
+                        connections_have_the_configured_application_name,
                     }
                 }
             }

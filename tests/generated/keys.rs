@@ -1,8 +1,8 @@
 //! The tables of configuration keys, in docs/configuration.md and in the LDoc comment of the Lua module.
 
-use resty_session_postgres::config::keys::{KEYS, Key};
+use resty_session_postgres::config::{KEYS, Key};
 
-use super::between;
+use super::{between, wrap};
 
 #[test]
 fn the_configuration_page_lists_every_key() {
@@ -51,19 +51,4 @@ fn the_lua_module_documents_every_key() {
 fn alias(key: &Key) -> String {
     let alias = key.alias.map(|alias| format!(" (`{alias}`)"));
     alias.unwrap_or_default()
-}
-
-/// A text as lines of a Lua comment, at most 100 characters each.
-fn wrap(text: &str) -> String {
-    let (mut lines, mut line) = (String::new(), String::from("--"));
-    for word in text.split(' ') {
-        if line.len() + word.len() > 98 {
-            lines += &line;
-            lines += "\n";
-            line = String::from("--  ");
-        }
-        line += " ";
-        line += word;
-    }
-    lines + &line + "\n"
 }

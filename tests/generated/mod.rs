@@ -1,9 +1,9 @@
 //! The files that are generated from the sources are up to date: the C header, the tables of
-//! configuration keys, and the functions of docs/lua.md. `make generate` (which sets RSP_GENERATE)
+//! configuration keys, and the reference of the operations. `make generate` (which sets RSP_GENERATE)
 //! writes them instead of comparing.
 
 mod keys;
-mod lua;
+mod operations;
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +32,21 @@ fn between(file: &str, (begin, end): (&str, &str), generated: &str) {
     let (before, rest) = page.split_once(begin).expect("the line before the part");
     let (_, after) = rest.split_once(end).expect("the line after the part");
     compare(file, &format!("{before}{begin}{generated}{end}{after}"));
+}
+
+/// A text as lines of a Lua comment, at most 100 characters each.
+fn wrap(text: &str) -> String {
+    let (mut lines, mut line) = (String::new(), String::from("--"));
+    for word in text.split(' ') {
+        if line.len() + word.len() > 98 {
+            lines += &line;
+            lines += "\n";
+            line = String::from("--  ");
+        }
+        line += " ";
+        line += word;
+    }
+    lines + &line + "\n"
 }
 
 /// What cbindgen cannot make: the crate's version for the C compiler, and a length.

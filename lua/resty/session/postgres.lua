@@ -125,136 +125,189 @@ end
 -- @tparam[opt] table configuration see @{configuration}
 -- @treturn table storage instance
 
+-- operations: generated
+
 ---
--- Store session data, all of it or nothing.
+-- Store a session, with its metadata and the change to the session that it replaces, in one
+--   transaction.
+--
+-- A session of the same key gets the new name, data and expiry.
 --
 -- @function instance:set
 -- @tparam string name cookie name
 -- @tparam string key session key
--- @tparam string value session value
--- @tparam number ttl session ttl, in seconds
+-- @tparam string value session data
+-- @tparam number ttl seconds from `current_time` until the session expires
 -- @tparam[opt] number current_time seconds since 1970 (defaults to now)
 -- @tparam[opt] string old_key key of the session that this one replaces
--- @tparam[opt] number stale_ttl seconds that the replaced session lives on at most
+-- @tparam[opt] number stale_ttl seconds from `current_time` that the replaced session lives at
+--   most; required with `old_key` unless `remember` is true
 -- @tparam[opt] table metadata `{ audiences = { … }, subjects = { … } }`, of equal length
--- @tparam[opt] boolean remember `true` deletes the replaced session at once
--- @treturn true|nil ok
+-- @tparam[opt] boolean remember true deletes the replaced session at once
+-- @return true; or nil
 -- @treturn string error message
 
 ---
 -- Retrieve session data.
 --
 -- @function instance:get
--- @tparam string name cookie name
+-- @tparam[opt] string name cookie name; not used
 -- @tparam string key session key
 -- @tparam[opt] number current_time seconds since 1970 (defaults to now)
--- @treturn string|nil session data; a bare `nil` where there is no live session
+-- @return session data; a bare `nil` where there is no live session; or nil
 -- @treturn string error message
 
 ---
--- Delete a session and its metadata. That there is none is no error.
+-- Delete a session and its metadata.
+--
+-- It is no error where there is no such session.
 --
 -- @function instance:delete
--- @tparam string name cookie name
+-- @tparam[opt] string name cookie name; not used
 -- @tparam string key session key
--- @tparam[opt] number current_time seconds since 1970; may be left out
--- @tparam[opt] table metadata not needed: all metadata of a session goes with it
--- @treturn true|nil ok
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @tparam[opt] table metadata not used: all metadata of a session is deleted with it
+-- @return true; or nil
 -- @treturn string error message
 
 ---
 -- Read the live sessions of a subject.
 --
 -- @function instance:read_metadata
--- @tparam string name cookie name
+-- @tparam[opt] string name cookie name; not used
 -- @tparam string audience session audience
 -- @tparam string subject session subject
 -- @tparam[opt] number current_time seconds since 1970 (defaults to now)
--- @treturn table|nil `{ [key] = end of the session in seconds since 1970 }`
+-- @return `{ [key] = second in which the session expires, since 1970 }`; or nil
+-- @treturn string error message
+
+---
+-- Give a live session another expiry, without its data.
+--
+-- @function instance:touch
+-- @tparam[opt] string name cookie name; not used
+-- @tparam string key session key
+-- @tparam number ttl seconds from `current_time` until the session expires
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @return true; a bare `nil` where there is no live session; or nil
 -- @treturn string error message
 
 ---
 -- End all sessions that were saved with an audience and a subject, or all but one ("sign out
--- everywhere else"). A session with further audiences or subjects is ended, too.
+--   everywhere else").
 --
--- Saves with metadata and revocations of one audience take place one after the other: what was
--- saved before the revocation is ended, also if that save was still under way when `revoke` was
--- called; what is saved later lives. A request that has read its session before and saves it
--- afterwards saves a new one.
+-- A session with further audiences or subjects is ended, too.
 --
--- More than 1,000 sessions are ended in several transactions. Where a later one fails, the sessions
--- that are ended stay so, and another call ends the rest.
+-- Saves with metadata and revocations of one audience take place one after the other. A save that
+--   was committed before the revocation is ended, also if it was still under way when `revoke` was
+--   called; a session that is saved later lives. A request that has read its session before and
+--   saves it afterwards saves a new one.
+--
+-- More than 1,000 sessions are ended in several transactions. If a later one fails, the sessions
+--   that are ended stay so, and another call ends the rest.
 --
 -- @function instance:revoke
--- @tparam string name cookie name; not used
+-- @tparam[opt] string name cookie name; not used
 -- @tparam string audience session audience, as it was saved
 -- @tparam string subject session subject, as it was saved
--- @tparam[opt] string except_key key of the session that stays
--- @treturn number|nil how many of them were alive
+-- @tparam[opt] string except_key key of a session that stays
+-- @return how many of them were alive; or nil
 -- @treturn string error message
 
 ---
--- End all sessions that were saved with an audience; otherwise as @{instance:revoke}.
+-- End all sessions that were saved with an audience.
+--
+-- Otherwise as `revoke`.
 --
 -- @function instance:revoke_audience
--- @tparam string name cookie name; not used
+-- @tparam[opt] string name cookie name; not used
 -- @tparam string audience session audience, as it was saved
--- @treturn number|nil how many of them were alive
+-- @return how many of them were alive; or nil
 -- @treturn string error message
 
 ---
--- List live sessions, a page at a time, in the order of their keys. The next page begins after the
--- last key of this one.
+-- List live sessions, a page at a time, in the order of their keys.
+--
+-- The next page begins after the last key of this one.
 --
 -- @function instance:list
--- @tparam string name cookie name; not used
--- @tparam[opt] string audience `nil` for the sessions of all audiences, and of none
--- @tparam[opt] string subject `nil` for those of all subjects
+-- @tparam[opt] string name cookie name; not used
+-- @tparam[opt] string audience only sessions saved with this audience (defaults to all)
+-- @tparam[opt] string subject only those saved with this subject (defaults to all)
 -- @tparam[opt] number current_time seconds since 1970 (defaults to now)
 -- @tparam[opt] string after_key only sessions whose key is greater
--- @tparam[opt] number limit sessions at most, up to 10000 (default `1000`)
--- @treturn table|nil array of `{ key = …, name = …, expires = … }`, with `created` where the
--- sessions table has a column of that name; times in seconds since 1970
+-- @tparam[opt] number limit sessions at most, up to 10000 (defaults to 1000)
+-- @return array of `{ key = …, name = …, expires = … }`, with `created` where the sessions
+--   table has a column of that name and the type timestamptz; times in seconds since 1970; or nil
 -- @treturn string error message
 
 ---
 -- Count live sessions.
 --
--- @function instance:count
--- @tparam string name cookie name; not used
--- @tparam[opt] string audience `nil` for the sessions of all audiences, and of none
--- @tparam[opt] string subject `nil` for those of all subjects
--- @tparam[opt] number current_time seconds since 1970 (defaults to now)
--- @tparam[opt] boolean estimate of all sessions: `true` if PostgreSQL's own estimate of the number
--- of rows is enough, which costs next to nothing
--- @treturn number|nil how many
--- @treturn string error message
-
----
--- Let a live session end at another time, without sending its data.
+-- An estimate costs next to nothing. It is as old as the last vacuum or analyze of the table, and
+--   includes expired sessions that are not cleaned up yet.
 --
--- @function instance:touch
--- @tparam string name cookie name; not used
--- @tparam string key session key
--- @tparam number ttl seconds from current_time until the session ends
+-- @function instance:count
+-- @tparam[opt] string name cookie name; not used
+-- @tparam[opt] string audience only sessions saved with this audience (defaults to all)
+-- @tparam[opt] string subject only those saved with this subject (defaults to all)
 -- @tparam[opt] number current_time seconds since 1970 (defaults to now)
--- @treturn true|nil ok; a bare `nil` where there is no live session
+-- @tparam[opt] boolean estimate of all sessions: true for PostgreSQL's estimate of the number of
+--   rows
+-- @return how many; or nil
 -- @treturn string error message
 
 ---
--- Delete sessions that are over, at once instead of in the background. It takes up to half of the
--- time that an operation may take; where more is left, call it again.
+-- Delete sessions that expired a minute ago or more, at once instead of in the background.
+--
+-- The minute covers callers whose clocks are behind the database's. It takes up to half of the
+--   time that an operation may take; if more is left, call it again. One process at a time cleans
+--   a table up; another one waits for its turn.
 --
 -- @function instance:cleanup
--- @tparam[opt] number limit sessions at most
--- @tparam[opt] number current_time what is alive then stays, also if it is over on the database's
--- clock (defaults to now)
--- @treturn number|nil how many were deleted
+-- @tparam[opt] number limit sessions at most (defaults to as many as the time allows)
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @return how many were deleted; or nil
 -- @treturn string error message
 
 ---
--- Replace the password that this worker opens further connections with; those that are open stay.
--- Each worker has to be told: from `init_worker_by_lua`, a timer or a request.
+-- Create the tables, or change older ones into what they should be.
+--
+-- It repairs what `check` finds about their structure, each finding in a transaction of its own,
+--   and changes nothing where nothing is to be done. Several may run at the same time: each waits
+--   for the one before.
+--
+-- Saves wait while an index is made. On large tables that are in use, run the statements that
+--   `check` reports by hand, with `CONCURRENTLY` after `INDEX`.
+--
+-- @function instance:migrate
+-- @tparam[opt] boolean unlogged true creates unlogged tables: faster, and empty after a crash of
+--   the server
+-- @return how many changes were made; or nil
+-- @treturn string error message
+
+---
+-- Report what is wrong or slow about the tables, with the statements that repair it.
+--
+-- @function instance:check
+-- @return array of `{ problem = …, repair = … }`: what, in words, and the statement that
+--   repairs it; empty where nothing was found; or nil
+-- @treturn string error message
+
+---
+-- Say whether the sessions table can be read now, for readiness probes.
+--
+-- It waits a second at most for a connection, and another one for the answer, whatever the
+--   timeouts.
+--
+-- @function instance:health
+-- @return true; or nil
+-- @treturn string error message
+-- end of operations
+
+---
+-- Replace the password that this worker opens further connections with. Open connections stay.
+-- Call it in each worker: from `init_worker_by_lua`, a timer or a request.
 --
 -- @function instance:set_password
 -- @tparam string password the new password
@@ -262,43 +315,15 @@ end
 -- @treturn string error message
 
 ---
--- Create the tables, or make of older ones what they should be: what @{instance:check} finds about
--- their structure is repaired, each in a transaction of its own. Changes nothing where there is
--- nothing to do; several may run at the same time. Saves wait while an index is made: on large
--- tables that are in use, run the statements that `check` gives by hand, with `CONCURRENTLY` after
--- `INDEX`.
---
--- @function instance:migrate
--- @tparam[opt] boolean unlogged `true` creates unlogged tables: faster, and empty after a crash
--- @treturn number|nil how many changes that took
--- @treturn string error message
-
----
--- Look at the tables.
---
--- @function instance:check
--- @treturn table|nil array of `{ problem = …, repair = … }`: what is wrong or slow, in words, and
--- the statement that repairs it; empty where all is well
--- @treturn string error message
-
----
--- Whether the tables can be read now, for readiness probes: answers within two seconds, whatever
--- the timeouts.
---
--- @function instance:health
--- @treturn true|nil ok
--- @treturn string error message
-
----
--- What this worker's connections and operations have come to, since it started: no server is
--- asked. Instances that share a pool share it.
+-- Counters and gauges of this worker's connections and operations since it started. No server is
+-- asked. Instances that share a pool share them.
 --
 -- @function instance:stats
 -- @treturn table|nil the samples of @{instance:metrics} by their names, labels included
 -- @treturn string error message
 
 ---
--- The same as Prometheus reads it. `examples/metrics` sums the workers.
+-- The same in Prometheus' text format. `examples/metrics` adds up the workers.
 --
 -- @function instance:metrics
 -- @tparam[opt] table stats values to print instead of this worker's own

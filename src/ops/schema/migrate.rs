@@ -32,8 +32,8 @@ impl Operation for Migrate {
         summary: "Create the tables, or change older ones into what they should be.",
         details: "It repairs what `check` finds about their structure, each finding in a transaction \
                   of its own, and changes nothing where nothing is to be done. Several may run at the \
-                  same time: each waits for the one before. \
-                  \n\nSaves wait while an index is made. On large tables that are in use, run the \
+                  same time: each waits for the one before.\n\n\
+                  Saves wait while an index is made. On large tables that are in use, run the \
                   statements that `check` reports by hand, with `CONCURRENTLY` after `INDEX`.",
         params: &[Param::flag(
             "unlogged",

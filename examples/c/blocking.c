@@ -1,17 +1,17 @@
 /*
- * The four operations, each blocking until PostgreSQL has answered.
+ * Saves, reads, lists and deletes a session. Each call blocks until PostgreSQL has answered.
  *
  *     cc -o blocking blocking.c $(pkg-config --cflags --libs resty-session-postgres)
- *     ./blocking 127.0.0.1 5432 sessions
+ *     ./blocking "host=127.0.0.1 port=5432 dbname=sessions user=postgres"
  */
 
 #include <resty_session_postgres.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* Every call that can fail gives a status, and a message to a buffer of ours. */
+/* Each function that can fail returns a status and writes a message to a buffer of ours. */
 static char message[256];
+#define MESSAGE message, sizeof message
 
 static void check(const char *what, rsp_status status) {
     if (status != RSP_OK) {
@@ -20,79 +20,73 @@ static void check(const char *what, rsp_status status) {
     }
 }
 
-static void configure(rsp_config *config, const char *key, const char *value) {
-    check(key, rsp_config_set(config, key, strlen(key), value, strlen(value), message,
-                              sizeof message));
-}
-
-static rsp_storage *open_storage(char **argv) {
+static rsp_storage *open_storage(const char *dsn) {
     rsp_config *config;
     rsp_storage *storage;
-    check("config", rsp_config_new(&config));
-    configure(config, "host", argv[1]);
-    configure(config, "port", argv[2]);
-    configure(config, "database", argv[3]);
-    check("storage", rsp_storage_new(config, &storage, message, sizeof message));
+    check("config", rsp_config_new(&config, MESSAGE));
+    check("config", rsp_config_dsn(config, dsn, RSP_NUL_TERMINATED, MESSAGE));
+    check("storage", rsp_storage_new(config, &storage, MESSAGE));
     rsp_config_free(config);
     return storage;
 }
 
+/* An operation with optional arguments is a request, filled by the names of its parameters. */
 static void save(const rsp_storage *storage, const char *key, const char *value) {
-    rsp_pair owner = {"shop", 4, "ada", 3};
-    rsp_set set;
-    check("set", rsp_set_init(&set, sizeof set));
-    set.name = "session";
-    set.name_len = strlen("session");
-    set.key = key;
-    set.key_len = strlen(key);
-    set.value = value;
-    set.value_len = strlen(value);
-    set.ttl_s = 3600;
-    set.metadata = &owner;
-    set.metadata_len = 1;
-    check("set", rsp_storage_set(storage, &set, message, sizeof message));
+    rsp_request *set;
+    check("set", rsp_request_new("set", &set, MESSAGE));
+    check("set", rsp_request_text(set, "name", "session", RSP_NUL_TERMINATED, MESSAGE));
+    check("set", rsp_request_text(set, "key", key, RSP_NUL_TERMINATED, MESSAGE));
+    check("set", rsp_request_text(set, "value", value, RSP_NUL_TERMINATED, MESSAGE));
+    check("set", rsp_request_number(set, "ttl", 3600, MESSAGE));
+    check("set", rsp_request_pair(set, "metadata", "shop", RSP_NUL_TERMINATED, "ada",
+                                  RSP_NUL_TERMINATED, MESSAGE));
+    check("set", rsp_call(storage, set, NULL, MESSAGE));
+    rsp_request_free(set);
     puts("saved");
 }
 
 static void show(const rsp_storage *storage, const char *key) {
-    rsp_bytes *value;
-    check("get", rsp_storage_get(storage, key, strlen(key), RSP_NOW, &value, message,
-                                 sizeof message));
-    if (value == NULL) {
-        puts("gone");
+    rsp_completion *completion;
+    check("get", rsp_get(storage, key, RSP_NUL_TERMINATED, &completion, MESSAGE));
+    if (rsp_completion_found(completion)) {
+        printf("found: %s\n", rsp_completion_value(completion, NULL));
     } else {
-        printf("found: %s\n", rsp_bytes_data(value));
+        puts("gone");
     }
-    rsp_bytes_free(value);
+    rsp_completion_free(completion);
 }
 
 static void list(const rsp_storage *storage) {
-    rsp_metadata *sessions;
+    rsp_request *list;
+    rsp_completion *completion;
     size_t i;
-    check("read_metadata", rsp_storage_read_metadata(storage, "shop", 4, "ada", 3, RSP_NOW,
-                                                     &sessions, message, sizeof message));
-    printf("%lu session(s)\n", (unsigned long)rsp_metadata_len(sessions));
-    for (i = 0; i < rsp_metadata_len(sessions); i++) {
-        const char *key;
-        int64_t expires_s;
-        check("metadata", rsp_metadata_get(sessions, i, &key, NULL, &expires_s));
-        printf("  %s ends at %ld\n", key, (long)expires_s);
+    check("list", rsp_request_new("list", &list, MESSAGE));
+    check("list", rsp_request_text(list, "audience", "shop", RSP_NUL_TERMINATED, MESSAGE));
+    check("list", rsp_request_text(list, "subject", "ada", RSP_NUL_TERMINATED, MESSAGE));
+    check("list", rsp_call(storage, list, &completion, MESSAGE));
+    rsp_request_free(list);
+    printf("%lu session(s)\n", (unsigned long)rsp_completion_sessions(completion));
+    for (i = 0; i < rsp_completion_sessions(completion); i++) {
+        int64_t expires;
+        rsp_completion_session_expires(completion, i, &expires);
+        printf("  %s expires at %ld\n", rsp_completion_session_key(completion, i, NULL),
+               (long)expires);
     }
-    rsp_metadata_free(sessions);
+    rsp_completion_free(completion);
 }
 
 int main(int argc, char **argv) {
     const char *key = "wVUNSyVTBB2x4uh8kUGZzkLmGp-ypxFGbR3GFLyg9XQ";
     rsp_storage *storage;
-    if (argc != 4) {
-        fprintf(stderr, "usage: %s HOST PORT DATABASE\n", argv[0]);
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s DSN\n", argv[0]);
         return 2;
     }
-    storage = open_storage(argv);
+    storage = open_storage(argv[1]);
     save(storage, key, "{\"visits\":1}");
     show(storage, key);
     list(storage);
-    check("delete", rsp_storage_delete(storage, key, strlen(key), message, sizeof message));
+    check("delete", rsp_delete(storage, key, RSP_NUL_TERMINATED, MESSAGE));
     puts("deleted");
     show(storage, key);
     rsp_storage_free(storage);

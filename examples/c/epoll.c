@@ -1,9 +1,9 @@
 /*
- * An event loop that holds 1,000 operations in flight on one thread: as soon as one has come back,
- * the next one is submitted, until 10,000 are done.
+ * An event loop that keeps 1,000 operations in flight on one thread. When one completes, it submits the
+ * next, until 10,000 are done.
  *
  *     cc -o epoll epoll.c $(pkg-config --cflags --libs resty-session-postgres)
- *     ./epoll 127.0.0.1 5432 sessions
+ *     ./epoll "host=127.0.0.1 port=5432 dbname=sessions user=postgres"
  */
 
 #include <errno.h>
@@ -27,8 +27,11 @@ typedef struct {
 static visitor visitors[IN_FLIGHT];
 static rsp_storage *storage;
 static rsp_queue *queue;
+/* The two requests are filled anew for each visitor. */
+static rsp_request *set, *get;
 static long in_flight, most_in_flight, submitted, done;
 static char message[256];
+#define MESSAGE message, sizeof message
 
 static void check(const char *what, rsp_status status) {
     if (status != RSP_OK) {
@@ -37,42 +40,32 @@ static void check(const char *what, rsp_status status) {
     }
 }
 
-static void configure(rsp_config *config, const char *key, const char *value) {
-    check(key, rsp_config_set(config, key, strlen(key), value, strlen(value), message,
-                              sizeof message));
-}
-
-static void open_storage(char **argv) {
+static void prepare(const char *dsn) {
     rsp_config *config;
-    check("config", rsp_config_new(&config));
-    configure(config, "host", argv[1]);
-    configure(config, "port", argv[2]);
-    configure(config, "database", argv[3]);
-    configure(config, "backlog", "1000");
-    check("storage", rsp_storage_new(config, &storage, message, sizeof message));
+    check("config", rsp_config_new(&config, MESSAGE));
+    check("config", rsp_config_dsn(config, dsn, RSP_NUL_TERMINATED, MESSAGE));
+    check("config", rsp_config_set(config, "backlog", "1000", RSP_NUL_TERMINATED, MESSAGE));
+    check("storage", rsp_storage_new(config, &storage, MESSAGE));
     rsp_config_free(config);
+    check("queue", rsp_queue_new(&queue, MESSAGE));
+    check("get", rsp_request_new("get", &get, MESSAGE));
+    check("set", rsp_request_new("set", &set, MESSAGE));
+    check("set", rsp_request_text(set, "name", "session", RSP_NUL_TERMINATED, MESSAGE));
+    check("set", rsp_request_number(set, "ttl", 3600, MESSAGE));
 }
 
-/* Returns at once; the visitor comes back with the completion. */
+/* Returns at once. The completion returns the pointer to the visitor. */
 static void submit(visitor *who) {
+    rsp_request *request = get;
     if (who->saves == who->reads) {
-        rsp_set set;
+        request = set;
         snprintf(who->value, sizeof who->value, "{\"visits\":%d}", ++who->saves);
-        check("set", rsp_set_init(&set, sizeof set));
-        set.name = "session";
-        set.name_len = strlen("session");
-        set.key = who->key;
-        set.key_len = strlen(who->key);
-        set.value = who->value;
-        set.value_len = strlen(who->value);
-        set.ttl_s = 3600;
-        check("submit", rsp_storage_submit_set(storage, queue, &set, who, NULL, message,
-                                               sizeof message));
+        check("value", rsp_request_text(set, "value", who->value, RSP_NUL_TERMINATED, MESSAGE));
     } else {
         who->reads++;
-        check("submit", rsp_storage_submit_get(storage, queue, who->key, strlen(who->key), RSP_NOW,
-                                               who, NULL, message, sizeof message));
     }
+    check("key", rsp_request_text(request, "key", who->key, RSP_NUL_TERMINATED, MESSAGE));
+    check("submit", rsp_submit(storage, queue, request, who, NULL, MESSAGE));
     submitted++;
     in_flight++;
     if (in_flight > most_in_flight) {
@@ -82,9 +75,9 @@ static void submit(visitor *who) {
 
 static void complete(rsp_completion *completion) {
     visitor *who = rsp_completion_user(completion);
-    const rsp_bytes *value = rsp_completion_value(completion);
-    check("operation", rsp_completion_status(completion, message, sizeof message));
-    if (who->saves == who->reads && (value == NULL || strcmp(rsp_bytes_data(value), who->value))) {
+    const char *value = rsp_completion_value(completion, NULL);
+    check("operation", rsp_completion_status(completion, MESSAGE));
+    if (who->saves == who->reads && (value == NULL || strcmp(value, who->value))) {
         fprintf(stderr, "%s holds something else\n", who->key);
         exit(1);
     }
@@ -99,7 +92,7 @@ static void complete(rsp_completion *completion) {
 static void drain(void) {
     rsp_completion *ready[AT_ONCE];
     size_t count, i;
-    check("drain", rsp_queue_drain(queue, ready, AT_ONCE, &count));
+    check("drain", rsp_queue_drain(queue, ready, AT_ONCE, &count, MESSAGE));
     for (i = 0; i < count; i++) {
         complete(ready[i]);
     }
@@ -114,7 +107,7 @@ static void run(void) {
         perror("epoll");
         exit(1);
     }
-    /* A program would have its sockets and timers here, too. */
+    /* A real program has its sockets and timers in the same loop. */
     while (in_flight > 0) {
         int ready = epoll_wait(epoll, &event, 1, -1);
         if (ready < 0 && errno != EINTR) {
@@ -130,12 +123,11 @@ static void run(void) {
 int main(int argc, char **argv) {
     time_t start = time(NULL);
     int i;
-    if (argc != 4) {
-        fprintf(stderr, "usage: %s HOST PORT DATABASE\n", argv[0]);
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s DSN\n", argv[0]);
         return 2;
     }
-    open_storage(argv);
-    check("queue", rsp_queue_new(&queue));
+    prepare(argv[1]);
     for (i = 0; i < IN_FLIGHT; i++) {
         snprintf(visitors[i].key, sizeof visitors[i].key, "visitor-%d", i);
         submit(&visitors[i]);
@@ -143,6 +135,8 @@ int main(int argc, char **argv) {
     run();
     printf("%ld operations in %ld s, %ld in flight at most\n", done, (long)(time(NULL) - start),
            most_in_flight);
+    rsp_request_free(set);
+    rsp_request_free(get);
     rsp_queue_free(queue);
     rsp_storage_free(storage);
     return 0;

@@ -1,14 +1,14 @@
--- The four operations from LuaJIT without the Lua module, by its FFI. They block, so this is for
--- command-line programs; inside nginx use resty.session.postgres.
+-- The operations from LuaJIT's FFI, without the Lua module. They block, so this is for command-line
+-- programs; inside nginx use resty.session.postgres.
 --
---     luajit sessions.lua /usr/local/include/resty_session_postgres.h 127.0.0.1 5432 sessions
+--     luajit sessions.lua /usr/local/include/resty_session_postgres.h "host=127.0.0.1 dbname=sessions"
 
 local ffi = require("ffi")
 
-local header, host, port, database = unpack(arg)
+local header, dsn = unpack(arg)
 
--- The installed header, so that no declaration is written twice. FFI reads C without a
--- preprocessor: its lines go, and with them what is for C++ and for newer C alone.
+-- Reads the installed header, so that no declaration is written twice. FFI reads C without a
+-- preprocessor, so the preprocessor's lines are removed, with what is only for C++ or newer C.
 local function declare(path)
   local kept, skipping = {}, {}
   for line in io.lines(path) do
@@ -34,8 +34,6 @@ end
 declare(header)
 local C = ffi.load("resty_session_postgres")
 
-local RSP_NOW = -0x8000000000000000LL -- a macro of the header
-
 local message = ffi.new("char[256]")
 
 local function check(status)
@@ -44,83 +42,101 @@ local function check(status)
   end
 end
 
--- A pointer that the library writes a handle to; `free` is called when Lua collects the handle.
-local function out(kind, free)
-  local pointer = ffi.new(kind .. "*[1]")
-  return pointer, function()
-    return ffi.gc(pointer[0], free)
-  end
+-- A text with its length; the library refuses the length 0, and a Lua string ends in NUL.
+local NUL_TERMINATED = ffi.cast("size_t", -1) -- a macro of the header
+
+local function text(str)
+  return str, #str > 0 and #str or NUL_TERMINATED
 end
 
-local function open(settings)
-  local config_out, config = out("rsp_config", C.rsp_config_free)
-  check(C.rsp_config_new(config_out))
-  config = config()
-  for key, value in pairs(settings) do
-    check(C.rsp_config_set(config, key, #key, value, #value, message, 256))
-  end
-  local storage_out, storage = out("rsp_storage", C.rsp_storage_free)
-  check(C.rsp_storage_new(config, storage_out, message, 256))
-  return storage()
+-- Calls a function that writes a handle to its output. Lua frees the handle when it collects it.
+local function make(kind, new, ...)
+  local out = ffi.new("rsp_" .. kind .. "*[1]")
+  local args = { ... }
+  args[#args + 1] = out
+  args[#args + 1] = message
+  args[#args + 1] = 256
+  check(new(unpack(args)))
+  return ffi.gc(out[0], C["rsp_" .. kind .. "_free"])
 end
 
-local function set(storage, key, value, ttl, audience, subject)
-  local pair = ffi.new("rsp_pair", audience, #audience, subject, #subject)
-  local request = ffi.new("rsp_set")
-  check(C.rsp_set_init(request, ffi.sizeof(request)))
-  request.name, request.name_len = "session", 7
-  request.key, request.key_len = key, #key
-  request.value, request.value_len = value, #value
-  request.ttl_s = ttl
-  request.metadata, request.metadata_len = pair, 1
-  check(C.rsp_storage_set(storage, request, message, 256))
+local function open()
+  local config = make("config", C.rsp_config_new)
+  local data, length = text(dsn)
+  check(C.rsp_config_dsn(config, data, length, message, 256))
+  return make("storage", C.rsp_storage_new, config)
 end
+
+-- Carries an operation out. Its arguments are a table by the names of the parameters; pairs are tables
+-- of an audience and a subject.
+local function call(storage, operation, arguments)
+  local request = make("request", C.rsp_request_new, operation)
+  for name, value in pairs(arguments) do
+    if type(value) == "string" then
+      local data, length = text(value)
+      check(C.rsp_request_text(request, name, data, length, message, 256))
+    elseif type(value) == "number" then
+      check(C.rsp_request_number(request, name, value, message, 256))
+    elseif type(value) == "boolean" then
+      check(C.rsp_request_flag(request, name, value, message, 256))
+    else
+      for _, pair in ipairs(value) do
+        local audience, audience_length = text(pair[1])
+        local subject, subject_length = text(pair[2])
+        check(
+          C.rsp_request_pair(
+            request,
+            name,
+            audience,
+            audience_length,
+            subject,
+            subject_length,
+            message,
+            256
+          )
+        )
+      end
+    end
+  end
+  return make("completion", C.rsp_call, storage, request)
+end
+
+local length = ffi.new("size_t[1]")
 
 local function get(storage, key)
-  local value_out, value = out("rsp_bytes", C.rsp_bytes_free)
-  check(C.rsp_storage_get(storage, key, #key, RSP_NOW, value_out, message, 256))
-  if value_out[0] == nil then
-    return nil
-  end
-  value = value()
-  return ffi.string(C.rsp_bytes_data(value), C.rsp_bytes_len(value))
+  local completion = call(storage, "get", { key = key })
+  local value = C.rsp_completion_value(completion, length)
+  return value ~= nil and ffi.string(value, length[0]) or nil
 end
 
 local function read_metadata(storage, audience, subject)
-  local sessions_out, sessions = out("rsp_metadata", C.rsp_metadata_free)
-  check(
-    C.rsp_storage_read_metadata(
-      storage,
-      audience,
-      #audience,
-      subject,
-      #subject,
-      RSP_NOW,
-      sessions_out,
-      message,
-      256
-    )
-  )
-  sessions = sessions()
-  local key, length, expires =
-    ffi.new("const char *[1]"), ffi.new("size_t[1]"), ffi.new("int64_t[1]")
+  local completion =
+    call(storage, "read_metadata", { audience = audience, subject = subject })
+  local expires = ffi.new("int64_t[1]")
   local found = {}
-  for index = 0, tonumber(C.rsp_metadata_len(sessions)) - 1 do
-    check(C.rsp_metadata_get(sessions, index, key, length, expires))
-    found[ffi.string(key[0], length[0])] = tonumber(expires[0])
+  for index = 0, tonumber(C.rsp_completion_sessions(completion)) - 1 do
+    local key = C.rsp_completion_session_key(completion, index, length)
+    C.rsp_completion_session_expires(completion, index, expires)
+    found[ffi.string(key, length[0])] = tonumber(expires[0])
   end
   return found
 end
 
-local storage = open({ host = host, port = port, database = database })
+local storage = open()
 local key = "wVUNSyVTBB2x4uh8kUGZzkLmGp-ypxFGbR3GFLyg9XQ"
 
-set(storage, key, '{"visits":1}', 3600, "shop", "ada")
+call(storage, "set", {
+  name = "session",
+  key = key,
+  value = '{"visits":1}',
+  ttl = 3600,
+  metadata = { { "shop", "ada" } },
+})
 print("saved")
 print("found: " .. get(storage, key))
 for found, expires in pairs(read_metadata(storage, "shop", "ada")) do
-  print("1 session, " .. found .. ", which ends at " .. expires)
+  print("1 session, " .. found .. ", which expires at " .. expires)
 end
-check(C.rsp_storage_delete(storage, key, #key, message, 256))
+call(storage, "delete", { key = key })
 print("deleted")
 print(get(storage, key) or "gone")

@@ -27,7 +27,7 @@ impl rsp_request {
         })?;
         Ok(rsp_request {
             kind,
-            values: vec![Value::Nothing; kind.spec.params.len()],
+            values: kind.spec.params.iter().map(|_| Value::Nothing).collect(),
         })
     }
 
@@ -245,9 +245,8 @@ pub unsafe extern "C" fn rsp_request_pair(
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_request_clear(request: Option<&mut rsp_request>) {
     guard((), || {
-        if let Some(request) = request {
-            request.values.fill(Value::Nothing);
-        }
+        let values = request.into_iter().flat_map(|request| &mut request.values);
+        values.for_each(|value| *value = Value::Nothing);
     });
 }
 

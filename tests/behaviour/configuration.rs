@@ -1,14 +1,18 @@
 //! `new`: what it returns, and which configurations it accepts.
 
-use super::lua_door::LuaDoor;
-use super::store::{NOW, Store, set};
+use super::call::{NOW, set};
+use super::lua_binding::LuaBinding;
+use super::store::Store;
 use super::value::Value;
 
-type LuaStore = Store<LuaDoor>;
+type LuaStore = Store<LuaBinding>;
 
 pub fn new_gives_a_table(store: &LuaStore) {
     for args in [vec![], vec![Value::Nil], vec![Value::Table(vec![])]] {
-        let returned = store.door.call(&store.conf, "new", &args).unwrap();
+        let returned = store
+            .binding
+            .call_method(&store.conf, "new", &args)
+            .unwrap();
         assert_eq!(returned, ["table".into()]);
     }
 }
@@ -18,7 +22,7 @@ pub fn an_instance_cannot_be_changed(store: &LuaStore) {
         let message = store.raise("assign", &[field.into(), 1.0.into()]);
         assert_eq!(message, "attempt to update a read-only table");
     }
-    assert_eq!(store.get("key").unwrap(), None);
+    assert_eq!(store.get("key"), None);
 }
 
 pub fn a_wrong_configuration_is_raised_with_its_key(store: &LuaStore) {
@@ -81,14 +85,14 @@ pub fn numbers_and_names_have_more_than_one_spelling(store: &LuaStore) {
     let Value::Number(number) = port else {
         panic!("the port is no number")
     };
-    store.set(&set("key", "value")).unwrap();
+    store.run(&set("key", "value"));
     let text = store.with("port", &*number.to_string());
-    assert!(text.get("key").unwrap().is_some());
+    assert!(text.get("key").is_some());
     let list = [&*number.to_string()].into_iter().collect::<Value>();
     let lists = store
         .with("port", list)
         .with("host", ["127.0.0.1"].into_iter().collect::<Value>());
-    assert!(lists.get("key").unwrap().is_some());
+    assert!(lists.get("key").is_some());
 }
 
 pub fn the_other_spelling_of_the_table_keys_works(store: &LuaStore) {
@@ -97,14 +101,9 @@ pub fn the_other_spelling_of_the_table_keys_works(store: &LuaStore) {
          ALTER TABLE sessions_meta RENAME TO owners",
     );
     let renamed = store.with("table", "logins").with("table_meta", "owners");
-    let pairs: &[(&[u8], &[u8])] = &[(b"audience", b"subject")];
-    let mut session = set("key", "value");
-    session.metadata = Some(pairs);
-    renamed.set(&session).unwrap();
-    assert_eq!(
-        renamed.read_metadata("audience", "subject").unwrap()["key"],
-        NOW as i64 + 60
-    );
+    renamed.run(&set("key", "value").pairs("metadata", &[("audience", "subject")]));
+    let sessions = renamed.read_metadata("audience", "subject");
+    assert_eq!(sessions["key"], NOW as i64 + 60);
 }
 
 pub fn the_database_is_named_after_the_user(store: &LuaStore) {
@@ -114,7 +113,7 @@ pub fn the_database_is_named_after_the_user(store: &LuaStore) {
     ));
     let mut user = store.with("username", &**name);
     user.conf.remove("database");
-    user.set(&set("key", "value")).unwrap();
+    user.run(&set("key", "value"));
     assert_eq!(store.db.row("key").unwrap().data, "value");
     store
         .db
@@ -126,8 +125,8 @@ pub fn connections_have_the_configured_application_name(store: &LuaStore) {
                FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     store.db.spoil();
-    store.get("key").unwrap();
+    store.get("key");
     assert_eq!(store.db.text(sql), "pgmoon");
-    store.with("application", "shop").get("key").unwrap();
+    store.with("application", "shop").get("key");
     assert_eq!(store.db.text(sql), "pgmoon,shop");
 }

@@ -1,132 +1,87 @@
-//! When sessions end, and what becomes of a session that another one replaces.
+//! When sessions expire, and what becomes of a session that another one replaces.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::door::{Door, Set};
-use super::store::{NOW, Store, set};
+use super::binding::Binding;
+use super::call::{Answer, Call, NOW, get, set};
+use super::store::Store;
 
-pub fn expiry_is_rounded_down_to_the_second(store: &Store<impl Door>) {
+fn replacing(old_key: &str) -> Call {
+    set("new", "new")
+        .text("old_key", old_key)
+        .number("stale_ttl", 10.0)
+}
+
+pub fn expiry_is_rounded_down_to_the_second(store: &Store<impl Binding>) {
     for (now, ttl, exp) in [(0.25, 10.5, 10.0), (0.75, 10.5, 11.0), (0.0, 0.9, 0.0)] {
-        store
-            .set(&Set {
-                now: NOW + now,
-                ttl,
-                ..set("key", "value")
-            })
-            .unwrap();
+        let set = set("key", "value").number("current_time", NOW + now);
+        store.run(&set.number("ttl", ttl));
         assert_eq!(store.db.exp("key"), NOW + exp, "{now} + {ttl}");
     }
 }
 
-pub fn a_session_lives_to_the_end_of_its_last_second(store: &Store<impl Door>) {
-    store.set(&set("key", "value")).unwrap();
-    assert!(store.get_at("key", Some(NOW + 59.0)).unwrap().is_some());
-    assert!(store.get_at("key", Some(NOW + 60.0)).unwrap().is_some());
-    assert!(store.get_at("key", Some(NOW + 61.0)).unwrap().is_none());
+pub fn a_session_lives_to_the_end_of_its_last_second(store: &Store<impl Binding>) {
+    store.run(&set("key", "value"));
+    assert!(store.get_at("key", NOW + 59.0).is_some());
+    assert!(store.get_at("key", NOW + 60.0).is_some());
+    assert!(store.get_at("key", NOW + 61.0).is_none());
 }
 
-pub fn a_missing_time_is_now(store: &Store<impl Door>) {
+pub fn a_missing_time_is_now(store: &Store<impl Binding>) {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap()
         .as_secs_f64();
-    store
-        .set(&Set {
-            now,
-            ..set("alive", "value")
-        })
-        .unwrap();
     let past = now - 70.0;
-    store
-        .set(&Set {
-            now: past,
-            ..set("dead", "value")
-        })
-        .unwrap();
-    assert!(store.get_at("alive", None).unwrap().is_some());
-    assert!(store.get_at("dead", None).unwrap().is_none());
-    assert!(store.get_at("dead", Some(past)).unwrap().is_some());
-}
-
-pub fn a_negative_ttl_stores_a_session_that_is_over(store: &Store<impl Door>) {
-    store
-        .set(&Set {
-            ttl: -5.0,
-            ..set("key", "value")
-        })
-        .unwrap();
-    assert_eq!(store.db.exp("key"), NOW - 5.0);
-    assert_eq!(store.get("key").unwrap(), None);
-}
-
-pub fn an_old_key_lives_for_the_stale_ttl(store: &Store<impl Door>) {
-    store.set(&set("old", "old")).unwrap();
-    let renewed = Set {
-        old_key: Some(b"old"),
-        stale_ttl: Some(10.0),
-        ..set("new", "new")
+    store.run(&set("alive", "value").without("current_time"));
+    store.run(&set("expired", "value").number("current_time", past));
+    let found = |key| match store.answer(&get(key).without("current_time")) {
+        Answer::Value(value) => value.is_some(),
+        other => panic!("get answered {other:?}"),
     };
-    store.set(&renewed).unwrap();
+    assert!(found("alive"));
+    assert!(!found("expired"));
+    assert!((now - 1.0..now + 30.0).contains(&(store.db.exp("alive") - 60.0)));
+    assert!(store.get_at("expired", past).is_some());
+}
+
+pub fn a_negative_ttl_stores_an_expired_session(store: &Store<impl Binding>) {
+    store.run(&set("key", "value").number("ttl", -5.0));
+    assert_eq!(store.db.exp("key"), NOW - 5.0);
+    assert_eq!(store.get("key"), None);
+}
+
+pub fn an_old_key_lives_for_the_stale_ttl(store: &Store<impl Binding>) {
+    store.run(&set("old", "old"));
+    store.run(&replacing("old"));
     assert_eq!(store.db.exp("old"), NOW + 10.0);
     assert_eq!(store.db.exp("new"), NOW + 60.0);
-    assert_eq!(store.get("old").unwrap().unwrap(), b"old");
+    assert_eq!(store.get("old").unwrap(), b"old");
 }
 
-pub fn an_old_key_never_lives_longer_for_being_old(store: &Store<impl Door>) {
-    store
-        .set(&Set {
-            ttl: 5.0,
-            ..set("old", "old")
-        })
-        .unwrap();
-    let renewed = Set {
-        old_key: Some(b"old"),
-        stale_ttl: Some(10.0),
-        remember: Some(false),
-        ..set("new", "new")
-    };
-    store.set(&renewed).unwrap();
+pub fn an_old_key_never_lives_longer_for_being_old(store: &Store<impl Binding>) {
+    store.run(&set("old", "old").number("ttl", 5.0));
+    store.run(&replacing("old").flag("remember", false));
     assert_eq!(store.db.exp("old"), NOW + 5.0);
 }
 
-pub fn an_old_key_that_is_gone_is_no_error(store: &Store<impl Door>) {
-    let renewed = Set {
-        old_key: Some(b"old"),
-        stale_ttl: Some(10.0),
-        ..set("new", "new")
-    };
-    store.set(&renewed).unwrap();
-    assert!(store.get("new").unwrap().is_some());
+pub fn an_old_key_that_is_gone_is_no_error(store: &Store<impl Binding>) {
+    store.run(&replacing("old"));
+    assert!(store.get("new").is_some());
     assert_eq!(store.db.row("old"), None);
 }
 
-pub fn remember_deletes_the_old_session(store: &Store<impl Door>) {
-    store
-        .set(&Set {
-            metadata: Some(&[(b"audience", b"subject")]),
-            ..set("old", "old")
-        })
-        .unwrap();
-    let renewed = Set {
-        old_key: Some(b"old"),
-        stale_ttl: Some(10.0),
-        remember: Some(true),
-        ..set("new", "new")
-    };
-    store.set(&renewed).unwrap();
+pub fn remember_deletes_the_old_session(store: &Store<impl Binding>) {
+    store.run(&set("old", "old").pairs("metadata", &[("audience", "subject")]));
+    store.run(&replacing("old").flag("remember", true));
     assert_eq!(store.db.row("old"), None);
     assert!(store.db.metadata("old").is_empty());
-    assert!(store.get("new").unwrap().is_some());
+    assert!(store.get("new").is_some());
 }
 
 /// As upstream does it: first the row is written, then the old key's expiry is lowered.
-pub fn a_session_that_replaces_itself_lives_for_the_stale_ttl(store: &Store<impl Door>) {
-    let renewed = Set {
-        old_key: Some(b"key"),
-        stale_ttl: Some(10.0),
-        ..set("key", "value")
-    };
-    store.set(&renewed).unwrap();
-    assert_eq!(store.db.exp("key"), NOW + 10.0);
-    assert_eq!(store.get("key").unwrap().unwrap(), b"value");
+pub fn a_session_that_replaces_itself_lives_for_the_stale_ttl(store: &Store<impl Binding>) {
+    store.run(&replacing("new"));
+    assert_eq!(store.db.exp("new"), NOW + 10.0);
+    assert_eq!(store.get("new").unwrap(), b"new");
 }

@@ -1,10 +1,11 @@
 //! Calls that only Lua can make: arguments of any type, in any of the documented forms.
 
-use super::lua_door::LuaDoor;
-use super::store::{NOW, Store, set};
+use super::call::{NOW, set};
+use super::lua_binding::LuaBinding;
+use super::store::Store;
 use super::value::Value;
 
-type LuaStore = Store<LuaDoor>;
+type LuaStore = Store<LuaBinding>;
 
 const SET: [&str; 9] = [
     "name",
@@ -19,14 +20,14 @@ const SET: [&str; 9] = [
 ];
 
 impl LuaStore {
-    fn call(&self, method: &str, args: &[Value]) -> Vec<Value> {
-        let returned = self.door.call(&self.conf, method, args);
+    fn call_method(&self, method: &str, args: &[Value]) -> Vec<Value> {
+        let returned = self.binding.call_method(&self.conf, method, args);
         returned.unwrap_or_else(|failure| panic!("{method}: {failure:?}"))
     }
 
     /// A call that has to raise, and the message without its position.
     pub fn raise(&self, method: &str, args: &[Value]) -> String {
-        let outcome = self.door.call(&self.conf, method, args);
+        let outcome = self.binding.call_method(&self.conf, method, args);
         outcome.expect_err("an error, but it returned").raised()
     }
 }
@@ -55,16 +56,17 @@ fn good() -> [Value; 9] {
 }
 
 pub fn numbers_may_come_as_text(store: &LuaStore) {
-    store.set(&set("old", "old")).unwrap();
+    store.run(&set("old", "old"));
     let mut args = good();
     args[3] = "60.5".into();
     args[4] = "2000000000.25".into();
     args[6] = "1e1".into();
-    assert_eq!(store.call("set", &args), [true.into()]);
+    assert_eq!(store.call_method("set", &args), [true.into()]);
     assert_eq!(store.db.exp("key"), NOW + 60.0);
     assert_eq!(store.db.exp("old"), NOW + 10.0);
 
-    let at = |seconds: &str| store.call("get", &["session".into(), "key".into(), seconds.into()]);
+    let at =
+        |seconds: &str| store.call_method("get", &["session".into(), "key".into(), seconds.into()]);
     assert_eq!(at("2000000060"), ["value".into()]);
     assert_eq!(at("2000000061"), [Value::Nil]);
     let found = [
@@ -73,7 +75,10 @@ pub fn numbers_may_come_as_text(store: &LuaStore) {
         "s".into(),
         "2000000000".into(),
     ];
-    assert_ne!(store.call("read_metadata", &found), [Value::Table(vec![])]);
+    assert_ne!(
+        store.call_method("read_metadata", &found),
+        [Value::Table(vec![])]
+    );
 }
 
 pub fn get_and_delete_need_no_time(store: &LuaStore) {
@@ -83,20 +88,20 @@ pub fn get_and_delete_need_no_time(store: &LuaStore) {
         vec![lists(&["a"], &["s"])],
         vec![NOW.into(), lists(&["a"], &["s"])],
     ] {
-        store.call("set", &good());
-        assert_eq!(store.call("get", &key), ["value".into()]);
+        store.call_method("set", &good());
+        assert_eq!(store.call_method("get", &key), ["value".into()]);
         assert_eq!(
-            store.call("delete", &[&key, &*tail].concat()),
+            store.call_method("delete", &[&key, &*tail].concat()),
             [true.into()]
         );
-        assert_eq!(store.call("get", &key), [Value::Nil]);
+        assert_eq!(store.call_method("get", &key), [Value::Nil]);
         store.db.assert_empty();
     }
 }
 
 pub fn a_set_needs_no_more_than_its_first_five_arguments(store: &LuaStore) {
-    assert_eq!(store.call("set", &good()[..5]), [true.into()]);
-    assert!(store.get("key").unwrap().is_some());
+    assert_eq!(store.call_method("set", &good()[..5]), [true.into()]);
+    assert!(store.get("key").is_some());
 }
 
 pub fn a_wrong_type_is_raised_with_the_arguments_name_and_place(store: &LuaStore) {

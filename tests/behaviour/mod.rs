@@ -1,23 +1,22 @@
-//! One suite of behaviours, written once, and run through every door that leads to the storage.
+//! One suite of behaviours, written once, and run through every binding of the storage: Rust, C
+//! (blocking and through a queue), and Lua (plain, and in the phases of nginx).
 //!
-//! A door is a way to call the storage (`door.rs`); `doors.rs` and `streams.rs` open them.
-//! Behaviours are plain functions, a file for each subject. This file says which behaviour goes
-//! through which door.
+//! A call is an operation's name with arguments by name (`call.rs`), and each binding hands calls over
+//! (`binding.rs`). Behaviours are plain functions, a file for each subject. This file says which
+//! behaviour is tested through which binding.
 
+mod binding;
 #[cfg(feature = "capi")]
-mod c_door;
-#[cfg(feature = "capi")]
-mod c_library;
+mod c_binding;
+mod call;
 mod configuration;
-mod door;
-mod doors;
 mod expiry;
-mod lua_door;
+mod lua_binding;
 mod managing;
 mod metadata;
 mod mistakes;
-mod request;
-mod rust_door;
+mod phases;
+mod rust_binding;
 mod servers;
 mod store;
 mod storing;
@@ -25,7 +24,7 @@ mod streams;
 mod text;
 mod value;
 
-/// One `#[test]` for each of the behaviours, through the door that `$open` opens.
+/// One `#[test]` for each of the behaviours, through the binding that `$open` gives.
 macro_rules! tests {
     ($open:path: $($module:ident { $($behaviour:ident,)* })*) => {
         $($(
@@ -37,17 +36,17 @@ macro_rules! tests {
     };
 }
 
-/// What every door does.
+/// What every binding does.
 macro_rules! common_tests {
     ($open:path) => {
         tests! { $open:
             storing {
                 a_value_that_was_set_is_found,
-                a_miss_is_nothing_at_all,
+                a_miss_has_no_value,
                 a_key_is_found_under_any_name,
                 an_overwrite_changes_data_expiry_and_name,
                 an_empty_value_is_a_value,
-                keys_do_not_get_in_each_others_way,
+                similar_keys_are_different_sessions,
                 a_delete_succeeds_with_and_without_a_row,
                 a_value_of_8_mib_comes_back,
                 a_key_too_long_for_the_index_fails_and_writes_nothing,
@@ -57,7 +56,7 @@ macro_rules! common_tests {
                 expiry_is_rounded_down_to_the_second,
                 a_session_lives_to_the_end_of_its_last_second,
                 a_missing_time_is_now,
-                a_negative_ttl_stores_a_session_that_is_over,
+                a_negative_ttl_stores_an_expired_session,
                 an_old_key_lives_for_the_stale_ttl,
                 an_old_key_never_lives_longer_for_being_old,
                 an_old_key_that_is_gone_is_no_error,
@@ -69,24 +68,24 @@ macro_rules! common_tests {
                 a_repeated_pair_is_no_error,
                 empty_lists_are_no_metadata,
                 read_metadata_lists_live_sessions_with_their_expiry,
-                read_metadata_of_nobody_is_an_empty_table,
-                a_delete_takes_the_metadata_along,
-                a_delete_takes_the_metadata_along_where_nothing_cascades,
+                read_metadata_of_an_unknown_subject_is_empty,
+                a_delete_deletes_the_metadata,
+                a_delete_deletes_the_metadata_where_nothing_cascades,
             }
             managing {
                 revoke_ends_the_sessions_of_a_subject,
-                revoke_does_not_count_what_is_over,
+                revoke_does_not_count_expired_sessions,
                 revoke_spares_one_session,
                 revoke_is_of_one_audience,
-                revoke_audience_ends_everybodys_sessions_in_it,
-                revoke_takes_the_metadata_along_where_nothing_cascades,
-                list_tells_keys_names_and_ends,
+                revoke_audience_ends_all_sessions_of_it,
+                revoke_deletes_the_metadata_where_nothing_cascades,
+                list_returns_keys_names_and_expiries,
                 list_gives_pages,
-                list_tells_when_a_key_was_first_saved_where_the_table_does,
+                list_returns_when_a_key_was_first_saved_if_the_table_has_it,
                 count_counts_live_sessions,
                 a_subject_without_an_audience_is_a_mistake,
-                touch_changes_the_end_alone,
-                cleanup_deletes_what_is_over,
+                touch_changes_only_the_expiry,
+                cleanup_deletes_expired_sessions,
                 check_names_what_migrate_repairs,
                 health_says_whether_the_table_can_be_read,
             }
@@ -107,13 +106,13 @@ macro_rules! common_tests {
     };
 }
 
-/// What every door does, and what only Lua can ask for.
+/// What every binding does, and what only Lua can ask for.
 macro_rules! lua_tests {
-    ($($opener:ident::$door:ident)*) => {
+    ($($opener:ident::$binding:ident)*) => {
         $(
-            mod $door {
-                common_tests!(super::$opener::$door);
-                tests! { super::$opener::$door:
+            mod $binding {
+                common_tests!(super::$opener::$binding);
+                tests! { super::$opener::$binding:
                     mistakes {
                         numbers_may_come_as_text,
                         get_and_delete_need_no_time,
@@ -140,26 +139,26 @@ macro_rules! lua_tests {
 }
 
 mod rust {
-    common_tests!(super::rust_door::open);
+    common_tests!(super::rust_binding::open);
 }
 
 #[cfg(feature = "capi")]
 mod c {
-    common_tests!(super::c_door::open);
+    common_tests!(super::c_binding::open);
 }
 
 #[cfg(feature = "capi")]
 mod c_queue {
-    common_tests!(super::c_door::open_queue);
+    common_tests!(super::c_binding::open_queue);
 }
 
 lua_tests! {
     streams::luajit
     streams::nginx_init_worker
-    doors::nginx_rewrite
-    doors::nginx_access
-    doors::nginx_content
-    doors::nginx_timer
-    doors::nginx_header_filter
-    doors::nginx_log
+    phases::nginx_rewrite
+    phases::nginx_access
+    phases::nginx_content
+    phases::nginx_timer
+    phases::nginx_header_filter
+    phases::nginx_log
 }

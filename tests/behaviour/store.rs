@@ -1,5 +1,4 @@
-//! `Store`: a door, a database behind it, and the configuration that leads there. What the
-//! behaviours call, and where they look at what came of it.
+//! `Store`: a binding, a database, and the configuration with which the binding reaches the database.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,47 +6,26 @@ use std::sync::{Arc, Mutex};
 
 use postgres::Client;
 
-use super::door::{Conf, Door, Failure, Pairs, Set};
+use super::binding::{Binding, Conf, Failure};
+use super::call::{Answer, Call, get, of};
 use super::value::Value;
 use crate::support::{self, process::lock};
 
-/// The time of most calls, far enough ahead that no clean-up takes these sessions for dead.
-pub const NOW: f64 = 2_000_000_000.0;
-pub const NAME: &[u8] = b"session";
-
-/// A set of a new session that lives for a minute; the rest is changed by `Set { … ..set() }`.
-pub fn set<'a>(
-    key: &'a (impl AsRef<[u8]> + ?Sized),
-    value: &'a (impl AsRef<[u8]> + ?Sized),
-) -> Set<'a> {
-    Set {
-        name: NAME,
-        key: key.as_ref(),
-        value: value.as_ref(),
-        ttl: 60.0,
-        now: NOW,
-        old_key: None,
-        stale_ttl: None,
-        metadata: None,
-        remember: None,
-    }
-}
-
-pub struct Store<D> {
-    pub door: Arc<D>,
+pub struct Store<B> {
+    pub binding: Arc<B>,
     pub db: Arc<Database>,
     pub conf: Conf,
 }
 
 /// Runs one behaviour on tables that are empty.
-pub fn run<D: Door>(door: Arc<D>, behaviour: fn(&Store<D>)) {
+pub fn run<B: Binding>(binding: Arc<B>, behaviour: fn(&Store<B>)) {
     let db = Arc::new(Database::take());
     let conf = [
         ("port", Value::from(f64::from(support::shared().port()))),
         ("database", Value::from(&*db.name)),
     ];
     let store = Store {
-        door,
+        binding,
         db: Arc::clone(&db),
         conf: conf.map(|(key, value)| (key.to_owned(), value)).into(),
     };
@@ -57,47 +35,60 @@ pub fn run<D: Door>(door: Arc<D>, behaviour: fn(&Store<D>)) {
     Arc::into_inner(db).expect("the only user").give_back();
 }
 
-impl<D: Door> Store<D> {
+impl<B: Binding> Store<B> {
     /// The same tables, with a configuration that differs in one key.
     pub fn with(&self, key: &str, value: impl Into<Value>) -> Self {
         let mut conf = self.conf.clone();
         conf.insert(key.to_owned(), value.into());
         Store {
-            door: Arc::clone(&self.door),
+            binding: Arc::clone(&self.binding),
             db: Arc::clone(&self.db),
             conf,
         }
     }
 
-    pub fn set(&self, set: &Set) -> Result<(), Failure> {
-        self.door.set(&self.conf, set)
+    pub fn call(&self, call: &Call) -> Result<Answer, Failure> {
+        self.binding.call(&self.conf, call)
     }
 
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Failure> {
-        self.get_at(key, Some(NOW))
+    /// The answer to a call that has to succeed.
+    pub fn answer(&self, call: &Call) -> Answer {
+        let answer = self.call(call);
+        answer.unwrap_or_else(|failure| panic!("{call:?}: {failure:?}"))
     }
 
-    pub fn get_at(
-        &self,
-        key: impl AsRef<[u8]>,
-        now: Option<f64>,
-    ) -> Result<Option<Vec<u8>>, Failure> {
-        self.door.get(&self.conf, NAME, key.as_ref(), now)
+    /// Carries out a call that has to succeed and to answer nothing.
+    pub fn run(&self, call: &Call) {
+        assert_eq!(self.answer(call), Answer::Done, "{call:?}");
     }
 
-    pub fn delete(&self, key: impl AsRef<[u8]>, metadata: Option<Pairs>) -> Result<(), Failure> {
-        let key = key.as_ref();
-        self.door.delete(&self.conf, NAME, key, Some(NOW), metadata)
+    /// A session's value at the time of most calls.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        self.value(&get(key))
     }
 
+    /// The same at another time.
+    pub fn get_at(&self, key: impl AsRef<[u8]>, now: f64) -> Option<Vec<u8>> {
+        self.value(&get(key).number("current_time", now))
+    }
+
+    fn value(&self, get: &Call) -> Option<Vec<u8>> {
+        match self.answer(get) {
+            Answer::Value(value) => value,
+            other => panic!("{get:?} answered {other:?}"),
+        }
+    }
+
+    /// Keys and expiries of a subject's sessions.
     pub fn read_metadata(
         &self,
         audience: impl AsRef<[u8]>,
         subject: impl AsRef<[u8]>,
-    ) -> Result<BTreeMap<String, i64>, Failure> {
-        let (audience, subject) = (audience.as_ref(), subject.as_ref());
-        self.door
-            .read_metadata(&self.conf, NAME, audience, subject, NOW)
+    ) -> BTreeMap<String, i64> {
+        match self.answer(&of("read_metadata", audience, subject)) {
+            Answer::Expiries(sessions) => sessions,
+            other => panic!("read_metadata answered {other:?}"),
+        }
     }
 }
 

@@ -1,11 +1,12 @@
 //! Storing, finding and deleting sessions.
 
-use super::door::{Door, Set};
-use super::store::{NAME, NOW, Row, Store, set};
+use super::binding::Binding;
+use super::call::{Answer, NOW, delete, get, set};
+use super::store::{Row, Store};
 
-pub fn a_value_that_was_set_is_found(store: &Store<impl Door>) {
-    store.set(&set("key", "value")).unwrap();
-    assert_eq!(store.get("key").unwrap().unwrap(), b"value");
+pub fn a_value_that_was_set_is_found(store: &Store<impl Binding>) {
+    store.run(&set("key", "value"));
+    assert_eq!(store.get("key").unwrap(), b"value");
     let row = Row {
         name: "session".into(),
         data: "value".into(),
@@ -14,76 +15,65 @@ pub fn a_value_that_was_set_is_found(store: &Store<impl Door>) {
     assert_eq!(store.db.row("key"), Some(row));
 }
 
-pub fn a_miss_is_nothing_at_all(store: &Store<impl Door>) {
-    assert_eq!(store.get("key").unwrap(), None);
+pub fn a_miss_has_no_value(store: &Store<impl Binding>) {
+    assert_eq!(store.get("key"), None);
 }
 
-pub fn a_key_is_found_under_any_name(store: &Store<impl Door>) {
-    store.set(&set("key", "value")).unwrap();
-    let found = store.door.get(&store.conf, b"other", b"key", Some(NOW));
-    assert_eq!(found.unwrap().unwrap(), b"value");
-    store
-        .door
-        .delete(&store.conf, b"other", b"key", Some(NOW), None)
-        .unwrap();
+pub fn a_key_is_found_under_any_name(store: &Store<impl Binding>) {
+    store.run(&set("key", "value"));
+    let found = store.answer(&get("key").text("name", "other"));
+    assert_eq!(found, Answer::Value(Some(b"value".into())));
+    store.run(&delete("key").text("name", "other"));
     store.db.assert_empty();
 }
 
-pub fn an_overwrite_changes_data_expiry_and_name(store: &Store<impl Door>) {
-    store.set(&set("key", "old")).unwrap();
-    store
-        .set(&Set {
-            name: b"renamed",
-            ttl: 90.0,
-            ..set("key", "new")
-        })
-        .unwrap();
+pub fn an_overwrite_changes_data_expiry_and_name(store: &Store<impl Binding>) {
+    store.run(&set("key", "old"));
+    let renamed = set("key", "new").text("name", "renamed");
+    store.run(&renamed.number("ttl", 90.0));
     let row = Row {
         name: "renamed".into(),
         data: "new".into(),
         exp: NOW + 90.0,
     };
     assert_eq!(store.db.row("key"), Some(row));
-    assert_eq!(store.get("key").unwrap().unwrap(), b"new");
+    assert_eq!(store.get("key").unwrap(), b"new");
 }
 
-pub fn an_empty_value_is_a_value(store: &Store<impl Door>) {
-    store.set(&set("key", "")).unwrap();
-    assert_eq!(store.get("key").unwrap().unwrap(), b"");
+pub fn an_empty_value_is_a_value(store: &Store<impl Binding>) {
+    store.run(&set("key", ""));
+    assert_eq!(store.get("key").unwrap(), b"");
 }
 
-pub fn keys_do_not_get_in_each_others_way(store: &Store<impl Door>) {
+pub fn similar_keys_are_different_sessions(store: &Store<impl Binding>) {
     for key in ["a", "A", "a ", " a", "aa"] {
-        store.set(&set(key, key)).unwrap();
+        store.run(&set(key, key));
     }
-    store.delete("a", None).unwrap();
-    assert_eq!(store.get("a").unwrap(), None);
+    store.run(&delete("a"));
+    assert_eq!(store.get("a"), None);
     for key in ["A", "a ", " a", "aa"] {
-        assert_eq!(store.get(key).unwrap().unwrap(), key.as_bytes());
+        assert_eq!(store.get(key).unwrap(), key.as_bytes());
     }
 }
 
-pub fn a_delete_succeeds_with_and_without_a_row(store: &Store<impl Door>) {
-    store.set(&set("key", "value")).unwrap();
-    store.delete("key", None).unwrap();
-    assert_eq!(store.get("key").unwrap(), None);
+pub fn a_delete_succeeds_with_and_without_a_row(store: &Store<impl Binding>) {
+    store.run(&set("key", "value"));
+    store.run(&delete("key"));
+    assert_eq!(store.get("key"), None);
     store.db.assert_empty();
-    store.delete("key", None).unwrap();
-    store
-        .door
-        .delete(&store.conf, NAME, b"key", None, None)
-        .unwrap();
+    store.run(&delete("key"));
+    store.run(&delete("key").without("current_time"));
 }
 
-pub fn a_value_of_8_mib_comes_back(store: &Store<impl Door>) {
+pub fn a_value_of_8_mib_comes_back(store: &Store<impl Binding>) {
     let value = "0123456789abcdef".repeat(8 << 20 >> 4);
-    store.set(&set("key", &value)).unwrap();
-    let found = store.get("key").unwrap().unwrap();
+    store.run(&set("key", &value));
+    let found = store.get("key").unwrap();
     assert!(found == value.as_bytes(), "{} other bytes", found.len());
 }
 
 /// PostgreSQL cannot index more than a third of a page. Repetitions would be compressed.
-pub fn a_key_too_long_for_the_index_fails_and_writes_nothing(store: &Store<impl Door>) {
+pub fn a_key_too_long_for_the_index_fails_and_writes_nothing(store: &Store<impl Binding>) {
     let mut state = 1_u64;
     let mut random = || {
         state = state
@@ -92,7 +82,7 @@ pub fn a_key_too_long_for_the_index_fails_and_writes_nothing(store: &Store<impl 
         format!("{:02x}", state >> 56)
     };
     let key: String = (0..5000).map(|_| random()).collect();
-    let message = store.set(&set(&key, "value")).unwrap_err().failed();
+    let message = store.call(&set(&key, "value")).unwrap_err().failed();
     assert!(
         !message.contains(&key[..100]),
         "a key in an error: {message}"
@@ -100,18 +90,16 @@ pub fn a_key_too_long_for_the_index_fails_and_writes_nothing(store: &Store<impl 
     store.db.assert_empty();
 }
 
-pub fn a_set_that_fails_leaves_nothing_behind(store: &Store<impl Door>) {
-    store.set(&set("old", "old")).unwrap();
+pub fn a_set_that_fails_leaves_nothing_behind(store: &Store<impl Binding>) {
+    store.run(&set("old", "old"));
     store.db.alter("ALTER TABLE sessions_meta RENAME TO gone");
-    let failing = Set {
-        old_key: Some(b"old"),
-        stale_ttl: Some(10.0),
-        metadata: Some(&[(b"audience", b"subject")]),
-        ..set("new", "new")
-    };
-    store.set(&failing).unwrap_err().failed();
+    let replacing = set("new", "new").text("old_key", "old");
+    let failing = replacing
+        .number("stale_ttl", 10.0)
+        .pairs("metadata", &[("audience", "subject")]);
+    store.call(&failing).unwrap_err().failed();
     assert_eq!(store.db.row("new"), None);
     assert_eq!(store.db.exp("old"), NOW + 60.0);
-    // Without metadata, that table is of no importance.
-    store.set(&set("new", "new")).unwrap();
+    // Without metadata, the set does not use that table.
+    store.run(&set("new", "new"));
 }

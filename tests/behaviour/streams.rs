@@ -1,4 +1,5 @@
-//! Doors that are streams: plain LuaJIT, and a worker of nginx that stays in its init_worker phase.
+//! The Lua binding behind streams: plain LuaJIT, and a worker of nginx that stays in its init_worker
+//! phase.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -13,26 +14,26 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::doors::{Shared, lua_folder, shared};
-use super::lua_door::LuaDoor;
+use super::lua_binding::LuaBinding;
+use super::phases::{Shared, lua_folder, shared};
 use crate::support::process::{self, lock};
 use crate::support::{Nginx, stage};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A process of its own for each test, which has to exit well at its end.
-pub fn luajit() -> Arc<LuaDoor> {
+pub fn luajit() -> Arc<LuaBinding> {
     let luajit = LuaJit::start();
-    Arc::new(LuaDoor::new("no nginx", move |request| {
+    Arc::new(LuaBinding::new("no nginx", move |request| {
         luajit.lines.exchange(request)
     }))
 }
 
 /// A worker that does not leave its init_worker phase as long as calls may come: through one named
 /// pipe, and the replies through another.
-pub fn nginx_init_worker() -> Arc<LuaDoor> {
-    static DOOR: Shared = Shared::new();
-    shared(&DOOR, || {
+pub fn nginx_init_worker() -> Arc<LuaBinding> {
+    static BINDING: Shared = Shared::new();
+    shared(&BINDING, || {
         let folder = process::folder();
         let [requests, replies] = ["requests", "replies"].map(|name| folder.path().join(name));
         let open = |path: &Path| {
@@ -48,7 +49,7 @@ pub fn nginx_init_worker() -> Arc<LuaDoor> {
                 "init_worker_by_lua_block {{
                     local requests = assert(io.open('{}'))
                     local replies = assert(io.open('{}', 'w'))
-                    require('door').loop(requests, replies)
+                    require('binding').loop(requests, replies)
                 }}",
                 requests.display(),
                 replies.display()
@@ -60,7 +61,7 @@ pub fn nginx_init_worker() -> Arc<LuaDoor> {
             process::remove(folder);
         };
         let (_, lines, _) = process::keep_until_exit((nginx, lines, folder), stop);
-        LuaDoor::new("init_worker", |request| lines.exchange(request))
+        LuaBinding::new("init_worker", |request| lines.exchange(request))
     })
 }
 
@@ -90,7 +91,7 @@ impl Lines {
         let mut stream = lock(&self.requests);
         let stream = stream.as_mut().expect("it has not ended");
         writeln!(stream, "{request}").expect("a listener");
-        let reply = lock(&self.replies).recv_timeout(PATIENCE);
+        let reply = lock(&self.replies).recv_timeout(REPLY_TIMEOUT);
         reply.expect("a reply in time")
     }
 
@@ -109,7 +110,7 @@ impl LuaJit {
     fn start() -> Self {
         let mut command = Command::new(process::program("/usr/bin/luajit", "luajit"));
         command
-            .args(["-e", "require('door').loop(io.stdin, io.stdout)"])
+            .args(["-e", "require('binding').loop(io.stdin, io.stdout)"])
             .env("LUA_PATH", stage::lua_path(&[lua_folder().to_owned()]))
             .env("LUA_CPATH", stage::lua_cpath())
             .stdin(Stdio::piped())

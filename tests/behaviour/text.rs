@@ -1,7 +1,8 @@
 //! Text that is awkward, hostile or no text at all, in every argument that takes text.
 
-use super::door::{Door, Failure, Set};
-use super::store::{NOW, Store, set};
+use super::binding::Binding;
+use super::call::{Call, NOW, delete, get, of, set};
+use super::store::Store;
 
 const AWKWARD: &[&str] = &[
     "'; DROP TABLE sessions; --",
@@ -14,57 +15,43 @@ const AWKWARD: &[&str] = &[
     "naïve Žluťoučký 数据库 قاعدة 🦀👩‍👩‍👧 \u{10ffff}",
 ];
 
-pub fn awkward_text_comes_back_byte_for_byte(store: &Store<impl Door>) {
+pub fn awkward_text_comes_back_byte_for_byte(store: &Store<impl Binding>) {
     for text in AWKWARD {
-        let bytes = text.as_bytes();
-        store
-            .set(&Set {
-                name: bytes,
-                metadata: Some(&[(bytes, bytes)]),
-                ..set(text, text)
-            })
-            .unwrap();
-        assert_eq!(store.get(text).unwrap().as_deref(), Some(bytes), "{text}");
+        let set = set(text, text).text("name", text);
+        store.run(&set.pairs("metadata", &[(text, text)]));
+        assert_eq!(store.get(text).as_deref(), Some(text.as_bytes()), "{text}");
         let row = store.db.row(text).unwrap();
         assert_eq!((&*row.name, &*row.data), (*text, *text));
         let pair = (text.to_string(), text.to_string());
         assert_eq!(store.db.metadata(text), [pair]);
-        let sessions = store.read_metadata(text, text).unwrap();
+        let sessions = store.read_metadata(text, text);
         assert_eq!(sessions.keys().collect::<Vec<_>>(), [text]);
     }
     for text in AWKWARD {
-        store.delete(text, None).unwrap();
+        store.run(&delete(text));
     }
     store.db.assert_empty();
 }
 
-pub fn an_awkward_old_key_is_that_key_and_no_other(store: &Store<impl Door>) {
+pub fn an_awkward_old_key_is_that_key_and_no_other(store: &Store<impl Binding>) {
     for text in AWKWARD {
-        store.set(&set(text, "old")).unwrap();
+        store.run(&set(text, "old"));
     }
     for text in AWKWARD {
-        let renewed = Set {
-            old_key: Some(text.as_bytes()),
-            stale_ttl: Some(10.0),
-            ..set("new", "new")
-        };
-        store.set(&renewed).unwrap();
+        let replacing = set("new", "new").text("old_key", text);
+        let replacing = replacing.number("stale_ttl", 10.0);
+        store.run(&replacing);
         assert_eq!(store.db.exp(text), NOW + 10.0, "{text}");
-        store
-            .set(&Set {
-                remember: Some(true),
-                ..renewed
-            })
-            .unwrap();
+        store.run(&replacing.flag("remember", true));
         assert_eq!(store.db.row(text), None, "{text}");
     }
 }
 
-pub fn a_nul_byte_fails_and_writes_nothing(store: &Store<impl Door>) {
+pub fn a_nul_byte_fails_and_writes_nothing(store: &Store<impl Binding>) {
     refuses(store, b"nul\0byte");
 }
 
-pub fn invalid_utf8_fails_and_writes_nothing(store: &Store<impl Door>) {
+pub fn invalid_utf8_fails_and_writes_nothing(store: &Store<impl Binding>) {
     for bytes in [
         b"\xff".as_slice(),
         b"cut \xe2\x82",
@@ -76,73 +63,40 @@ pub fn invalid_utf8_fails_and_writes_nothing(store: &Store<impl Door>) {
 }
 
 /// Gives `bytes` to each argument in turn, each time among arguments that are good.
-fn refuses(store: &Store<impl Door>, bytes: &[u8]) {
-    let good = Set {
-        old_key: Some(b"old"),
-        stale_ttl: Some(10.0),
-        metadata: Some(&[(b"audience", b"subject")]),
-        ..set("key", "value")
-    };
-    let sets = [
-        (
-            "name",
-            Set {
-                name: bytes,
-                ..good
-            },
-        ),
-        ("key", Set { key: bytes, ..good }),
-        (
-            "value",
-            Set {
-                value: bytes,
-                ..good
-            },
-        ),
-        (
-            "old_key",
-            Set {
-                old_key: Some(bytes),
-                ..good
-            },
-        ),
-        (
-            "audience",
-            Set {
-                metadata: Some(&[(b"a", b"s"), (bytes, b"s")]),
-                ..good
-            },
-        ),
-        (
-            "subject",
-            Set {
-                metadata: Some(&[(b"a", b"s"), (b"a", bytes)]),
-                ..good
-            },
-        ),
-    ];
-    for (argument, set) in &sets {
-        assert_names(argument, store.set(set));
-        store.db.assert_empty();
+fn refuses(store: &Store<impl Binding>, bytes: &[u8]) {
+    let good = set("key", "value")
+        .text("old_key", "old")
+        .number("stale_ttl", 10.0);
+    for argument in ["name", "key", "value", "old_key"] {
+        assert_names(argument, store, &good.clone().text(argument, bytes));
     }
-    assert_names("key", store.get(bytes));
-    assert_names("key", store.delete(bytes, None));
-    assert_names("audience", store.read_metadata(bytes, "subject"));
-    assert_names("subject", store.read_metadata("audience", bytes));
+    let pairs = |audience, subject| {
+        let pairs: [(&[u8], &[u8]); 2] = [(b"a", b"s"), (audience, subject)];
+        good.clone().pairs("metadata", &pairs)
+    };
+    assert_names("audience", store, &pairs(bytes, b"s"));
+    assert_names("subject", store, &pairs(b"a", bytes));
+    assert_names("key", store, &get(bytes));
+    assert_names("key", store, &delete(bytes));
+    for operation in ["read_metadata", "revoke"] {
+        assert_names("audience", store, &of(operation, bytes, "subject"));
+        assert_names("subject", store, &of(operation, "audience", bytes));
+    }
 }
 
-pub fn an_empty_key_fails(store: &Store<impl Door>) {
-    assert_names("key", store.set(&set("", "value")));
-    assert_names("key", store.get(""));
-    assert_names("key", store.delete("", None));
-    store.db.assert_empty();
+pub fn an_empty_key_fails(store: &Store<impl Binding>) {
+    for call in [set("", "value"), get(""), delete("")] {
+        assert_names("key", store, &call);
+    }
 }
 
-fn assert_names<T: std::fmt::Debug>(argument: &str, outcome: Result<T, Failure>) {
-    let message = outcome.unwrap_err().failed();
+/// The call fails with a message that names the argument, and writes nothing.
+fn assert_names(argument: &str, store: &Store<impl Binding>, call: &Call) {
+    let message = store.call(call).unwrap_err().failed();
     let mut words = message.split(|c: char| !c.is_alphanumeric() && c != '_');
     assert!(
         words.any(|word| word == argument),
         "no {argument} in: {message}"
     );
+    store.db.assert_empty();
 }

@@ -30,27 +30,27 @@
     } while (0)
 
 /* A text and its length, as two arguments. */
-#define TEXT(text) (text), strlen(text)
+#define TEXT(text) (text), RSP_NUL_TERMINATED
 /* A buffer and its size, as two arguments. */
 #define MESSAGE message, sizeof message
 
-/* A pointer that nothing may have written to, and nobody may look behind. */
+/* A pointer that must not be written to or followed. */
 #define POISON(type) ((type *)(uintptr_t)0x5a5a5a50u)
 
 static char message[512];
 
 static inline void set_key(rsp_config *config, const char *key, const char *value) {
-    CHECK_STATUS(RSP_OK, rsp_config_set(config, TEXT(key), TEXT(value), MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_config_set(config, key, TEXT(value), MESSAGE));
 }
 
-/* A configuration that leads to the database named by the command line: HOST PORT DATABASE. */
+/* A configuration for the database that the command line names: HOST PORT DATABASE. */
 static inline rsp_config *test_config(char **argv) {
     rsp_config *config = NULL;
-    CHECK_STATUS(RSP_OK, rsp_config_new(&config));
+    CHECK_STATUS(RSP_OK, rsp_config_new(&config, MESSAGE));
     set_key(config, "host", argv[1]);
     set_key(config, "port", argv[2]);
     set_key(config, "database", argv[3]);
-    /* Under valgrind everything takes its time. */
+    /* Programs are slow under valgrind. */
     set_key(config, "connect_timeout", "60000");
     set_key(config, "read_timeout", "60000");
     return config;
@@ -70,37 +70,80 @@ static inline rsp_storage *test_storage(char **argv) {
     return storage;
 }
 
-/* A set of a session that lives for a minute. */
-static inline rsp_set session(const char *key, const char *value) {
-    rsp_set set;
-    CHECK(rsp_set_init(&set, sizeof set) == RSP_OK);
-    set.name = "session";
-    set.name_len = strlen(set.name);
-    set.key = key;
-    set.key_len = strlen(key);
-    set.value = value;
-    set.value_len = strlen(value);
-    set.ttl_s = 60;
-    return set;
+static inline rsp_request *request_for(const char *operation) {
+    rsp_request *request = NULL;
+    CHECK_STATUS(RSP_OK, rsp_request_new(operation, &request, MESSAGE));
+    CHECK(request != NULL);
+    return request;
+}
+
+static inline void set_text(rsp_request *request, const char *parameter, const char *text) {
+    CHECK_STATUS(RSP_OK, rsp_request_text(request, parameter, TEXT(text), MESSAGE));
+}
+
+static inline void set_number(rsp_request *request, const char *parameter, double number) {
+    CHECK_STATUS(RSP_OK, rsp_request_number(request, parameter, number, MESSAGE));
+}
+
+/* A request for a get, or another operation with a key. */
+static inline rsp_request *request_for_key(const char *operation, const char *key) {
+    rsp_request *request = request_for(operation);
+    set_text(request, "key", key);
+    return request;
+}
+
+/* A request for a set of a session that lives for a minute. */
+static inline rsp_request *request_for_set(const char *key, const char *value) {
+    rsp_request *request = request_for_key("set", key);
+    set_text(request, "name", "session");
+    set_text(request, "value", value);
+    set_number(request, "ttl", 60);
+    return request;
+}
+
+/* Carries a request out, which has to succeed. */
+static inline rsp_completion *call(const rsp_storage *storage, const rsp_request *request) {
+    rsp_completion *completion = POISON(rsp_completion);
+    CHECK_STATUS(RSP_OK, rsp_call(storage, request, &completion, MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_completion_status(completion, MESSAGE));
+    return completion;
+}
+
+/* The same with a request that is freed and an answer that nobody reads. */
+static inline void run(const rsp_storage *storage, rsp_request *request) {
+    CHECK_STATUS(RSP_OK, rsp_call(storage, request, NULL, MESSAGE));
+    rsp_request_free(request);
 }
 
 static inline void save(const rsp_storage *storage, const char *key, const char *value) {
-    rsp_set set = session(key, value);
-    CHECK_STATUS(RSP_OK, rsp_storage_set(storage, &set, MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_set(storage, TEXT("session"), TEXT(key), TEXT(value), 60, MESSAGE));
 }
 
-/* NULL for a value that is not there. */
-static inline void expect_value(const rsp_storage *storage, const char *key, const char *value) {
-    rsp_bytes *found = POISON(rsp_bytes);
-    CHECK_STATUS(RSP_OK, rsp_storage_get(storage, TEXT(key), RSP_NOW, &found, MESSAGE));
+/* The value of a completion; NULL if there is to be none. */
+static inline void expect(const rsp_completion *completion, const char *value) {
+    size_t len = 99;
+    const char *found = rsp_completion_value(completion, &len);
+    CHECK(rsp_completion_found(completion) == (value != NULL));
     if (value == NULL) {
-        CHECK(found == NULL);
+        CHECK(found == NULL && len == 99);
     } else {
-        CHECK(found != NULL);
-        CHECK(rsp_bytes_len(found) == strlen(value));
-        CHECK(strcmp(rsp_bytes_data(found), value) == 0);
+        CHECK(found != NULL && len == strlen(value) && strcmp(found, value) == 0);
+        CHECK(rsp_completion_value(completion, NULL) == found);
     }
-    rsp_bytes_free(found);
+}
+
+static inline void expect_value(const rsp_storage *storage, const char *key, const char *value) {
+    rsp_completion *completion = POISON(rsp_completion);
+    CHECK_STATUS(RSP_OK, rsp_get(storage, TEXT(key), &completion, MESSAGE));
+    expect(completion, value);
+    rsp_completion_free(completion);
+}
+
+/* A get that fails with that status. */
+static inline void expect_failure(rsp_status status, const rsp_storage *storage, const char *key) {
+    rsp_completion *completion = POISON(rsp_completion);
+    CHECK_STATUS(status, rsp_get(storage, TEXT(key), &completion, MESSAGE));
+    CHECK(completion == POISON(rsp_completion));
 }
 
 #endif

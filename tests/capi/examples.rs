@@ -39,14 +39,10 @@ fn build(name: &str) -> (TempDir, PathBuf) {
 fn build_and_run(name: &str) -> String {
     let (_built, program) = build(name);
     let database = Database::new();
-    output(
-        Installed::shared()
-            .command(program)
-            .args(database.arguments()),
-    )
+    output(Installed::shared().command(program).arg(database.dsn()))
 }
 
-fn assert_all_four(said: &str) {
+fn assert_all_done(said: &str) {
     for line in [
         "saved",
         "found: {\"visits\":1}",
@@ -59,9 +55,9 @@ fn assert_all_four(said: &str) {
 }
 
 #[test]
-fn the_blocking_example_runs_all_four_operations() {
+fn the_blocking_example_saves_reads_lists_and_deletes() {
     let said = build_and_run("c/blocking.c");
-    assert_all_four(&said);
+    assert_all_done(&said);
 }
 
 /// Its main thread has run statements itself, and is the one that runs the exit handlers.
@@ -70,16 +66,12 @@ fn a_program_that_has_blocked_ends_quietly_each_time() {
     let (_built, program) = build("c/blocking.c");
     let database = Database::new();
     for _ in 0..30 {
-        output(
-            Installed::shared()
-                .command(&program)
-                .args(database.arguments()),
-        );
+        output(Installed::shared().command(&program).arg(database.dsn()));
     }
 }
 
 #[test]
-fn the_epoll_example_holds_1000_operations_in_flight_on_one_thread() {
+fn the_epoll_example_keeps_1000_operations_in_flight_on_one_thread() {
     let said = build_and_run("c/epoll.c");
     assert!(said.contains("1000 in flight at most"), "{said}");
     assert!(said.contains("10000 operations"), "{said}");
@@ -108,14 +100,14 @@ fn the_static_library_makes_a_program_that_stands_alone() {
             ),
     );
     let mut command = Command::new(&program);
-    let said = output(command.args(Database::new().arguments()));
+    let said = output(command.arg(Database::new().dsn()));
     assert!(said.contains("found: {\"visits\":1}"), "{said}");
     let needed = output(Command::new("readelf").arg("-d").arg(program));
     assert!(!needed.contains("resty_session_postgres"), "{needed}");
 }
 
 #[test]
-fn the_ffi_example_runs_all_four_operations() {
+fn the_ffi_example_saves_reads_lists_and_deletes() {
     let installed = Installed::shared();
     let header = installed.folder("include/resty_session_postgres.h");
     let said = output(
@@ -123,7 +115,7 @@ fn the_ffi_example_runs_all_four_operations() {
             .command(process::program("/usr/bin/luajit", "luajit"))
             .arg(example("ffi/sessions.lua"))
             .arg(header)
-            .args(Database::new().arguments()),
+            .arg(Database::new().dsn()),
     );
-    assert_all_four(&said);
+    assert_all_done(&said);
 }

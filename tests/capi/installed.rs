@@ -79,10 +79,16 @@ impl Database {
         Database(support::shared().create_database())
     }
 
-    /// The programs' arguments: host, port, database.
+    /// The arguments of the programs of this folder: host, port, database.
     pub fn arguments(&self) -> [String; 3] {
         let port = support::shared().port().to_string();
         ["127.0.0.1".into(), port, self.0.clone()]
+    }
+
+    /// The examples' argument.
+    pub fn dsn(&self) -> String {
+        let [host, port, database] = self.arguments();
+        format!("host={host} port={port} dbname={database} user=postgres")
     }
 }
 
@@ -102,10 +108,17 @@ fn the_library_has_its_links_and_its_soname() {
         Installed::shared().folder("lib").join(name)
     };
     let version = env!("CARGO_PKG_VERSION");
-    let major = env!("CARGO_PKG_VERSION_MAJOR");
+    // While the first number is 0, the second one says which versions fit each other.
+    let compatible = match (
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+    ) {
+        ("0", minor) => format!("0.{minor}"),
+        (major, _) => major.to_owned(),
+    };
     let real = library(&format!(".{version}"));
     assert!(!real.is_symlink() && real.is_file());
-    for link in ["".to_owned(), format!(".{major}")] {
+    for link in ["".to_owned(), format!(".{compatible}")] {
         assert!(library(&link).is_symlink(), "{link}");
         assert_eq!(
             library(&link).canonicalize().unwrap(),
@@ -118,7 +131,7 @@ fn the_library_has_its_links_and_its_soname() {
         .output()
         .unwrap();
     let dynamic = String::from_utf8(dynamic.stdout).unwrap();
-    let soname = format!("Library soname: [libresty_session_postgres.so.{major}]");
+    let soname = format!("Library soname: [libresty_session_postgres.so.{compatible}]");
     assert!(dynamic.contains(&soname), "{dynamic}");
 }
 

@@ -1,5 +1,5 @@
-//! The C interface from C: each program of this folder, compiled as C99 and as C++11 with nothing but
-//! what an installation holds, runs under valgrind. Then the examples, as a reader would build them.
+//! The C interface from C: the programs of this folder, compiled as C99 and as C++11 against an
+//! installation, run under valgrind. Then the examples, as a reader would build them.
 
 mod examples;
 mod installed;
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Nothing in memory that is reached by an error, and nothing lost. What the library keeps to the
-/// exit (pools, and OpenSSL's tables) is reachable still.
+/// No invalid access and no lost memory. What the library keeps until the exit (pools, OpenSSL's tables)
+/// is still reachable.
 const VALGRIND: &[&str] = &[
     "--quiet",
     "--error-exitcode=99",
@@ -33,7 +33,7 @@ fn source(name: &str) -> PathBuf {
     root.join("tests/capi").join(name)
 }
 
-/// Compiles one of the tests and runs it under valgrind, with the way to a fresh database.
+/// Compiles one of the tests and runs it under valgrind, with the address of a fresh database.
 fn run(language: (&str, &[&str]), name: &str) {
     let (_built, program) = build(language, name);
     let database = installed::Database::new();
@@ -91,4 +91,4 @@ macro_rules! programs {
     };
 }
 
-programs! { config operations queue orders threads log }
+programs! { config operations queue free_order threads log }

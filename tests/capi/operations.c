@@ -1,239 +1,317 @@
-/* The four operations, blocking, and the pointers that they refuse. */
+/* The blocking functions, what their completions hold, and the arguments that they refuse. */
 
 #include "check.h"
 
 static void a_session_comes_and_goes(const rsp_storage *storage) {
-    const rsp_pair pairs[] = {{TEXT("shop"), TEXT("ada")}, {TEXT("forum"), TEXT("ada's \"second\"")}};
-    rsp_set set = session("key", "value");
-    rsp_metadata *metadata = NULL;
-    const char *key = NULL;
-    size_t key_len = 0;
-    int64_t expires_s = 0;
-
-    set.now_s = INT64_C(4000000000);
-    set.metadata = pairs;
-    set.metadata_len = 2;
-    CHECK_STATUS(RSP_OK, rsp_storage_set(storage, &set, MESSAGE));
+    save(storage, "key", "value");
     expect_value(storage, "key", "value");
     expect_value(storage, "no such key", NULL);
-
-    CHECK_STATUS(RSP_OK, rsp_storage_read_metadata(storage, pairs[1].audience, pairs[1].audience_len,
-                                                   pairs[1].subject, pairs[1].subject_len, RSP_NOW,
-                                                   &metadata, MESSAGE));
-    CHECK(rsp_metadata_len(metadata) == 1);
-    CHECK(rsp_metadata_get(metadata, 0, &key, &key_len, &expires_s) == RSP_OK);
-    CHECK(key_len == 3 && strcmp(key, "key") == 0);
-    CHECK(expires_s == INT64_C(4000000060));
-    CHECK(rsp_metadata_get(metadata, 0, &key, NULL, NULL) == RSP_OK);
-    key = POISON(const char);
-    CHECK(rsp_metadata_get(metadata, 1, &key, &key_len, &expires_s) == RSP_INVALID_ARGUMENT);
-    CHECK(rsp_metadata_get(metadata, SIZE_MAX, &key, NULL, NULL) == RSP_INVALID_ARGUMENT);
-    CHECK(rsp_metadata_get(metadata, 0, NULL, &key_len, &expires_s) == RSP_NULL_POINTER);
-    CHECK(rsp_metadata_get(NULL, 0, &key, &key_len, &expires_s) == RSP_NULL_POINTER);
-    CHECK(key == POISON(const char) && key_len == 3 && expires_s == INT64_C(4000000060));
-    rsp_metadata_free(metadata);
-
-    CHECK_STATUS(RSP_OK, rsp_storage_delete(storage, TEXT("key"), MESSAGE));
-    CHECK_STATUS(RSP_OK, rsp_storage_delete(storage, TEXT("key"), MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_delete(storage, TEXT("key"), MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_delete(storage, TEXT("key"), MESSAGE));
     expect_value(storage, "key", NULL);
-    CHECK_STATUS(RSP_OK, rsp_storage_read_metadata(storage, TEXT("shop"), TEXT("ada"), RSP_NOW,
-                                                   &metadata, MESSAGE));
-    CHECK(metadata != NULL && rsp_metadata_len(metadata) == 0);
-    rsp_metadata_free(metadata);
+}
+
+static void sessions_are_listed(const rsp_storage *storage) {
+    rsp_request *request = request_for_set("key", "value");
+    rsp_completion *completion;
+    int64_t expires = 99, created = 99;
+    size_t len = 99;
+    set_number(request, "current_time", 4e9);
+    CHECK_STATUS(RSP_OK, rsp_request_pair(request, "metadata", TEXT("shop"), TEXT("ada"), MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_request_pair(request, "metadata", TEXT("forum"),
+                                          TEXT("ada's \"second\""), MESSAGE));
+    run(storage, request);
+
+    request = request_for("read_metadata");
+    set_text(request, "audience", "forum");
+    set_text(request, "subject", "ada's \"second\"");
+    completion = call(storage, request);
+    CHECK(rsp_completion_sessions(completion) == 1);
+    CHECK(strcmp(rsp_completion_session_key(completion, 0, &len), "key") == 0 && len == 3);
+    CHECK(rsp_completion_session_expires(completion, 0, NULL));
+    CHECK(rsp_completion_session_expires(completion, 0, &expires));
+    CHECK(expires == INT64_C(4000000060));
+    /* It reads neither names nor when the key was first saved, and has no other session. */
+    CHECK(rsp_completion_session_name(completion, 0, &len) == NULL);
+    CHECK(!rsp_completion_session_created(completion, 0, &created));
+    CHECK(rsp_completion_session_key(completion, 1, &len) == NULL);
+    CHECK(rsp_completion_session_key(completion, SIZE_MAX, &len) == NULL);
+    CHECK(!rsp_completion_session_expires(completion, 1, &created));
+    CHECK(len == 3 && created == 99);
+    CHECK(rsp_completion_ticket(completion) == 0 && rsp_completion_user(completion) == NULL);
+    rsp_completion_free(completion);
+    rsp_request_free(request);
+
+    request = request_for("list");
+    set_text(request, "audience", "shop");
+    completion = call(storage, request);
+    CHECK(rsp_completion_sessions(completion) == 1);
+    CHECK(strcmp(rsp_completion_session_name(completion, 0, &len), "session") == 0 && len == 7);
+    /* The documented tables do not say when a key was first saved. */
+    CHECK(!rsp_completion_session_created(completion, 0, &created) && created == 99);
+    rsp_completion_free(completion);
+
+    /* The same request again, with another argument. */
+    set_text(request, "audience", "nowhere");
+    completion = call(storage, request);
+    CHECK(rsp_completion_sessions(completion) == 0);
+    rsp_completion_free(completion);
+    rsp_request_free(request);
+
+    request = request_for("revoke");
+    set_text(request, "audience", "shop");
+    set_text(request, "subject", "ada");
+    completion = call(storage, request);
+    CHECK(rsp_completion_count(completion) == 1);
+    rsp_completion_free(completion);
+    rsp_request_free(request);
+    expect_value(storage, "key", NULL);
+}
+
+static void findings_have_a_repair(const rsp_storage *storage) {
+    rsp_request *request = request_for("check");
+    rsp_completion *completion = call(storage, request);
+    size_t problem_len = 0, repair_len = 0;
+    const char *problem = rsp_completion_finding_problem(completion, 0, &problem_len);
+    const char *repair = rsp_completion_finding_repair(completion, 0, &repair_len);
+    CHECK(rsp_completion_findings(completion) == 1);
+    CHECK(problem != NULL && strlen(problem) == problem_len);
+    CHECK(repair != NULL && strlen(repair) == repair_len);
+    CHECK(strstr(repair, "CREATE INDEX") == repair);
+    CHECK(rsp_completion_finding_problem(completion, 1, NULL) == NULL);
+    CHECK(rsp_completion_finding_repair(completion, 1, NULL) == NULL);
+    rsp_completion_free(completion);
+    rsp_request_free(request);
 }
 
 static void a_new_session_replaces_an_old_one(const rsp_storage *storage) {
-    rsp_set set = session("second", "2");
+    rsp_request *request = request_for_set("second", "2");
     save(storage, "first", "1");
-    set.old_key = "first";
-    set.old_key_len = 5;
-    set.stale_ttl_s = 10;
-    CHECK_STATUS(RSP_OK, rsp_storage_set(storage, &set, MESSAGE));
+    set_text(request, "old_key", "first");
+    set_number(request, "stale_ttl", 10.5);
+    rsp_completion_free(call(storage, request));
     expect_value(storage, "first", "1");
-    set.flags = RSP_SET_DELETE_OLD;
-    CHECK_STATUS(RSP_OK, rsp_storage_set(storage, &set, MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_request_flag(request, "remember", true, MESSAGE));
+    run(storage, request);
     expect_value(storage, "first", NULL);
     expect_value(storage, "second", "2");
 }
 
-static void values_have_a_length(const rsp_storage *storage) {
-    rsp_bytes *found = NULL;
-    rsp_set set = session("keyhole", "valueless");
-    set.key_len = 3;
-    set.value_len = 5;
-    CHECK_STATUS(RSP_OK, rsp_storage_set(storage, &set, MESSAGE));
+static void texts_have_a_length(const rsp_storage *storage) {
+    rsp_request *request = request_for("get");
+    CHECK_STATUS(RSP_OK, rsp_set(storage, "sessions", 7, "keyhole", 3, "valueless", 5, 60, MESSAGE));
     expect_value(storage, "key", "value");
-    set.value_len = 0;
-    CHECK_STATUS(RSP_OK, rsp_storage_set(storage, &set, MESSAGE));
-    CHECK_STATUS(RSP_OK, rsp_storage_get(storage, "keys", 3, RSP_NOW, &found, MESSAGE));
-    CHECK(found != NULL && rsp_bytes_len(found) == 0 && *rsp_bytes_data(found) == '\0');
-    rsp_bytes_free(found);
+    CHECK_STATUS(RSP_OK, rsp_request_text(request, "key", "keys", 3, MESSAGE));
+    {
+        rsp_completion *completion = call(storage, request);
+        expect(completion, "value");
+        rsp_completion_free(completion);
+    }
+    rsp_request_free(request);
+    /* An empty text is possible where the operation accepts it. */
+    CHECK_STATUS(RSP_OK, rsp_set(storage, TEXT(""), TEXT("key"), TEXT(""), 60, MESSAGE));
+    expect_value(storage, "key", "");
 }
 
-#define REFUSES(status, field, wrong)                                          \
-    do {                                                                       \
-        rsp_set set = session("refused", "value");                             \
-        set.old_key = "old";                                                   \
-        set.old_key_len = 3;                                                   \
-        set.field = wrong;                                                     \
-        CHECK_STATUS(status, rsp_storage_set(storage, &set, MESSAGE));         \
-    } while (0)
+/* Above all, a subject must not be lost, and all sessions of an audience ended. */
+static void what_an_operation_does_not_take_is_refused(void) {
+    rsp_request *request = POISON(rsp_request);
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_request_new("gett", &request, MESSAGE));
+    CHECK(strstr(message, "operation: \"gett\" is none of set, get,") == message);
+    CHECK(request == POISON(rsp_request));
 
-static void wrong_sets_are_refused(const rsp_storage *storage) {
-    const rsp_pair pair = {NULL, 0, TEXT("subject")};
-    struct {
-        rsp_set set;
-        uint64_t later;
-    } longer;
-    rsp_set set;
-    memset(&set, 0, sizeof set);
+    request = request_for("revoke_audience");
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_request_text(request, "subject", TEXT("ada"), MESSAGE));
+    CHECK(strcmp(message, "parameter: revoke_audience has name, audience, not \"subject\"") == 0);
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_request_flag(request, "estimate", true, MESSAGE));
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_request_number(request, "limit", 1, MESSAGE));
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_request_pair(request, "metadata", TEXT("a"), TEXT("s"),
+                                                        MESSAGE));
+    rsp_request_free(request);
 
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_set(NULL, &set, MESSAGE));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_set(storage, NULL, MESSAGE));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_set_init(NULL, sizeof set));
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_set_init(&set, 0));
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_set_init(&set, SIZE_MAX));
-    /* Not initialized. */
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_set(storage, &set, MESSAGE));
-
-    REFUSES(RSP_INVALID_ARGUMENT, size, sizeof(rsp_set) - 1);
-    REFUSES(RSP_INVALID_ARGUMENT, size, SIZE_MAX);
-    REFUSES(RSP_NULL_POINTER, name, NULL);
-    REFUSES(RSP_NULL_POINTER, key, NULL);
-    REFUSES(RSP_NULL_POINTER, value, NULL);
-    REFUSES(RSP_INVALID_TEXT, key_len, 0);
-    REFUSES(RSP_INVALID_TEXT, old_key_len, 0);
-    REFUSES(RSP_INVALID_TEXT, value_len, SIZE_MAX);
-    REFUSES(RSP_INVALID_TEXT, value, "va\0ue");
-    REFUSES(RSP_INVALID_TEXT, value, "valu\xff");
-    REFUSES(RSP_INVALID_ARGUMENT, ttl_s, INT64_MAX);
-    REFUSES(RSP_INVALID_ARGUMENT, ttl_s, INT64_MIN);
-    REFUSES(RSP_INVALID_ARGUMENT, now_s, INT64_MAX);
-    REFUSES(RSP_INVALID_ARGUMENT, now_s, INT64_MIN + 1);
-    REFUSES(RSP_INVALID_ARGUMENT, stale_ttl_s, INT64_MAX);
-    REFUSES(RSP_INVALID_ARGUMENT, flags, 2);
-    REFUSES(RSP_NULL_POINTER, metadata_len, 1);
-
-    set = session("refused", "value");
-    set.metadata = &pair;
-    set.metadata_len = 1;
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_set(storage, &set, MESSAGE));
-    CHECK(strcmp(message, "audience is NULL") == 0);
-    set.metadata_len = SIZE_MAX;
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_set(storage, &set, MESSAGE));
-    expect_value(storage, "refused", NULL);
-
-    /* A later version's struct: what this one does not know must be nothing. */
-    CHECK_STATUS(RSP_OK, rsp_set_init(&longer.set, sizeof longer));
-    CHECK(longer.later == 0);
-    set = session("later", "value");
-    set.size = sizeof longer;
-    longer.set = set;
-    CHECK_STATUS(RSP_OK, rsp_storage_set(storage, &longer.set, MESSAGE));
-    longer.later = 1;
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_set(storage, &longer.set, MESSAGE));
+    request = request_for("set");
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_request_text(request, "ttl", TEXT("60"), MESSAGE));
+    CHECK(strcmp(message, "ttl: number expected, got text") == 0);
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_request_number(request, "key", 1, MESSAGE));
+    CHECK(strcmp(message, "key: text expected, got number") == 0);
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_request_flag(request, "metadata", true, MESSAGE));
+    CHECK(strcmp(message, "metadata: pair expected, got flag") == 0);
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_request_pair(request, "remember", TEXT("a"), TEXT("s"),
+                                                        MESSAGE));
+    CHECK(strcmp(message, "remember: flag expected, got pair") == 0);
+    rsp_request_free(request);
 }
 
-/* Above all, a subject must not be lost on the way to everybody's end. */
-static void what_an_operation_does_not_take_is_refused(const rsp_storage *storage) {
+/* It must not revoke the sessions of the subject "". */
+static void a_forgotten_length_is_refused(const rsp_storage *storage) {
+    rsp_request *request = request_for("revoke");
     rsp_completion *completion = POISON(rsp_completion);
-    rsp_request request;
-
-    CHECK_STATUS(RSP_OK, rsp_request_init(&request, sizeof request, RSP_REVOKE_AUDIENCE));
-    request.audience = "nobody";
-    request.audience_len = 6;
-    request.subject = "ada";
-    request.subject_len = 3;
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
-    CHECK(strcmp(message, "subject: this operation takes none") == 0);
-    request.subject = NULL;
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
-    CHECK(strcmp(message, "subject: NULL has no length") == 0);
-    request.subject_len = 0;
-    request.flags = RSP_COUNT_ESTIMATE;
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
-    request.flags = 0;
-    request.limit = 1;
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
-    request.limit = 0;
-    request.ttl_s = 1;
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_storage_call(storage, &request, &completion, MESSAGE));
-    CHECK(completion == POISON(rsp_completion));
-    request.ttl_s = 0;
-    CHECK_STATUS(RSP_OK, rsp_storage_call(storage, &request, &completion, MESSAGE));
+    set_text(request, "audience", "shop");
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_request_text(request, "subject", "ada", 0, MESSAGE));
+    CHECK(strstr(message, "subject has the length 0") == message);
+    CHECK_STATUS(RSP_NULL_POINTER, rsp_request_text(request, "subject", NULL, 0, MESSAGE));
+    CHECK(strcmp(message, "subject is NULL") == 0);
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_call(storage, request, &completion, MESSAGE));
+    CHECK(strstr(message, "subject: ") == message && completion == POISON(rsp_completion));
+    set_text(request, "subject", "");
+    completion = call(storage, request);
     CHECK(rsp_completion_count(completion) == 0);
+    rsp_completion_free(completion);
+    rsp_request_free(request);
+
+    request = request_for("set");
+    CHECK_STATUS(RSP_INVALID_TEXT,
+                 rsp_request_pair(request, "metadata", "a", 0, TEXT("s"), MESSAGE));
+    CHECK(strstr(message, "audience") == message);
+    CHECK_STATUS(RSP_INVALID_TEXT,
+                 rsp_request_pair(request, "metadata", TEXT("a"), "s", 0, MESSAGE));
+    CHECK(strstr(message, "subject") == message);
+    rsp_request_free(request);
+}
+
+/* An argument that the call refuses, in a set that is good otherwise. */
+static void refuses(const rsp_storage *storage, const char *parameter, const char *text, size_t len) {
+    rsp_request *request = request_for_set("refused", "value");
+    CHECK_STATUS(RSP_OK, rsp_request_text(request, parameter, text, len, MESSAGE));
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_call(storage, request, NULL, MESSAGE));
+    CHECK(strstr(message, parameter) == message);
+    rsp_request_free(request);
+}
+
+static void refuses_number(const rsp_storage *storage, const char *parameter, double number) {
+    rsp_request *request = request_for_set("refused", "value");
+    set_text(request, "old_key", "old");
+    set_number(request, "stale_ttl", 1);
+    set_number(request, parameter, number);
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_call(storage, request, NULL, MESSAGE));
+    CHECK(strstr(message, parameter) == message);
+    rsp_request_free(request);
+}
+
+static void wrong_arguments_are_refused(const rsp_storage *storage) {
+    static const char *const numbers[] = {"ttl", "current_time", "stale_ttl"};
+    rsp_request *request = request_for("set");
+    double huge = 1e300;
+    size_t i;
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_call(storage, request, NULL, MESSAGE));
+    CHECK(strcmp(message, "name: string expected, got nothing") == 0);
+    rsp_request_free(request);
+    refuses(storage, "key", TEXT(""));
+    refuses(storage, "old_key", TEXT(""));
+    refuses(storage, "value", "va\0ue", 5);
+    refuses(storage, "value", TEXT("valu\xff"));
+    for (i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        refuses_number(storage, numbers[i], huge);
+        refuses_number(storage, numbers[i], -huge * huge);
+        refuses_number(storage, numbers[i], huge * huge * 0);
+    }
+    request = request_for_set("refused", "value");
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_request_text(request, "value", "x", SIZE_MAX - 1, MESSAGE));
+    /* What was refused has changed nothing, and what was cleared is gone. */
+    rsp_completion_free(call(storage, request));
+    expect_value(storage, "refused", "value");
+    rsp_request_clear(request);
+    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_call(storage, request, NULL, MESSAGE));
+    rsp_request_free(request);
+}
+
+static void null_is_refused(const rsp_storage *storage) {
+    rsp_request *request = request_for_key("get", "key");
+    rsp_completion *completion = POISON(rsp_completion);
+    rsp_request *made = POISON(rsp_request);
+
+#define REFUSED(name, call)                                                    \
+    CHECK_STATUS(RSP_NULL_POINTER, (call));                                    \
+    CHECK(strcmp(message, name " is NULL") == 0)
+    REFUSED("operation", rsp_request_new(NULL, &made, MESSAGE));
+    REFUSED("request_out", rsp_request_new("get", NULL, MESSAGE));
+    REFUSED("request", rsp_request_text(NULL, "key", TEXT("k"), MESSAGE));
+    REFUSED("parameter", rsp_request_text(request, NULL, TEXT("k"), MESSAGE));
+    REFUSED("key", rsp_request_text(request, "key", NULL, 1, MESSAGE));
+    REFUSED("request", rsp_request_number(NULL, "ttl", 1, MESSAGE));
+    REFUSED("parameter", rsp_request_number(request, NULL, 1, MESSAGE));
+    REFUSED("request", rsp_request_flag(NULL, "remember", true, MESSAGE));
+    REFUSED("parameter", rsp_request_flag(request, NULL, true, MESSAGE));
+    REFUSED("request", rsp_request_pair(NULL, "metadata", TEXT("a"), TEXT("s"), MESSAGE));
+    REFUSED("parameter", rsp_request_pair(request, NULL, TEXT("a"), TEXT("s"), MESSAGE));
+    REFUSED("storage", rsp_call(NULL, request, &completion, MESSAGE));
+    REFUSED("request", rsp_call(storage, NULL, &completion, MESSAGE));
+    REFUSED("storage", rsp_get(NULL, TEXT("k"), &completion, MESSAGE));
+    REFUSED("key", rsp_get(storage, NULL, 1, &completion, MESSAGE));
+    REFUSED("completion_out", rsp_get(storage, TEXT("k"), NULL, MESSAGE));
+    REFUSED("storage", rsp_set(NULL, TEXT("n"), TEXT("k"), TEXT("v"), 1, MESSAGE));
+    REFUSED("name", rsp_set(storage, NULL, 1, TEXT("k"), TEXT("v"), 1, MESSAGE));
+    REFUSED("key", rsp_set(storage, TEXT("n"), NULL, 1, TEXT("v"), 1, MESSAGE));
+    REFUSED("value", rsp_set(storage, TEXT("n"), TEXT("k"), NULL, 1, 1, MESSAGE));
+    REFUSED("storage", rsp_delete(NULL, TEXT("k"), MESSAGE));
+    REFUSED("key", rsp_delete(storage, NULL, 1, MESSAGE));
+    REFUSED("storage", rsp_storage_metrics(NULL, &completion, MESSAGE));
+    REFUSED("completion_out", rsp_storage_metrics(storage, NULL, MESSAGE));
+    REFUSED("storage", rsp_storage_set_password(NULL, TEXT("p"), MESSAGE));
+    REFUSED("password", rsp_storage_set_password(storage, NULL, 1, MESSAGE));
+    REFUSED("completion", rsp_completion_status(NULL, MESSAGE));
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_get(storage, TEXT(""), &completion, MESSAGE));
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_get(storage, "\xff", 1, &completion, MESSAGE));
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_delete(storage, "k", 0, MESSAGE));
+    CHECK_STATUS(RSP_INVALID_TEXT, rsp_set(storage, "n", 0, "k", 0, "v", 0, 1, MESSAGE));
+    CHECK(completion == POISON(rsp_completion) && made == POISON(rsp_request));
+    /* The message may be left out. */
+    CHECK(rsp_delete(storage, NULL, 1, NULL, 0) == RSP_NULL_POINTER);
+    rsp_request_free(request);
+
+    rsp_storage_free(NULL);
+    rsp_request_free(NULL);
+    rsp_request_clear(NULL);
+    rsp_completion_free(NULL);
+    CHECK(rsp_completion_value(NULL, NULL) == NULL && !rsp_completion_found(NULL));
+    CHECK(rsp_completion_count(NULL) == 0 && rsp_completion_sessions(NULL) == 0);
+    CHECK(rsp_completion_session_key(NULL, 0, NULL) == NULL);
+    CHECK(rsp_completion_session_name(NULL, 0, NULL) == NULL);
+    CHECK(!rsp_completion_session_expires(NULL, 0, NULL));
+    CHECK(!rsp_completion_session_created(NULL, 0, NULL));
+    CHECK(rsp_completion_findings(NULL) == 0);
+    CHECK(rsp_completion_finding_problem(NULL, 0, NULL) == NULL);
+    CHECK(rsp_completion_finding_repair(NULL, 0, NULL) == NULL);
+}
+
+static void metrics_are_a_text(const rsp_storage *storage) {
+    rsp_completion *completion = NULL;
+    size_t len = 0;
+    const char *text;
+    CHECK_STATUS(RSP_OK, rsp_storage_metrics(storage, &completion, MESSAGE));
+    text = rsp_completion_value(completion, &len);
+    CHECK(text != NULL && strlen(text) == len && strstr(text, "# TYPE ") != NULL);
     rsp_completion_free(completion);
 }
 
-static void outputs_are_written_on_success_alone(const rsp_storage *storage) {
-    rsp_bytes *value = POISON(rsp_bytes);
-    rsp_metadata *metadata = POISON(rsp_metadata);
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_get(NULL, TEXT("k"), RSP_NOW, &value, MESSAGE));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_get(storage, NULL, 0, RSP_NOW, &value, MESSAGE));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_get(storage, TEXT("k"), RSP_NOW, NULL, MESSAGE));
-    CHECK_STATUS(RSP_INVALID_TEXT, rsp_storage_get(storage, "", 0, RSP_NOW, &value, MESSAGE));
-    CHECK_STATUS(RSP_INVALID_TEXT, rsp_storage_get(storage, "\xff", 1, RSP_NOW, &value, MESSAGE));
-    CHECK_STATUS(RSP_INVALID_ARGUMENT,
-                 rsp_storage_get(storage, TEXT("k"), INT64_MAX, &value, MESSAGE));
-    CHECK(value == POISON(rsp_bytes));
-
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_read_metadata(NULL, TEXT("a"), TEXT("s"), RSP_NOW,
-                                                             &metadata, MESSAGE));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_read_metadata(storage, NULL, 1, TEXT("s"), RSP_NOW,
-                                                             &metadata, MESSAGE));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_read_metadata(storage, TEXT("a"), NULL, 1, RSP_NOW,
-                                                             &metadata, MESSAGE));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_read_metadata(storage, TEXT("a"), TEXT("s"), RSP_NOW,
-                                                             NULL, MESSAGE));
-    CHECK_STATUS(RSP_INVALID_TEXT, rsp_storage_read_metadata(storage, "a\0", 2, TEXT("s"), RSP_NOW,
-                                                             &metadata, MESSAGE));
-    CHECK(metadata == POISON(rsp_metadata));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_delete(NULL, TEXT("k"), MESSAGE));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_storage_delete(storage, NULL, 1, MESSAGE));
-    CHECK_STATUS(RSP_INVALID_TEXT, rsp_storage_delete(storage, TEXT(""), MESSAGE));
-    /* Nobody has to want a message. */
-    CHECK(rsp_storage_delete(storage, NULL, 1, NULL, 0) == RSP_NULL_POINTER);
-}
-
-static void nothing_is_freed_and_read_as_nothing(void) {
-    rsp_storage_free(NULL);
-    rsp_bytes_free(NULL);
-    rsp_metadata_free(NULL);
-    CHECK(rsp_bytes_data(NULL) == NULL);
-    CHECK(rsp_bytes_len(NULL) == 0);
-    CHECK(rsp_metadata_len(NULL) == 0);
-}
-
-/* Nobody listens on port 1: the failure says so, and the log has a line of it. */
-static void a_failure_is_told_and_logged(char **argv) {
+/* Nothing listens on port 1: the failure says so, and the log has a line of it. */
+static void a_failure_has_a_message_and_a_log_line(char **argv) {
     rsp_config *config = test_config(argv);
     rsp_storage *storage;
-    rsp_bytes *value = POISON(rsp_bytes);
-    rsp_log *log = NULL;
-    const char *line = POISON(const char);
-    rsp_log_level level;
+    rsp_log *log;
+    rsp_log_level level = (rsp_log_level)99;
+    size_t count = 0;
+    rsp_log_free(rsp_log_take());
+    CHECK(rsp_log_take() == NULL);
     set_key(config, "port", "1");
     set_key(config, "connect_timeout", "1000");
     storage = storage_of(config);
     rsp_config_free(config);
-    CHECK_STATUS(RSP_NO_CONNECTION,
-                 rsp_storage_get(storage, TEXT("key"), RSP_NOW, &value, MESSAGE));
+    expect_failure(RSP_NO_CONNECTION, storage, "key");
     CHECK(strstr(message, ":1") != NULL);
-    CHECK(value == POISON(rsp_bytes));
 
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_log_take(NULL));
-    CHECK_STATUS(RSP_OK, rsp_log_take(&log));
-    CHECK(rsp_log_len(log) > 0);
-    CHECK_STATUS(RSP_INVALID_ARGUMENT, rsp_log_get(log, rsp_log_len(log), &level, &line));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_log_get(log, 0, &level, NULL));
-    CHECK_STATUS(RSP_NULL_POINTER, rsp_log_get(NULL, 0, &level, &line));
-    CHECK(line == POISON(const char));
-    CHECK_STATUS(RSP_OK, rsp_log_get(log, 0, NULL, &line));
-    CHECK_STATUS(RSP_OK, rsp_log_get(log, 0, &level, &line));
-    CHECK(strlen(line) > 0 && level <= RSP_LOG_ERROR);
+    log = rsp_log_take();
+    CHECK(log != NULL);
+    while (rsp_log_line(log, count, NULL) != NULL) {
+        CHECK(strlen(rsp_log_line(log, count, &level)) > 0 && level <= RSP_LOG_ERROR);
+        count++;
+    }
+    CHECK(count > 0);
+    level = (rsp_log_level)99;
+    CHECK(rsp_log_line(log, count, &level) == NULL && rsp_log_line(NULL, 0, &level) == NULL);
+    CHECK((int)level == 99);
     rsp_log_free(log);
     rsp_log_free(NULL);
-    CHECK(rsp_log_len(NULL) == 0);
     rsp_storage_free(storage);
 }
 
@@ -242,13 +320,16 @@ int main(int argc, char **argv) {
     CHECK(argc == 4);
     storage = test_storage(argv);
     a_session_comes_and_goes(storage);
+    sessions_are_listed(storage);
+    findings_have_a_repair(storage);
     a_new_session_replaces_an_old_one(storage);
-    values_have_a_length(storage);
-    wrong_sets_are_refused(storage);
-    what_an_operation_does_not_take_is_refused(storage);
-    outputs_are_written_on_success_alone(storage);
-    nothing_is_freed_and_read_as_nothing();
+    texts_have_a_length(storage);
+    what_an_operation_does_not_take_is_refused();
+    a_forgotten_length_is_refused(storage);
+    wrong_arguments_are_refused(storage);
+    null_is_refused(storage);
+    metrics_are_a_text(storage);
     rsp_storage_free(storage);
-    a_failure_is_told_and_logged(argv);
+    a_failure_has_a_message_and_a_log_line(argv);
     return 0;
 }

@@ -23,7 +23,7 @@ static int all_completed;
         }                                                                      \
     } while (0)
 
-/* Takes what is ready, whoever has submitted it. */
+/* Takes what is ready, also what other threads have submitted. */
 static void drain(void) {
     rsp_completion *taken[4];
     struct pollfd descriptor;
@@ -32,11 +32,10 @@ static void drain(void) {
     descriptor.fd = rsp_queue_fd(queue);
     descriptor.events = POLLIN;
     poll(&descriptor, 1, 5);
-    CHECK(rsp_queue_drain(queue, taken, 4, &count) == RSP_OK);
+    CHECK(rsp_queue_drain(queue, taken, 4, &count, OWN) == RSP_OK);
     for (i = 0; i < count; i++) {
-        const rsp_bytes *value = rsp_completion_value(taken[i]);
         CHECK_OWN(rsp_completion_status(taken[i], OWN));
-        CHECK(rsp_bytes_len(value) > 0);
+        CHECK(rsp_completion_found(taken[i]));
         CHECK(pthread_mutex_lock(&lock) == 0);
         completed[(int *)rsp_completion_user(taken[i]) - completed]++;
         all_completed++;
@@ -53,27 +52,29 @@ static int is_done(void) {
     return done;
 }
 
-static void *run(void *argument) {
+static void *work(void *argument) {
     int *mine = (int *)argument;
     char own[512], key[32], value[32];
+    rsp_request *request = NULL;
     int round;
+    snprintf(key, sizeof key, "thread %d", (int)(mine - completed));
+    CHECK_OWN(rsp_request_new("get", &request, OWN));
+    CHECK_OWN(rsp_request_text(request, "key", TEXT(key), OWN));
     for (round = 0; round < ROUNDS; round++) {
-        rsp_bytes *found = NULL;
-        rsp_set set;
-        snprintf(key, sizeof key, "thread %d", (int)(mine - completed));
+        rsp_completion *found = NULL;
         snprintf(value, sizeof value, "%d", round);
-        set = session(key, value);
-        CHECK_OWN(rsp_storage_set(storage, &set, OWN));
-        CHECK_OWN(rsp_storage_get(storage, TEXT(key), RSP_NOW, &found, OWN));
-        CHECK(strcmp(rsp_bytes_data(found), value) == 0);
-        rsp_bytes_free(found);
-        CHECK_OWN(rsp_storage_submit_get(storage, queue, TEXT(key), RSP_NOW, mine, NULL, OWN));
+        CHECK_OWN(rsp_set(storage, TEXT("session"), TEXT(key), TEXT(value), 60, OWN));
+        CHECK_OWN(rsp_call(storage, request, &found, OWN));
+        expect(found, value);
+        rsp_completion_free(found);
+        CHECK_OWN(rsp_submit(storage, queue, request, mine, NULL, OWN));
         drain();
     }
+    rsp_request_free(request);
     while (!is_done()) {
         drain();
     }
-    CHECK_OWN(rsp_storage_delete(storage, TEXT(key), OWN));
+    CHECK_OWN(rsp_delete(storage, TEXT(key), OWN));
     return NULL;
 }
 
@@ -82,9 +83,9 @@ int main(int argc, char **argv) {
     int i;
     CHECK(argc == 4);
     storage = test_storage(argv);
-    CHECK_STATUS(RSP_OK, rsp_queue_new(&queue));
+    CHECK_STATUS(RSP_OK, rsp_queue_new(&queue, MESSAGE));
     for (i = 0; i < THREADS; i++) {
-        CHECK(pthread_create(&threads[i], NULL, run, &completed[i]) == 0);
+        CHECK(pthread_create(&threads[i], NULL, work, &completed[i]) == 0);
     }
     for (i = 0; i < THREADS; i++) {
         CHECK(pthread_join(threads[i], NULL) == 0);

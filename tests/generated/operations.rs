@@ -1,4 +1,5 @@
-//! The reference of the operations: the methods of docs/lua.md, and the LDoc comments of the Lua module.
+//! The reference of the operations: the methods of docs/lua.md, the LDoc comments of the Lua module, and
+//! the table of docs/c.md.
 
 use resty_session_postgres::op::{Param, ParamKind, Spec};
 use resty_session_postgres::ops::KINDS;
@@ -20,6 +21,27 @@ fn the_lua_module_documents_every_operation() {
     let comments: String = KINDS.iter().map(|kind| comment(kind.spec)).collect();
     let lines = ("-- operations: generated\n", "-- end of operations\n");
     between("lua/resty/session/postgres.lua", lines, &comments);
+}
+
+#[test]
+fn the_c_page_lists_every_operation() {
+    let mut table =
+        String::from("| operation | text | number | flag | pair |\n|---|---|---|---|---|\n");
+    for kind in KINDS {
+        let of = |wanted: &str| {
+            let params = kind.spec.params.iter();
+            let params = params.filter(|param| c_type(param.kind) == wanted);
+            let names: Vec<_> = params.map(|param| format!("`{}`", param.name)).collect();
+            names.join(", ")
+        };
+        let columns = ["text", "number", "flag", "pair"].map(of);
+        table += &format!("| `{}` | {} |\n", kind.spec.name, columns.join(" | "));
+    }
+    let lines = (
+        "<!-- operations: generated -->\n",
+        "<!-- end of operations -->\n",
+    );
+    between("docs/c.md", lines, &table);
 }
 
 fn method(spec: &Spec) -> String {
@@ -75,5 +97,15 @@ fn lua_type(kind: ParamKind) -> &'static str {
         ParamKind::Seconds | ParamKind::Time | ParamKind::Count => "number",
         ParamKind::Flag => "boolean",
         ParamKind::Pairs => "table",
+    }
+}
+
+/// The end of the name of the C function that sets such a parameter.
+fn c_type(kind: ParamKind) -> &'static str {
+    match kind {
+        ParamKind::Text | ParamKind::Key | ParamKind::Unused => "text",
+        ParamKind::Seconds | ParamKind::Time | ParamKind::Count => "number",
+        ParamKind::Flag => "flag",
+        ParamKind::Pairs => "pair",
     }
 }

@@ -1,4 +1,4 @@
-//! C: a sample that is no whole program becomes the body of one.
+//! C: a whole program is compiled as it stands; another sample becomes the body of one.
 
 use std::fs;
 use std::process::Command;
@@ -14,13 +14,15 @@ fn the_c_samples_run() {
     }
 }
 
-/// What a sample takes for granted. The default configuration leads to no server here, so
-/// `rsp_storage_new` gets one that does.
 fn program(sample: &Sample) -> String {
+    let text = &sample.text;
+    if text.contains("int main(") {
+        return text.clone();
+    }
     let given = fs::read_to_string(format!("{ROOT}/tests/samples/given.h")).expect("given.h");
     format!(
-        "{given}\nint main(void) {{\n{}\nreturn 0;\n}}\n",
-        sample.text
+        "{given}\nint main(void) {{\nrsp_storage *storage = open_storage();\n{text}\n\
+         rsp_storage_free(storage);\nreturn 0;\n}}\n"
     )
 }
 
@@ -34,16 +36,21 @@ fn run(sample: &Sample) {
     process::run(
         Command::new("cc")
             .args(["-Wall", "-Wextra", "-Werror", "-Wno-unused"])
-            .arg(format!("-DPORT=\"{}\"", support::shared().port()))
-            .arg(format!("-DDATABASE=\"{database}\""))
             .arg(&source)
             .arg("-o")
             .arg(&built)
             .args(installed.flags()),
     );
-    let output = installed.command(&built).output().expect("a program");
+    let output = installed
+        .command(&built)
+        .env("PGHOST", "127.0.0.1")
+        .env("PGPORT", support::shared().port().to_string())
+        .env("PGDATABASE", &database)
+        .env("PGUSER", "postgres")
+        .output()
+        .expect("a program");
     let errors = String::from_utf8_lossy(&output.stderr);
-    // A sample says on stderr what went wrong, and goes on.
+    // A sample writes a failure to stderr and goes on.
     assert!(
         output.status.success() && errors.is_empty(),
         "{}: {errors}",

@@ -1,4 +1,4 @@
-//! Doors that are requests: the phases of nginx in which a request may call the storage.
+//! The Lua binding in requests: the phases of nginx in which a request may call the storage.
 //!
 //! Each phase has an nginx of its own, started at the first call and stopped when the tests exit.
 
@@ -6,65 +6,65 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::lua_door::LuaDoor;
+use super::lua_binding::LuaBinding;
 use crate::support::{Nginx, process};
 
-/// The folder of `door.lua`.
+/// The folder of `binding.lua`.
 pub fn lua_folder() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/behaviour"))
 }
 
-/// A door that all tests share.
-pub type Shared = OnceLock<Arc<LuaDoor>>;
+/// A binding that all tests share.
+pub type Shared = OnceLock<Arc<LuaBinding>>;
 
-pub fn shared(door: &'static Shared, open: impl FnOnce() -> LuaDoor) -> Arc<LuaDoor> {
-    Arc::clone(door.get_or_init(|| Arc::new(open())))
+pub fn shared(binding: &'static Shared, open: impl FnOnce() -> LuaBinding) -> Arc<LuaBinding> {
+    Arc::clone(binding.get_or_init(|| Arc::new(open())))
 }
 
-pub fn nginx_rewrite() -> Arc<LuaDoor> {
-    static DOOR: Shared = Shared::new();
-    shared(&DOOR, || {
+pub fn nginx_rewrite() -> Arc<LuaBinding> {
+    static BINDING: Shared = Shared::new();
+    shared(&BINDING, || {
         answering_in(
             "rewrite",
             "rewrite_by_lua_block {
                 ngx.req.read_body()
-                ngx.print(require('door').serve(ngx.req.get_body_data()))
+                ngx.print(require('binding').serve(ngx.req.get_body_data()))
                 ngx.exit(ngx.HTTP_OK)
             }",
         )
     })
 }
 
-pub fn nginx_access() -> Arc<LuaDoor> {
-    static DOOR: Shared = Shared::new();
-    shared(&DOOR, || {
+pub fn nginx_access() -> Arc<LuaBinding> {
+    static BINDING: Shared = Shared::new();
+    shared(&BINDING, || {
         answering_in(
             "access",
             "access_by_lua_block {
                 ngx.req.read_body()
-                ngx.print(require('door').serve(ngx.req.get_body_data()))
+                ngx.print(require('binding').serve(ngx.req.get_body_data()))
                 ngx.exit(ngx.HTTP_OK)
             }",
         )
     })
 }
 
-pub fn nginx_content() -> Arc<LuaDoor> {
-    static DOOR: Shared = Shared::new();
-    shared(&DOOR, || {
+pub fn nginx_content() -> Arc<LuaBinding> {
+    static BINDING: Shared = Shared::new();
+    shared(&BINDING, || {
         answering_in(
             "content",
             "content_by_lua_block {
                 ngx.req.read_body()
-                ngx.print(require('door').serve(ngx.req.get_body_data()))
+                ngx.print(require('binding').serve(ngx.req.get_body_data()))
             }",
         )
     })
 }
 
-pub fn nginx_timer() -> Arc<LuaDoor> {
-    static DOOR: Shared = Shared::new();
-    shared(&DOOR, || {
+pub fn nginx_timer() -> Arc<LuaBinding> {
+    static BINDING: Shared = Shared::new();
+    shared(&BINDING, || {
         answering_in(
             "timer",
             "content_by_lua_block {
@@ -72,7 +72,7 @@ pub fn nginx_timer() -> Arc<LuaDoor> {
                 local request, reply = ngx.req.get_body_data(), nil
                 local done = require('ngx.semaphore').new()
                 assert(ngx.timer.at(0, function()
-                    reply = require('door').serve(request)
+                    reply = require('binding').serve(request)
                     done:post()
                 end))
                 assert(done:wait(30))
@@ -82,9 +82,9 @@ pub fn nginx_timer() -> Arc<LuaDoor> {
     })
 }
 
-pub fn nginx_header_filter() -> Arc<LuaDoor> {
-    static DOOR: Shared = Shared::new();
-    shared(&DOOR, || {
+pub fn nginx_header_filter() -> Arc<LuaBinding> {
+    static BINDING: Shared = Shared::new();
+    shared(&BINDING, || {
         answering_in(
             "header_filter",
             "content_by_lua_block {
@@ -93,7 +93,7 @@ pub fn nginx_header_filter() -> Arc<LuaDoor> {
                 ngx.print('')
             }
             header_filter_by_lua_block {
-                ngx.ctx.reply = require('door').serve(ngx.ctx.request)
+                ngx.ctx.reply = require('binding').serve(ngx.ctx.request)
             }
             body_filter_by_lua_block {
                 ngx.arg[1], ngx.ctx.reply = ngx.ctx.reply, nil
@@ -103,9 +103,9 @@ pub fn nginx_header_filter() -> Arc<LuaDoor> {
 }
 
 /// The log phase comes after the response: a second request brings the reply.
-pub fn nginx_log() -> Arc<LuaDoor> {
-    static DOOR: Shared = Shared::new();
-    shared(&DOOR, || {
+pub fn nginx_log() -> Arc<LuaBinding> {
+    static BINDING: Shared = Shared::new();
+    shared(&BINDING, || {
         let nginx = Nginx::builder()
             .lua_folder(lua_folder())
             .http("lua_shared_dict replies 128m;")
@@ -116,7 +116,7 @@ pub fn nginx_log() -> Arc<LuaDoor> {
                     ngx.ctx.request = ngx.req.get_body_data()
                 }
                 log_by_lua_block {
-                    local reply = require('door').serve(ngx.ctx.request)
+                    local reply = require('binding').serve(ngx.ctx.request)
                     assert(ngx.shared.replies:set(ngx.var.arg_id, reply))
                 }",
             )
@@ -136,7 +136,7 @@ pub fn nginx_log() -> Arc<LuaDoor> {
             .start();
         let nginx = process::keep_until_exit(nginx, Nginx::destroy);
         let calls = AtomicU64::new(0);
-        LuaDoor::new("log", move |request| {
+        LuaBinding::new("log", move |request| {
             let id = calls.fetch_add(1, Ordering::Relaxed);
             nginx.post(&format!("/call?id={id}"), request);
             nginx.get(&format!("/reply?id={id}")).body
@@ -144,14 +144,14 @@ pub fn nginx_log() -> Arc<LuaDoor> {
     })
 }
 
-/// A door in a phase that can still answer the request with the reply.
-fn answering_in(phase: &'static str, directives: &str) -> LuaDoor {
+/// A binding in a phase that can still answer the request with the reply.
+fn answering_in(phase: &'static str, directives: &str) -> LuaBinding {
     let nginx = Nginx::builder()
         .lua_folder(lua_folder())
         .location("= /call", directives)
         .start();
     let nginx = process::keep_until_exit(nginx, Nginx::destroy);
-    LuaDoor::new(phase, |request| {
+    LuaBinding::new(phase, |request| {
         let response = nginx.post("/call", request);
         let log = || nginx.error_log();
         assert_eq!(response.status, 200, "{}\n{}", response.body, log());

@@ -2,13 +2,13 @@
 
 #include "check.h"
 
-enum { CONFIG, STORAGE, QUEUE, RESULT, COMPLETION, HANDLES };
+enum { CONFIG, STORAGE, QUEUE, REQUEST, COMPLETION, HANDLES };
 
 typedef struct {
     rsp_config *config;
     rsp_storage *storage;
     rsp_queue *queue;
-    rsp_bytes *result;
+    rsp_request *request;
     rsp_completion *completion;
 } handles;
 
@@ -17,16 +17,14 @@ static void make(handles *all, char **argv) {
     int i;
     all->config = test_config(argv);
     all->storage = storage_of(all->config);
-    CHECK_STATUS(RSP_OK, rsp_queue_new(&all->queue));
-    all->result = NULL;
-    CHECK_STATUS(RSP_OK, rsp_storage_get(all->storage, TEXT("key"), RSP_NOW, &all->result, MESSAGE));
+    all->request = request_for_key("get", "key");
+    CHECK_STATUS(RSP_OK, rsp_queue_new(&all->queue, MESSAGE));
     for (i = 0; i < 4; i++) {
-        CHECK_STATUS(RSP_OK, rsp_storage_submit_get(all->storage, all->queue, TEXT("key"), RSP_NOW,
-                                                    NULL, NULL, MESSAGE));
+        CHECK_STATUS(RSP_OK, rsp_submit(all->storage, all->queue, all->request, NULL, NULL, MESSAGE));
     }
     /* One is taken; the others are under way, or ready, when the queue and the storage go. */
     while (count == 0) {
-        CHECK_STATUS(RSP_OK, rsp_queue_drain(all->queue, &all->completion, 1, &count));
+        CHECK_STATUS(RSP_OK, rsp_queue_drain(all->queue, &all->completion, 1, &count, MESSAGE));
     }
 }
 
@@ -35,13 +33,10 @@ static void let_go(handles *all, int handle) {
     case CONFIG: rsp_config_free(all->config); break;
     case STORAGE: rsp_storage_free(all->storage); break;
     case QUEUE: rsp_queue_free(all->queue); break;
-    case RESULT:
-        CHECK(strcmp(rsp_bytes_data(all->result), "value") == 0);
-        rsp_bytes_free(all->result);
-        break;
+    case REQUEST: rsp_request_free(all->request); break;
     case COMPLETION:
         CHECK(rsp_completion_status(all->completion, MESSAGE) == RSP_OK);
-        CHECK(rsp_bytes_len(rsp_completion_value(all->completion)) == 5);
+        expect(all->completion, "value");
         rsp_completion_free(all->completion);
         break;
     }
@@ -71,7 +66,7 @@ static void permute(int *order, int from, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    int order[HANDLES] = {CONFIG, STORAGE, QUEUE, RESULT, COMPLETION};
+    int order[HANDLES] = {CONFIG, STORAGE, QUEUE, REQUEST, COMPLETION};
     rsp_storage *storage;
     CHECK(argc == 4);
     storage = test_storage(argv);

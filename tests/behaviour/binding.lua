@@ -1,8 +1,9 @@
--- The Lua end of a door: a call comes as a line of JSON, and its outcome goes back as one.
+-- The Lua side of the tests' Lua binding: a call comes as a line of JSON, and its outcome goes back as
+-- one.
 --
 -- A request is { conf = <a string: the configuration in JSON>, call = <method>, args = <values> }.
 -- A reply is { phase = <where this ran>, returned = <values> }, or has raised = <value> instead.
--- How values look in JSON is told in value.rs.
+-- value.rs says how values look in JSON.
 
 local cjson = require "cjson"
 local storage = require "resty.session.postgres"

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use resty_session_postgres as rsp;
 use rsp::config::{Draft, Value as Setting};
-use rsp::{CompletionQueue, Epoch, Get, Old, Operation, Outcome, Set, Storage};
+use rsp::ops::{Delete, Get, Old, Set};
+use rsp::{Answer, CompletionQueue, Epoch, Outcome, Storage, Ticket};
 
 use crate::support;
 
@@ -45,40 +46,66 @@ fn key(number: usize) -> String {
     format!("key {number}")
 }
 
+fn now() -> Epoch {
+    Epoch::from_seconds("now", NOW as f64).expect("a time")
+}
+
 impl Step {
-    fn operation(&self) -> Operation {
-        let now = Epoch::from_seconds("now", NOW as f64).expect("a time");
+    fn call(&self, storage: &Storage) -> Outcome {
         match self {
-            Step::Get { key: number } => Operation::Get(Get {
-                key: key(*number),
-                now,
-            }),
-            Step::Delete { key: number } => Operation::Delete { key: key(*number) },
-            Step::Set {
-                key: number,
-                value,
-                ttl,
-                old,
-                subjects,
-            } => Operation::Set(Set {
-                name: "session".into(),
-                key: key(*number),
-                value: value.clone(),
-                expires: now.plus(*ttl),
-                old: old.map(|(old, stale_ttl)| match stale_ttl {
-                    None => Old::Delete { key: key(old) },
-                    Some(stale_ttl) => Old::Expire {
-                        key: key(old),
-                        at: now.plus(stale_ttl),
-                    },
-                }),
-                metadata: subjects
-                    .iter()
-                    .map(|subject| ("audience".into(), format!("subject {subject}")))
-                    .collect(),
-            }),
+            Step::Get { key } => storage.call(get(*key)).map(Answer::from),
+            Step::Delete { key } => storage.call(delete(*key)).map(Answer::from),
+            Step::Set { .. } => storage.call(self.set()).map(Answer::from),
         }
     }
+
+    fn submit(&self, storage: &Storage, queue: &Arc<CompletionQueue>) -> Ticket {
+        let ticket = match self {
+            Step::Get { key } => storage.submit(get(*key), queue),
+            Step::Delete { key } => storage.submit(delete(*key), queue),
+            Step::Set { .. } => storage.submit(self.set(), queue),
+        };
+        ticket.expect("room for it")
+    }
+
+    fn set(&self) -> Set {
+        let Step::Set {
+            key: number,
+            value,
+            ttl,
+            old,
+            subjects,
+        } = self
+        else {
+            unreachable!("another step");
+        };
+        let set = Set::new("session", &key(*number), value, now().plus(*ttl));
+        let mut set = set.expect("texts that can be stored");
+        if let Some((old, stale_ttl)) = old {
+            let key = key(*old);
+            let old = match stale_ttl {
+                None => Old::Delete { key },
+                Some(stale_ttl) => Old::Expire {
+                    key,
+                    at: now().plus(*stale_ttl),
+                },
+            };
+            set = set.replacing(old).expect("a key");
+        }
+        for subject in subjects {
+            let subject = format!("subject {subject}");
+            set = set.under("audience", &subject).expect("texts");
+        }
+        set
+    }
+}
+
+fn get(number: usize) -> Get {
+    Get::new(&key(number), now()).expect("a key")
+}
+
+fn delete(number: usize) -> Delete {
+    Delete::new(&key(number)).expect("a key")
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -137,8 +164,7 @@ impl Side {
     }
 
     fn one_by_one(&self, steps: &[Step]) -> Vec<Outcome> {
-        let call = |step: &Step| self.storage.call(step.operation());
-        steps.iter().map(call).collect()
+        steps.iter().map(|step| step.call(&self.storage)).collect()
     }
 
     /// All at once, so that what waits shares statements.
@@ -146,8 +172,7 @@ impl Side {
         let queue = Arc::new(CompletionQueue::new());
         let tickets: Vec<_> = steps
             .iter()
-            .map(|step| self.storage.submit(step.operation(), &queue))
-            .map(|ticket| ticket.expect("room for it"))
+            .map(|step| step.submit(&self.storage, &queue))
             .collect();
         let (mut outcomes, mut taken) = (HashMap::new(), Vec::new());
         let latest = Instant::now() + Duration::from_secs(20);
@@ -200,34 +225,34 @@ impl Side {
 }
 
 /// Runs the same steps on both sides; returns how many sessions shared a transaction.
-fn compare(alone: &Side, together: &Side, steps: &[Step], sql: &mut Client) -> i64 {
-    for side in [alone, together] {
+fn compare(single: &Side, batched: &Side, steps: &[Step], sql: &mut Client) -> i64 {
+    for side in [single, batched] {
         side.clear(sql);
     }
-    let expected = alone.one_by_one(steps);
-    let outcomes = together.at_once(steps);
+    let expected = single.one_by_one(steps);
+    let outcomes = batched.at_once(steps);
     for (step, (expected, outcome)) in steps.iter().zip(expected.iter().zip(&outcomes)) {
         match (expected, outcome) {
             (Ok(expected), Ok(output)) => assert_eq!(expected, output, "{step:?}"),
             // Both name their own table.
             (Err(expected), Err(error)) => assert_eq!(
-                expected.to_string().replace(alone.table, together.table),
+                expected.to_string().replace(single.table, batched.table),
                 error.to_string(),
                 "{step:?}"
             ),
-            _ => panic!("{step:?}: {expected:?} alone, {outcome:?} in a batch"),
+            _ => panic!("{step:?}: {expected:?} single, {outcome:?} batched"),
         }
     }
-    assert_eq!(alone.contents(sql), together.contents(sql), "the tables");
-    together.shared_transactions(sql)
+    assert_eq!(single.contents(sql), batched.contents(sql), "the tables");
+    batched.shared_transactions(sql)
 }
 
 fn compare_on(pool_size: f64, names: [&'static str; 2]) {
     let cluster = support::shared();
     let database = cluster.create_database();
     let mut sql = cluster.client(&database);
-    let alone = Side::new(&mut sql, &database, names[0], 1.0);
-    let together = Side::new(&mut sql, &database, names[1], pool_size);
+    let single = Side::new(&mut sql, &database, names[0], 1.0);
+    let batched = Side::new(&mut sql, &database, names[1], pool_size);
     let (shared, sql) = (Cell::new(0), RefCell::new(sql));
     let mut runner = TestRunner::new(Config {
         cases: 60,
@@ -237,7 +262,7 @@ fn compare_on(pool_size: f64, names: [&'static str; 2]) {
     let steps = proptest::collection::vec(step(), 1..80);
     runner
         .run(&steps, |steps| {
-            let more = compare(&alone, &together, &steps, &mut sql.borrow_mut());
+            let more = compare(&single, &batched, &steps, &mut sql.borrow_mut());
             shared.set(shared.get() + more);
             Ok(())
         })
@@ -249,10 +274,10 @@ fn compare_on(pool_size: f64, names: [&'static str; 2]) {
 
 #[test]
 fn a_batch_does_what_its_operations_do_one_by_one() {
-    compare_on(1.0, ["alone", "single"]);
+    compare_on(1.0, ["single", "batched"]);
 }
 
 #[test]
 fn batches_on_several_connections_do_what_their_operations_do_one_by_one() {
-    compare_on(4.0, ["lonely", "several"]);
+    compare_on(4.0, ["one_each", "several"]);
 }

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use resty_session_postgres::config::{Draft, PreparedStatements, Value};
-use resty_session_postgres::{Epoch, Error, Set, Storage};
+use resty_session_postgres::{Error, Storage};
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Cluster, process};
+use crate::support::{Calls, Cluster, process, session};
 
 /// A storage with one connection, which has half a second for an answer.
 fn storage(servers: &[(&str, u16)], database: &str) -> Storage {
@@ -45,14 +45,7 @@ fn storage(servers: &[(&str, u16)], database: &str) -> Storage {
 }
 
 fn save(storage: &Storage, key: &str) -> Result<(), Error> {
-    storage.set(Set {
-        name: "session".into(),
-        key: key.into(),
-        value: "value".into(),
-        expires: Epoch::now().plus(3600),
-        old: None,
-        metadata: vec![],
-    })
+    storage.call(session(key, 3600))
 }
 
 /// The descriptors of this process's connections to a port of this machine.
@@ -170,7 +163,7 @@ fn an_operation_is_one_statement_that_was_prepared_before() {
     let storage = storage(&[("127.0.0.1", cluster.port())], &cluster.create_database());
     let both = || {
         save(&storage, "key").expect("a save");
-        storage.get("key", Epoch::now()).expect("a value");
+        storage.get("key").expect("a value");
     };
     both();
     let before = cluster.log().len();
@@ -283,7 +276,7 @@ fn the_deadline_holds_while_bytes_arrive_without_a_pause() {
         // Otherwise a new session is asked for its settings first.
         config.connection.session.prepared = PreparedStatements::Never;
         let start = Instant::now();
-        let value = Storage::new(config).get("key", Epoch::now());
+        let value = Storage::new(config).get("key");
         let took = start.elapsed();
         assert!(matches!(value, Err(Error::Timeout { .. })), "{value:?}");
         assert!(took < Duration::from_millis(1000), "{took:?}");

@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use resty_session_postgres::Storage;
 use resty_session_postgres::config::{Draft, Value};
-use resty_session_postgres::{Epoch, Set, Storage};
 
-use crate::support::{self, Cluster, Stop};
+use crate::support::{self, Calls, Cluster, Stop, session};
 
 fn storage(cluster: &Cluster, database: &str, keys: &[(&str, &str)]) -> Storage {
     let mut draft = Draft::default();
@@ -21,16 +21,8 @@ fn storage(cluster: &Cluster, database: &str, keys: &[(&str, &str)]) -> Storage 
 }
 
 fn save(storage: &Storage, key: &str) {
-    storage
-        .set(Set {
-            name: "session".into(),
-            key: key.into(),
-            value: "value".into(),
-            expires: Epoch::now().plus(60),
-            old: None,
-            metadata: vec![("audience".into(), "subject".into())],
-        })
-        .unwrap();
+    let set = session(key, 60).under("audience", "subject").unwrap();
+    storage.call(set).unwrap();
 }
 
 #[test]
@@ -72,7 +64,7 @@ fn unlogged_tables_are_empty_after_a_crash_and_serve_again() {
     let unlogged = fs::read_to_string(file).unwrap();
     cluster.client(&database).batch_execute(&unlogged).unwrap();
     let storage = storage(&cluster, &database, &[]);
-    let get = || storage.get("key", Epoch::now()).unwrap();
+    let get = || storage.get("key").unwrap();
 
     save(&storage, "key");
     cluster.stop(Stop::Fast);

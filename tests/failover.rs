@@ -8,12 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::Client;
+use resty_session_postgres::Storage;
 use resty_session_postgres::config::{Draft, Value};
-use resty_session_postgres::{Epoch, Storage};
 use serde_json::json;
 
 use crate::nginx::site::{self, assert_answer, timed};
-use crate::support::{Cluster, Stop, process};
+use crate::support::{Calls, Cluster, Stop, process};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -220,7 +220,7 @@ fn chosen(servers: [&Cluster; 2], number: usize, keys: &[(&str, &str)]) -> u16 {
         set(key, value);
     }
     let storage = Storage::new(draft.build().unwrap());
-    storage.get("no such session", Epoch::now()).unwrap();
+    storage.get("no such session").unwrap();
     let sql = format!("SELECT FROM pg_stat_activity WHERE application_name = '{application}'");
     let is_there = |server: &&Cluster| {
         !server

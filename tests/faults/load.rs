@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use resty_session_postgres::{Epoch, Old, Set, Storage};
+use resty_session_postgres::ops::{Get, Old, Set};
+use resty_session_postgres::{Epoch, Error, Storage};
 
 use super::checker::{STALE_TTL, Session, TTL, Wrong};
 use super::client::Client;
@@ -27,8 +28,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 const BUCKET: Duration = Duration::from_millis(20);
 const BUCKETS: usize = 6000;
 
-/// A way to the storage.
-pub enum Door {
+/// How a client reaches the storage.
+pub enum Binding {
     Http(Client),
     Rust(Storage),
 }
@@ -39,11 +40,11 @@ pub enum Failure {
     Cut(String),
 }
 
-impl Door {
+impl Binding {
     fn set(&mut self, session: &Session, number: u64) -> Result<(), Failure> {
         let (key, value) = (&session.key, session.value(number));
         match self {
-            Door::Http(client) => {
+            Binding::Http(client) => {
                 let mut path =
                     format!("/call?do=set&key={key}&value={value}&audience={key}&subject={number}");
                 if let Some(old) = &session.replaces {
@@ -54,32 +55,27 @@ impl Door {
                     other => Err(Failure::Answer(format!("a strange answer: {other:?}"))),
                 }
             }
-            Door::Rust(storage) => {
-                let now = Epoch::now();
-                let expire = |old: &String| Old::Expire {
-                    key: old.clone(),
-                    at: now.plus(STALE_TTL),
+            Binding::Rust(storage) => {
+                let set = || {
+                    let now = Epoch::now();
+                    let set = Set::new("session", key, &value, now.plus(TTL))?;
+                    let set = set.under(key, &number.to_string())?;
+                    let Some(old) = session.replaces.clone() else {
+                        return storage.call(set);
+                    };
+                    let at = now.plus(STALE_TTL);
+                    storage.call(set.replacing(Old::Expire { key: old, at })?)
                 };
-                let set = Set {
-                    name: "session".into(),
-                    key: key.clone(),
-                    value,
-                    expires: now.plus(TTL),
-                    old: session.replaces.as_ref().map(expire),
-                    metadata: vec![(key.clone(), number.to_string())],
-                };
-                storage
-                    .set(set)
-                    .map_err(|error| Failure::Answer(error.to_string()))
+                set().map_err(|error: Error| Failure::Answer(error.to_string()))
             }
         }
     }
 
     fn get(&mut self, key: &str) -> Result<Option<String>, Failure> {
         match self {
-            Door::Http(client) => http(client, &format!("/call?do=get&key={key}")),
-            Door::Rust(storage) => storage
-                .get(key, Epoch::now())
+            Binding::Http(client) => http(client, &format!("/call?do=get&key={key}")),
+            Binding::Rust(storage) => Get::new(key, Epoch::now())
+                .and_then(|get| storage.call(get))
                 .map_err(|error| Failure::Answer(error.to_string())),
         }
     }
@@ -228,7 +224,7 @@ pub fn sessions_of(name: &str) -> Vec<Session> {
 }
 
 /// Runs a client until the time is over. Gives the sessions that replaced one another.
-pub fn run(meter: &Meter, mut door: Door, all: &[Vec<Session>], me: usize) -> Vec<Session> {
+pub fn run(meter: &Meter, mut binding: Binding, all: &[Vec<Session>], me: usize) -> Vec<Session> {
     let own = &all[me];
     let mut renewed: Vec<Session> = Vec::new();
     for turn in 0.. {
@@ -239,25 +235,25 @@ pub fn run(meter: &Meter, mut door: Door, all: &[Vec<Session>], me: usize) -> Ve
             let name = |n: usize| format!("client{me}-{}r{n}", own[0].key);
             let old = renewed.len().checked_sub(1).map(name);
             renewed.push(Session::new(name(renewed.len()), old));
-            save(meter, &mut door, &renewed[renewed.len() - 1]);
+            save(meter, &mut binding, &renewed[renewed.len() - 1]);
         } else {
             let session = &own[turn % own.len()];
-            save(meter, &mut door, session);
+            save(meter, &mut binding, session);
             thread::sleep(PAUSE);
-            read(meter, &mut door, session);
+            read(meter, &mut binding, session);
         }
         thread::sleep(PAUSE);
         let others = &all[(me + turn) % all.len()];
-        read(meter, &mut door, &others[turn % others.len()]);
+        read(meter, &mut binding, &others[turn % others.len()]);
         thread::sleep(PAUSE);
     }
     renewed
 }
 
-fn save(meter: &Meter, door: &mut Door, session: &Session) {
+fn save(meter: &Meter, binding: &mut Binding, session: &Session) {
     let number = session.ask();
     let began = Instant::now();
-    match door.set(session, number) {
+    match binding.set(session, number) {
         Ok(()) => {
             session.acknowledge(number);
             meter.note(began, None);
@@ -269,10 +265,10 @@ fn save(meter: &Meter, door: &mut Door, session: &Session) {
     }
 }
 
-fn read(meter: &Meter, door: &mut Door, session: &Session) {
+fn read(meter: &Meter, binding: &mut Binding, session: &Session) {
     let acknowledged = session.acknowledged();
     let began = Instant::now();
-    match door.get(&session.key) {
+    match binding.get(&session.key) {
         Ok(found) => {
             meter.note(began, None);
             let judged = session.judge(found.as_deref(), acknowledged);

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 
 use super::checker::{HISTORY, Session, Wrong, list, verify};
 use super::client::Client;
-use super::load::{self, Door, Meter};
+use super::load::{self, Binding, Meter};
 use super::site::{self, ANSWER, CONNECT, Site};
 use crate::support::{Cluster, NginxBuilder, process};
 
@@ -115,10 +115,10 @@ impl<'a> Ground<'a> {
         Client::new(self.site.nginx.port(), self.keep)
     }
 
-    fn door(&self, client: usize) -> Door {
+    fn binding(&self, client: usize) -> Binding {
         match client < HTTP_CLIENTS {
-            true => Door::Http(self.http_client()),
-            false => Door::Rust(self.storage.clone()),
+            true => Binding::Http(self.http_client()),
+            false => Binding::Rust(self.storage.clone()),
         }
     }
 
@@ -136,8 +136,8 @@ impl<'a> Ground<'a> {
             let (all, meter) = (&all, &meter);
             let clients: Vec<_> = (0..clients)
                 .map(|client| {
-                    let door = self.door(client);
-                    scope.spawn(move || load::run(meter, door, all, client))
+                    let binding = self.binding(client);
+                    scope.spawn(move || load::run(meter, binding, all, client))
                 })
                 .collect();
             let probe = self.http_client();

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::process::{Command, Output};
 
-use resty_session_postgres::{Epoch, Set};
+use resty_session_postgres::Epoch;
+use resty_session_postgres::ops::Set;
 use serde_json::{Value as Json, json};
 
 use super::{Site, login, number};
-use crate::support::{self, process, stage};
+use crate::support::{self, Calls, process, stage};
 
 fn command(site: &Site, program: &str) -> Command {
     let mut command = Command::new(program);
@@ -52,7 +53,7 @@ fn every_command_does_what_it_says() {
     assert_eq!(out(&cli(&site, &["check"])), "All is well.\n");
 
     for n in 0..5 {
-        storage.set(login(format!("key {n}"))).expect("a save");
+        storage.call(login(format!("key {n}"))).expect("a save");
     }
     site.sql()
         .batch_execute(
@@ -79,12 +80,7 @@ fn every_command_does_what_it_says() {
 
     let others = [&["revoke", "--except", "key 3"][..], &ada].concat();
     assert_eq!(told(&site, &others), json!({ "ended": 4 }));
-    assert!(
-        storage
-            .get("key 3", Epoch::now())
-            .expect("an answer")
-            .is_some()
-    );
+    assert!(storage.get("key 3").expect("an answer").is_some());
     assert_eq!(number(&mut site.sql(), "SELECT count(*) FROM sessions"), 1);
 }
 
@@ -192,9 +188,9 @@ fn no_message_shows_a_password() {
 fn a_list_is_one_line_a_session_whatever_is_in_it() {
     let site = Site::new();
     let key = "a key\twith\n\u{1b}[31m\\\"é";
-    let name = "a\r\nname".to_owned();
-    let set = Set { name, ..login(key) };
-    site.storage().set(set).expect("a save");
+    let expires = Epoch::now().plus(3600);
+    let set = Set::new("a\r\nname", key, "value", expires).expect("texts");
+    site.storage().call(set).expect("a save");
     let listed = out(&cli(&site, &["list"]));
     let fields: Vec<&str> = listed.trim_end().split('\t').collect();
     assert_eq!(

@@ -1,44 +1,31 @@
-//! Ends that the server's time zone has shifted, and those that it has not.
+//! `check` on a server whose TimeZone is not UTC, where lua-resty-session's own storage shifts expiries.
 
 use postgres::Client;
-use resty_session_postgres::config::{Draft, Value};
+use resty_session_postgres::config::Value;
 use resty_session_postgres::{Epoch, Storage};
 
 use super::schema::{check, repair};
-use super::{login, number};
-use crate::support::Cluster;
+use super::{Site, login, number};
 
-/// A server of its own: the proof of a shift is in what was saved since its last checkpoint, and other
-/// tests make some.
-struct Server(Cluster);
+/// A site whose tables lack nothing, in that time zone. What it saves expires later than any clean-up.
+fn in_zone(zone: &str) -> (Site, Client, Storage) {
+    let site = Site::new();
+    let name = &site.database;
+    let set = format!("ALTER DATABASE {name} SET timezone = '{zone}'");
+    site.sql().batch_execute(&set).expect("a time zone");
+    let mut sql = site.sql();
+    sql.batch_execute("CREATE INDEX ON sessions_meta (sid)")
+        .expect("an index");
+    let storage = of_user(&site, "postgres");
+    (site, sql, storage)
+}
 
-impl Server {
-    fn new() -> Server {
-        Server(Cluster::builder().start())
-    }
-
-    /// A database with the documented tables in that zone.
-    fn database(&self, zone: &str) -> (Client, Storage) {
-        let name = self.0.create_database();
-        let mut sql = self.0.client(&name);
-        let set = format!("ALTER DATABASE {name} SET timezone = '{zone}'");
-        sql.batch_execute(&set).expect("a time zone");
-        let mut sql = self.0.client(&name);
-        sql.batch_execute("CREATE INDEX ON sessions_meta (sid)")
-            .expect("an index");
-        let storage = self.storage(&name, "postgres");
-        (sql, storage)
-    }
-
-    fn storage(&self, database: &str, user: &str) -> Storage {
-        let mut draft = Draft::default();
-        let mut set = |key, value| draft.set(key, &value).expect("a good key");
-        set("port", Value::Number(self.0.port().into()));
-        set("database", Value::Text(database.to_owned()));
-        set("username", Value::Text(user.to_owned()));
-        set("cleanup_interval", Value::Number(0.0));
-        Storage::new(draft.build().expect("a good configuration"))
-    }
+fn of_user(site: &Site, user: &str) -> Storage {
+    let keys = [
+        ("username", Value::Text(user.into())),
+        ("cleanup_interval", Value::Number(0.0)),
+    ];
+    Storage::new(site.config_with(keys))
 }
 
 /// Ten sessions that upstream's statement saves, for an hour.
@@ -52,7 +39,7 @@ fn save_as_upstream(sql: &mut Client) {
     .expect("rows");
 }
 
-/// How many end in an hour.
+/// How many expire in an hour.
 fn right(sql: &mut Client) -> i64 {
     number(
         sql,
@@ -68,70 +55,49 @@ fn one(storage: &Storage) -> (String, String) {
     found.remove(0)
 }
 
-/// The statements in the words of a finding.
-fn other_case(problem: &str) -> &str {
-    let at = problem
-        .find("BEGIN;")
-        .expect("what to do in the other case");
-    &problem[at..]
+/// The statements in the problem, which move the expiries.
+fn moves(problem: &str) -> &str {
+    let at = problem.find("BEGIN;").expect("statements");
+    let end = problem.find("COMMIT;").expect("the end of them");
+    &problem[at..end + "COMMIT;".len()]
 }
 
 #[test]
-fn sessions_that_were_over_when_they_were_saved_are_moved() {
-    let server = Server::new();
+fn east_of_utc_sessions_may_have_expired_too_early() {
     for (zone, how) in [
         ("Asia/Tokyo", "9 hours too early, and 10"),
         ("Asia/Kolkata", "5.5 hours too early, and 10"),
     ] {
-        let (mut sql, storage) = server.database(zone);
+        let (_site, mut sql, storage) = in_zone(zone);
         save_as_upstream(&mut sql);
         assert_eq!(right(&mut sql), 0, "{zone}");
         let (problem, _) = one(&storage);
         assert!(problem.contains(how) && problem.contains(zone), "{problem}");
-        repair(&storage, &mut sql);
+        sql.batch_execute(moves(&problem)).expect("a move");
         assert_eq!(right(&mut sql), 10, "{zone}");
-        storage.set(login("new")).expect("a save");
+        storage.call(login("new")).expect("a save");
         assert_eq!(check(&storage), []);
     }
 }
 
+/// Such as sessions that expired while the clean-up did not run.
 #[test]
-fn the_time_of_the_first_save_proves_a_shift_too() {
-    let server = Server::new();
-    let (mut sql, storage) = server.database("Asia/Tokyo");
-    sql.batch_execute("ALTER TABLE sessions ADD created timestamptz DEFAULT now()")
-        .expect("a column");
+fn the_repair_leaves_expired_sessions_as_they_are() {
+    let (_site, mut sql, storage) = in_zone("Asia/Tokyo");
     save_as_upstream(&mut sql);
-    sql.batch_execute("CHECKPOINT").expect("a checkpoint");
-    repair(&storage, &mut sql);
-    assert_eq!(right(&mut sql), 10);
-}
-
-/// Such as sessions that ended overnight, while nobody cleaned up.
-#[test]
-fn sessions_that_may_wait_to_be_cleaned_up_stay_over() {
-    let server = Server::new();
-    let (mut sql, storage) = server.database("Asia/Tokyo");
-    save_as_upstream(&mut sql);
-    sql.batch_execute("CHECKPOINT").expect("a checkpoint");
     let (problem, _) = one(&storage);
-    assert!(problem.contains("wait to be cleaned up"), "{problem}");
+    assert!(problem.contains("wait for the clean-up"), "{problem}");
     repair(&storage, &mut sql);
-    let over = "SELECT count(*) FROM sessions WHERE exp < now() - interval '7 hours'";
-    assert_eq!(number(&mut sql, over), 10);
-    // Who knows better finds in the words what is right then.
-    sql.batch_execute(other_case(&problem)).expect("a move");
-    assert_eq!(right(&mut sql), 10);
-    assert_eq!(check(&storage), []);
+    let expired = "SELECT count(*) FROM sessions WHERE exp < now() - interval '7 hours'";
+    assert_eq!(number(&mut sql, expired), 10);
 }
 
 #[test]
 fn west_of_utc_no_session_is_ended() {
-    let server = Server::new();
-    let (mut sql, storage) = server.database("America/Los_Angeles");
+    let (_site, mut sql, storage) = in_zone("America/Los_Angeles");
     assert_eq!(check(&storage), []);
     for n in 0..10 {
-        storage.set(login(format!("key {n}"))).expect("a save");
+        storage.call(login(format!("key {n}"))).expect("a save");
     }
     let (problem, _) = one(&storage);
     assert!(
@@ -141,28 +107,31 @@ fn west_of_utc_no_session_is_ended() {
     repair(&storage, &mut sql);
     assert_eq!(right(&mut sql), 10);
 
-    let (mut sql, storage) = server.database("America/Los_Angeles");
+    let (_site, mut sql, storage) = in_zone("America/Los_Angeles");
     save_as_upstream(&mut sql);
     let (problem, _) = one(&storage);
-    sql.batch_execute(other_case(&problem)).expect("a move");
+    sql.batch_execute(moves(&problem)).expect("a move");
     assert_eq!(right(&mut sql), 10);
     assert_eq!(check(&storage), []);
 }
 
+/// A user who may not write the comment, which says that it is done, would move them again.
 #[test]
-fn who_may_not_comment_moves_nothing() {
-    let server = Server::new();
-    let (mut sql, storage) = server.database("Asia/Tokyo");
+fn a_user_who_may_not_comment_moves_nothing() {
+    let (site, mut sql, storage) = in_zone("Asia/Tokyo");
     save_as_upstream(&mut sql);
-    sql.batch_execute(
-        "CREATE ROLE web LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, sessions_meta TO web",
-    )
+    let role = format!("web_{}", site.database);
+    sql.batch_execute(&format!(
+        "CREATE ROLE {role} LOGIN;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, sessions_meta TO {role}"
+    ))
     .expect("a role");
-    let (_, statements) = one(&storage);
+    let (problem, _) = one(&storage);
     for _ in 0..2 {
-        sql.batch_execute("SET ROLE web").expect("a role");
+        sql.batch_execute(&format!("SET ROLE {role}"))
+            .expect("a role");
         // One after the other, as psql sends them, which goes on after a failure.
-        let sent: Vec<_> = statements
+        let sent: Vec<_> = moves(&problem)
             .split(';')
             .map(|statement| sql.batch_execute(statement))
             .collect();
@@ -171,35 +140,30 @@ fn who_may_not_comment_moves_nothing() {
             .expect("the owner");
     }
     assert_eq!(right(&mut sql), 0);
-    repair(&storage, &mut sql);
+    sql.batch_execute(moves(&problem)).expect("a move");
     assert_eq!(right(&mut sql), 10);
 }
 
 #[test]
-fn who_may_not_read_is_told_so() {
-    let server = Server::new();
-    let (mut sql, _) = server.database("Asia/Tokyo");
+fn a_user_who_may_not_read_gets_a_finding() {
+    let (site, mut sql, _) = in_zone("Asia/Tokyo");
     save_as_upstream(&mut sql);
-    sql.batch_execute("CREATE ROLE blind LOGIN")
+    let role = format!("blind_{}", site.database);
+    sql.batch_execute(&format!("CREATE ROLE {role} LOGIN"))
         .expect("a role");
-    let database: String = sql
-        .query_one("SELECT current_database()::text", &[])
-        .expect("a row")
-        .get(0);
-    let found = check(&server.storage(&database, "blind"));
+    let found = check(&of_user(&site, &role));
     assert!(found[0].0.contains("may not SELECT"), "{found:?}");
 }
 
 #[test]
-fn columns_that_are_made_or_turned_have_true_ends() {
-    let server = Server::new();
+fn columns_of_other_types_become_true_instants() {
     for zone in ["America/Los_Angeles", "Asia/Tokyo"] {
         for of_type in [
             "timestamp USING exp AT TIME ZONE 'UTC'",
             "bigint USING extract(epoch FROM exp)",
         ] {
-            let (mut sql, storage) = server.database(zone);
-            storage.set(login("key")).expect("a save");
+            let (_site, mut sql, storage) = in_zone(zone);
+            storage.call(login("key")).expect("a save");
             sql.batch_execute(&format!("ALTER TABLE sessions ALTER exp TYPE {of_type}"))
                 .expect("another type");
             repair(&storage, &mut sql);
@@ -209,11 +173,10 @@ fn columns_that_are_made_or_turned_have_true_ends() {
 }
 
 #[test]
-fn the_tables_of_schema_sql_have_true_ends() {
-    let server = Server::new();
+fn the_tables_of_schema_sql_hold_true_instants() {
     let schema = include_str!("../../sql/schema.sql");
     let comment = "SELECT count(*) FROM pg_description WHERE objoid = 'sessions'::regclass";
-    let (mut sql, storage) = server.database("America/Los_Angeles");
+    let (_site, mut sql, storage) = in_zone("America/Los_Angeles");
     sql.batch_execute(schema).expect("tables that are there");
     assert_eq!(number(&mut sql, comment), 0);
     sql.batch_execute("DROP TABLE sessions_meta, sessions")
@@ -221,14 +184,13 @@ fn the_tables_of_schema_sql_have_true_ends() {
     for _ in 0..2 {
         sql.batch_execute(schema).expect("tables");
     }
-    storage.set(login("key")).expect("a save");
+    storage.call(login("key")).expect("a save");
     assert_eq!(check(&storage), []);
 }
 
 #[test]
-fn nothing_is_shifted_where_the_server_is_in_utc() {
-    let server = Server::new();
-    let (mut sql, storage) = server.database("Etc/UTC");
+fn in_utc_nothing_is_shifted() {
+    let (_site, mut sql, storage) = in_zone("Etc/UTC");
     save_as_upstream(&mut sql);
     assert_eq!(check(&storage), []);
 }

@@ -3,11 +3,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use resty_session_postgres::Epoch;
-
 use super::{Site, login};
 use crate::nginx::site;
-use crate::support::{self, NginxBuilder, process};
+use crate::support::{self, Calls, NginxBuilder, process};
 
 /// Prometheus's own look at a text.
 fn assert_prometheus_takes(text: &str) {
@@ -41,12 +39,14 @@ fn metrics_say_what_was_done() {
     let site = Site::new();
     let storage = site.storage();
     for n in 0..10 {
-        storage.set(login(format!("key {n}"))).expect("a save");
+        storage.call(login(format!("key {n}"))).expect("a save");
     }
     let long = "k".repeat(100_000);
     let key: String = (0..20_000).map(|n| format!("{n}{}", &long[..5])).collect();
-    storage.set(login(key)).expect_err("too long for the index");
-    storage.get("key 1", Epoch::now()).expect("a value");
+    storage
+        .call(login(key))
+        .expect_err("too long for the index");
+    storage.get("key 1").expect("a value");
     storage.cleanup(None).expect("a clean-up");
     let text = storage.metrics().expect("a text");
     assert_prometheus_takes(&text);
@@ -96,8 +96,8 @@ fn workers_are_summed_through_a_shared_dict() {
         site::assert_answer(&site.set(&format!("key{n}"), "value"), 200, "true");
     }
     let sets = || sample(&site.nginx.get("/metrics").body, SETS);
-    let patience = std::time::Duration::from_secs(5);
-    assert!(process::eventually(patience, || sets() == 40.0));
+    let limit = std::time::Duration::from_secs(5);
+    assert!(process::eventually(limit, || sets() == 40.0));
     assert_prometheus_takes(&site.nginx.get("/metrics").body);
 
     // What the old workers have counted stays, and is not counted again.
@@ -106,7 +106,7 @@ fn workers_are_summed_through_a_shared_dict() {
         site::assert_answer(&site.set(&format!("new{n}"), "value"), 200, "true");
     }
     let mut least = 40.0;
-    assert!(process::eventually(patience, || {
+    assert!(process::eventually(limit, || {
         let now = sets();
         assert!(now >= least, "{now} after {least}");
         least = now;

@@ -1,5 +1,4 @@
-//! The operations of people who run a site, where more than one call matters: beside saves, beside
-//! each other, in time.
+//! The operations of the people who run a site: beside saves, beside each other, and over time.
 
 mod cleanup;
 mod cli;
@@ -12,12 +11,12 @@ mod steps;
 
 use postgres::Client;
 use resty_session_postgres::config::{Draft, Value};
-use resty_session_postgres::manage::{List, Scope};
-use resty_session_postgres::{Config, Epoch, Set, Storage};
+use resty_session_postgres::ops::{List, Scope, Set};
+use resty_session_postgres::{Config, Epoch, Storage};
 
-use crate::support;
+use crate::support::{self, session};
 
-/// A database of the shared cluster, and the way there.
+/// A database of the shared cluster.
 struct Site {
     database: String,
 }
@@ -57,26 +56,21 @@ impl Site {
 }
 
 /// A session of Ada's in the shop that lives for an hour.
-fn login(key: impl Into<String>) -> Set {
-    Set {
-        name: "session".into(),
-        key: key.into(),
-        value: "value".into(),
-        expires: Epoch::now().plus(3600),
-        old: None,
-        metadata: vec![("shop".into(), "ada".into())],
-    }
+fn login(key: impl AsRef<str>) -> Set {
+    login_of("ada", key, 3600)
 }
 
-/// Her sessions there.
+/// A session of a subject in the shop that lives for so many seconds.
+fn login_of(subject: &str, key: impl AsRef<str>, seconds: i64) -> Set {
+    let set = session(key, seconds).under("shop", subject);
+    set.expect("texts that can be stored")
+}
+
+/// Ada's sessions there.
 fn list_of_ada() -> List {
     let (audience, subject) = (Some("shop".into()), Some("ada".into()));
-    List {
-        scope: Scope::new(audience, subject).expect("a scope"),
-        now: Epoch::now(),
-        after: None,
-        limit: List::PAGE,
-    }
+    let scope = Scope::new(audience, subject).expect("a scope");
+    List::new(scope, Epoch::now())
 }
 
 /// The one number that a statement answers.

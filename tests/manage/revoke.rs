@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use resty_session_postgres::{Epoch, Storage};
+use resty_session_postgres::Storage;
+use resty_session_postgres::ops::RevokeAudience;
 
 use super::{Site, login, number};
-use crate::support::{self, PgBouncer};
+use crate::support::{self, Calls, PgBouncer};
 
 /// What a save does, held open: a transaction that another client has begun and not yet committed.
 /// The lock is the one that every save with metadata takes.
@@ -19,7 +20,7 @@ INSERT INTO sessions_meta (aud, sub, sid) SELECT 'shop', 'ada', 'under way' WHER
 
 /// The text of the lock, taken from the statement that the library itself has sent.
 fn lock_of_saves(site: &Site) -> String {
-    site.storage().set(login("first")).expect("a save");
+    site.storage().call(login("first")).expect("a save");
     let mut sql = site.sql();
     let sent = "SELECT query FROM pg_stat_activity \
                 WHERE datname = current_database() AND query LIKE 'WITH stored%'";
@@ -78,7 +79,7 @@ fn save_until(done: &AtomicBool, storage: &Storage, thread: usize) -> Vec<(Strin
         let fresh = format!("{thread}/{n}");
         let again = format!("{thread}/again");
         for key in [fresh, again] {
-            storage.set(login(&*key)).expect("a save");
+            storage.call(login(&*key)).expect("a save");
             answered.push((key, Instant::now()));
         }
     }
@@ -152,7 +153,8 @@ fn thousands_are_ended_in_pieces() {
         assert_eq!(ended.expect("a revocation"), 3_999);
         assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions"), 2);
         assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions_meta"), 3);
-        assert_eq!(storage.revoke_audience("bank").expect("a revocation"), 2);
+        let revoke = RevokeAudience::new("bank").expect("a text");
+        assert_eq!(storage.call(revoke).expect("a revocation"), 2);
         assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions"), 0);
     }
 }
@@ -187,15 +189,10 @@ fn a_pooler_of_transactions_serves_revocations() {
     let pooler = PgBouncer::start(support::shared(), "transaction", "");
     let storage = Storage::new(site.config(&[("port", pooler.port().into())]));
     for n in 0..10 {
-        storage.set(login(format!("key {n}"))).expect("a save");
+        storage.call(login(format!("key {n}"))).expect("a save");
     }
     let ended = storage.revoke("shop", "ada", Some("key 3"));
     assert_eq!(ended.expect("a revocation"), 9);
     assert_eq!(number(&mut site.sql(), "SELECT count(*) FROM sessions"), 1);
-    assert!(
-        storage
-            .get("key 3", Epoch::now())
-            .expect("an answer")
-            .is_some()
-    );
+    assert!(storage.get("key 3").expect("an answer").is_some());
 }

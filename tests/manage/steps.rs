@@ -1,4 +1,4 @@
-//! `migrate` where it has not all to itself: other users, other tables, other transactions.
+//! `migrate` beside other users, other tables and other transactions.
 
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use resty_session_postgres::{Config, Storage};
 
 use super::schema::{check, migrate};
 use super::{Site, login, number};
-use crate::support::process;
+use crate::support::{Calls, process};
 
 /// A storage of a user who owns nothing, with these keys besides.
 fn of_user<'a>(
@@ -26,7 +26,7 @@ fn of_user<'a>(
 }
 
 #[test]
-fn who_owns_nothing_may_migrate_tables_that_are_well() {
+fn a_user_who_owns_nothing_may_migrate_tables_that_need_nothing() {
     let site = Site::new();
     let mut sql = site.sql();
     let (user, storage) = of_user(&site, &mut sql, []);
@@ -71,12 +71,12 @@ fn a_missing_table_becomes_what_the_other_one_is() {
                  AND relpersistence = '{kind}'"
             );
             assert_eq!(number(&mut sql, &alike), 2, "{change}");
-            storage.set(login("key")).expect("a save");
+            storage.call(login("key")).expect("a save");
         }
     }
 }
 
-/// Whoever changes a table waits for those who read it; whoever makes an index does not.
+/// A change of a table waits for its readers; a new index does not.
 #[test]
 fn a_long_reader_has_no_index_made_twice() {
     let site = Site::new();
@@ -96,10 +96,10 @@ fn a_long_reader_has_no_index_made_twice() {
             made = number(&mut sql, index);
             made != 0
         }));
-        site.storage().set(login("key")).expect("a save meanwhile");
+        site.storage().call(login("key")).expect("a save meanwhile");
         reading.commit().expect("the end of the reader");
-        // The index, the settings, the column.
-        assert_eq!(changes.join().expect("no panic"), Ok(3));
+        // The index and the column.
+        assert_eq!(changes.join().expect("no panic"), Ok(2));
         assert_eq!(number(&mut sql, index), made);
     });
     assert_eq!(check(&storage), []);
@@ -112,7 +112,7 @@ fn what_another_process_has_repaired_is_not_repaired_again() {
     sql.batch_execute("ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey")
         .expect("no key");
     let [storage, other] = [1.0, 2.0].map(|size| Storage::new(site.config(&[("pool_size", size)])));
-    // It believes for some seconds that there is no foreign key.
+    // This storage keeps for some seconds that there is no foreign key.
     storage.delete("no such key").expect("a delete");
     migrate(&other, false).expect("a migration");
     assert_eq!(migrate(&storage, false), Ok(0));

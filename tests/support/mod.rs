@@ -6,6 +6,7 @@
     reason = "a tool box: not every tool is in use at all times"
 )]
 
+mod calls;
 mod cluster;
 mod disk;
 mod initdb;
@@ -16,6 +17,7 @@ pub mod stage;
 
 use std::sync::OnceLock;
 
+pub use calls::{Calls, session};
 pub use cluster::{Builder, Cluster, Stop};
 pub use nginx::{Builder as NginxBuilder, Exit, Nginx, Response};
 pub use pgbouncer::PgBouncer;

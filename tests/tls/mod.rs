@@ -9,9 +9,9 @@ mod renewal;
 pub mod switches;
 
 use resty_session_postgres::config::{Draft, Value};
-use resty_session_postgres::{Config, Epoch, Error, Storage};
+use resty_session_postgres::{Config, Error, Storage};
 
-use crate::support::{Builder, Cluster};
+use crate::support::{Builder, Calls, Cluster};
 use pki::Issued;
 
 /// A server with that certificate.
@@ -47,7 +47,7 @@ fn config(cluster: &Cluster, keys: &Keys<'_>) -> Result<Config, Error> {
 
 /// Looks for a session that is not there.
 fn miss(storage: &Storage) -> Result<(), Error> {
-    let found = storage.get("no such session", Epoch::now())?;
+    let found = storage.get("no such session")?;
     assert_eq!(found, None);
     Ok(())
 }

@@ -1,37 +1,91 @@
-//! Sequences of calls on a few handles, without a database: NULL or live handles and texts in any
-//! combination, freed in any order.
+//! Sequences of calls on a few handles, without a database: requests for any operation with any
+//! arguments, NULL or live handles in any combination, freed in any order.
 
 #![no_main]
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use resty_session_postgres::capi::*;
-use std::ffi::{c_char, c_void};
+use resty_session_postgres::ops::KINDS;
+use std::ffi::{CString, c_char};
+use std::mem::MaybeUninit;
 use std::ptr;
 
 /// A call of the C interface, as its header allows it.
 macro_rules! sound {
     ($call:expr) => {{
-        // SAFETY: pointers are NULL, or lead to handles that this input has made and not yet freed;
-        // texts and buffers are as long as is said.
+        // SAFETY: handles are NULL or live; texts and buffers are as long as is said, and texts end in a
+        // NUL where that is said.
         unsafe { $call }
     }};
 }
 
-type Text<'a> = Option<&'a [u8]>;
+#[derive(Arbitrary, Debug)]
+enum Length {
+    Exact,
+    NulTerminated,
+    Zero,
+    Absurd,
+}
+
+/// A text of a caller, NULL where there is none.
+#[derive(Arbitrary, Debug)]
+struct Text<'a> {
+    bytes: Option<&'a [u8]>,
+    length: Length,
+}
+
+/// A text with a NUL after it, which is only read where the length says so.
+struct Given {
+    bytes: Option<Vec<u8>>,
+    len: usize,
+}
+
+impl Given {
+    fn of(text: &Text) -> Self {
+        let len = match text.length {
+            Length::Exact => text.bytes.map_or(7, <[u8]>::len),
+            Length::NulTerminated => RSP_NUL_TERMINATED,
+            Length::Zero => 0,
+            Length::Absurd => RSP_NUL_TERMINATED - 1,
+        };
+        let bytes = text.bytes.map(|bytes| [bytes, &[0]].concat());
+        Given { bytes, len }
+    }
+
+    fn data(&self) -> *const c_char {
+        self.bytes
+            .as_ref()
+            .map_or(ptr::null(), |bytes| bytes.as_ptr().cast())
+    }
+}
+
+/// A name of the table of operations, or any other.
+#[derive(Arbitrary, Debug)]
+enum Name<'a> {
+    Known(u8),
+    Any(&'a [u8]),
+}
+
+impl Name<'_> {
+    fn find(&self, known: &[&str]) -> CString {
+        let bytes = match self {
+            Name::Known(index) if !known.is_empty() => {
+                known[usize::from(*index) % known.len()].as_bytes()
+            }
+            Name::Known(_) => b"nothing",
+            Name::Any(bytes) => bytes.split(|byte| *byte == 0).next().unwrap_or_default(),
+        };
+        CString::new(bytes).expect("no NUL")
+    }
+}
 
 #[derive(Arbitrary, Debug)]
-struct Set<'a> {
-    size: Option<u16>,
-    name: Text<'a>,
-    key: Text<'a>,
-    value: Text<'a>,
-    ttl_s: i64,
-    now_s: i64,
-    old_key: Text<'a>,
-    stale_ttl_s: i64,
-    pairs: Vec<(Text<'a>, Text<'a>)>,
-    flags: u64,
+enum Argument<'a> {
+    Text(Text<'a>),
+    Number(f64),
+    Flag(bool),
+    Pair(Text<'a>, Text<'a>),
 }
 
 #[derive(Arbitrary, Debug)]
@@ -40,284 +94,281 @@ enum Call<'a> {
     FreeStorage,
     NewQueue,
     FreeQueue,
-    Set(Set<'a>, bool),
-    Get(Text<'a>, i64, bool),
-    Delete(Text<'a>, bool),
-    ReadMetadata(Text<'a>, Text<'a>, i64, bool),
+    NewRequest(Name<'a>),
+    Set(Name<'a>, Argument<'a>),
+    Clear,
+    FreeRequest,
+    Call,
+    Submit,
+    Get(Text<'a>),
+    Save(Text<'a>, Text<'a>, Text<'a>, f64),
+    Delete(Text<'a>),
+    Metrics,
+    Password(Text<'a>),
     Drain(u8),
-    ReadCompletion(u8),
+    ReadCompletion(u8, usize),
     FreeCompletion(u8),
     TakeLog,
     StatusName(u32),
-    InitSet(u16),
 }
 
-/// The handles, NULL where there is none.
+/// The handles.
+#[derive(Default)]
 struct World {
-    storage: *mut rsp_storage,
-    queue: *mut rsp_queue,
-    completions: Vec<*mut rsp_completion>,
-    message: [u8; 40],
+    storage: Option<Box<rsp_storage>>,
+    queue: Option<Box<rsp_queue>>,
+    request: Option<Box<rsp_request>>,
+    /// The parameters of the request.
+    parameters: Vec<&'static str>,
+    completions: Vec<Box<rsp_completion>>,
 }
 
-/// A pointer and a length; NULL has one too.
-fn text(text: &Text) -> (*const c_char, usize) {
-    text.map_or((ptr::null(), 7), |bytes| {
-        (bytes.as_ptr().cast(), bytes.len())
-    })
+const OK: rsp_status = rsp_status::RSP_OK;
+
+/// The handle that a function wrote to its output; none where it failed, and wrote nothing.
+fn made<T>(status: rsp_status, out: &MaybeUninit<*mut T>) -> Option<Box<T>> {
+    // SAFETY: it was initialized.
+    let pointer = unsafe { out.assume_init() };
+    assert_eq!(pointer.is_null(), status != OK);
+    // SAFETY: it comes from the function, and nothing else owns it.
+    (!pointer.is_null()).then(|| unsafe { Box::from_raw(pointer) })
 }
 
 /// A storage whose server is nowhere, so that its operations fail, and soon.
-fn new_storage() -> *mut rsp_storage {
-    let mut config = ptr::null_mut();
-    assert_eq!(sound!(rsp_config_new(&mut config)), rsp_status::RSP_OK);
-    for (key, value) in [
-        ("host", "/nowhere"),
-        ("connect_timeout", "1"),
-        ("backlog", "8"),
-    ] {
-        let (key, key_len) = (key.as_ptr().cast(), key.len());
-        let (value, value_len) = (value.as_ptr().cast(), value.len());
-        let set = sound!(rsp_config_set(
-            config,
-            key,
-            key_len,
-            value,
-            value_len,
-            ptr::null_mut(),
-            0
-        ));
-        assert_eq!(set, rsp_status::RSP_OK);
+fn new_storage() -> Option<Box<rsp_storage>> {
+    let (none, end) = (ptr::null_mut(), RSP_NUL_TERMINATED);
+    let mut out = MaybeUninit::new(ptr::null_mut());
+    let status = sound!(rsp_config_new(Some(&mut out), none, 0));
+    let mut config = made(status, &out);
+    let dsn = c"host=/nowhere connect_timeout=2".as_ptr();
+    let status = sound!(rsp_config_dsn(config.as_deref_mut(), dsn, end, none, 0));
+    assert_eq!(status, OK);
+    for (key, value) in [(c"connect_timeout", c"1"), (c"backlog", c"8")] {
+        let (key, value) = (key.as_ptr(), value.as_ptr());
+        let config = config.as_deref_mut();
+        assert_eq!(sound!(rsp_config_set(config, key, value, end, none, 0)), OK);
     }
-    let mut storage = ptr::null_mut();
-    let made = sound!(rsp_storage_new(config, &mut storage, ptr::null_mut(), 0));
-    assert_eq!(made, rsp_status::RSP_OK);
-    sound!(rsp_config_free(config));
-    storage
+    let mut out = MaybeUninit::new(ptr::null_mut());
+    let status = sound!(rsp_storage_new(config.as_deref(), Some(&mut out), none, 0));
+    rsp_config_free(config);
+    made(status, &out)
 }
 
 impl World {
-    fn message(&mut self) -> *mut c_char {
-        self.message.as_mut_ptr().cast()
-    }
-
     fn run(&mut self, call: &Call) {
-        let (storage, queue) = (self.storage, self.queue);
-        let (message, size) = (self.message(), 40);
-        let user = ptr::dangling_mut::<c_void>();
+        let mut buffer = [0_u8; 40];
+        let (message, size) = (buffer.as_mut_ptr().cast(), buffer.len());
+        let storage = self.storage.as_deref();
+        let user = ptr::dangling_mut();
         let status = match call {
             Call::NewStorage => {
-                sound!(rsp_storage_free(storage));
+                rsp_storage_free(self.storage.take());
                 self.storage = new_storage();
-                rsp_status::RSP_OK
+                OK
             }
             Call::FreeStorage => {
-                sound!(rsp_storage_free(storage));
-                self.storage = ptr::null_mut();
-                rsp_status::RSP_OK
+                rsp_storage_free(self.storage.take());
+                OK
             }
             Call::NewQueue => {
-                sound!(rsp_queue_free(queue));
-                sound!(rsp_queue_new(&mut self.queue))
+                rsp_queue_free(self.queue.take());
+                let mut out = MaybeUninit::new(ptr::null_mut());
+                let status = sound!(rsp_queue_new(Some(&mut out), message, size));
+                self.queue = made(status, &out);
+                status
             }
             Call::FreeQueue => {
-                sound!(rsp_queue_free(queue));
-                self.queue = ptr::null_mut();
-                rsp_status::RSP_OK
+                rsp_queue_free(self.queue.take());
+                OK
             }
-            Call::Set(set, blocking) => self.set(set, *blocking),
-            Call::Get(key, now, blocking) => {
-                let (key, len) = text(key);
-                let mut value = user.cast();
-                if *blocking {
-                    let status = sound!(rsp_storage_get(
-                        storage, key, len, *now, &mut value, message, size
-                    ));
-                    // There is no server: whatever the failure, nothing was written.
-                    assert_eq!(value, user.cast());
-                    status
-                } else {
-                    let ticket = ptr::null_mut();
-                    sound!(rsp_storage_submit_get(
-                        storage, queue, key, len, *now, user, ticket, message, size,
-                    ))
-                }
+            Call::NewRequest(name) => {
+                let known: Vec<_> = KINDS.iter().map(|kind| kind.spec.name).collect();
+                let name = name.find(&known);
+                rsp_request_free(self.request.take());
+                let mut out = MaybeUninit::new(ptr::null_mut());
+                let (name, place) = (name, Some(&mut out));
+                let status = sound!(rsp_request_new(name.as_ptr(), place, message, size));
+                self.request = made(status, &out);
+                let kind = KINDS
+                    .iter()
+                    .find(|kind| kind.spec.name.as_bytes() == name.as_bytes());
+                let params = kind.iter().flat_map(|kind| kind.spec.params);
+                self.parameters = params.map(|param| param.name).collect();
+                status
             }
-            Call::Delete(key, blocking) => {
-                let (key, len) = text(key);
-                if *blocking {
-                    sound!(rsp_storage_delete(storage, key, len, message, size))
-                } else {
-                    let mut ticket = 0;
-                    sound!(rsp_storage_submit_delete(
-                        storage,
-                        queue,
-                        key,
-                        len,
-                        user,
-                        &mut ticket,
-                        message,
-                        size,
-                    ))
-                }
+            Call::Set(name, argument) => {
+                let name = name.find(&self.parameters);
+                set(self.request.as_deref_mut(), &name, argument, message, size)
             }
-            Call::ReadMetadata(audience, subject, now, blocking) => {
-                let ((audience, audience_len), (subject, subject_len)) =
-                    (text(audience), text(subject));
-                if *blocking {
-                    let mut found = ptr::null_mut();
-                    sound!(rsp_storage_read_metadata(
-                        storage,
-                        audience,
-                        audience_len,
-                        subject,
-                        subject_len,
-                        *now,
-                        &mut found,
-                        message,
-                        size,
-                    ))
-                } else {
-                    sound!(rsp_storage_submit_read_metadata(
-                        storage,
-                        queue,
-                        audience,
-                        audience_len,
-                        subject,
-                        subject_len,
-                        *now,
-                        user,
-                        ptr::null_mut(),
-                        message,
-                        size,
-                    ))
-                }
+            Call::Clear => {
+                rsp_request_clear(self.request.as_deref_mut());
+                OK
             }
-            Call::Drain(capacity) => self.drain(usize::from(*capacity)),
-            Call::ReadCompletion(index) => {
-                let completion = self.completion(*index);
-                sound!(rsp_bytes_len(rsp_completion_value(completion)));
-                sound!(rsp_metadata_len(rsp_completion_metadata(completion)));
-                sound!(rsp_completion_ticket(completion));
-                let given = sound!(rsp_completion_user(completion));
-                assert_eq!(
-                    given,
-                    if completion.is_null() {
-                        ptr::null_mut()
-                    } else {
-                        user
-                    }
-                );
-                sound!(rsp_completion_status(completion, message, size))
+            Call::FreeRequest => {
+                rsp_request_free(self.request.take());
+                OK
+            }
+            Call::Call => {
+                let mut out = MaybeUninit::new(ptr::null_mut());
+                let (request, place) = (self.request.as_deref(), Some(&mut out));
+                let status = sound!(rsp_call(storage, request, place, message, size));
+                // There is no server.
+                assert!(made(status, &out).is_none());
+                status
+            }
+            Call::Submit => {
+                let (queue, request) = (self.queue.as_deref(), self.request.as_deref());
+                let mut ticket = MaybeUninit::new(0);
+                let place = Some(&mut ticket);
+                let status = sound!(rsp_submit(
+                    storage, queue, request, user, place, message, size
+                ));
+                // SAFETY: it was initialized.
+                assert_eq!(unsafe { ticket.assume_init() } != 0, status == OK);
+                status
+            }
+            Call::Get(key) => {
+                let key = Given::of(key);
+                let mut out = MaybeUninit::new(ptr::null_mut());
+                let (place, data) = (Some(&mut out), key.data());
+                let status = sound!(rsp_get(storage, data, key.len, place, message, size));
+                assert!(made(status, &out).is_none());
+                status
+            }
+            Call::Save(name, key, value, ttl) => {
+                let [name, key, value] = [name, key, value].map(Given::of);
+                sound!(rsp_set(
+                    storage,
+                    name.data(),
+                    name.len,
+                    key.data(),
+                    key.len,
+                    value.data(),
+                    value.len,
+                    *ttl,
+                    message,
+                    size
+                ))
+            }
+            Call::Delete(key) => {
+                let key = Given::of(key);
+                sound!(rsp_delete(storage, key.data(), key.len, message, size))
+            }
+            Call::Metrics => {
+                let mut out = MaybeUninit::new(ptr::null_mut());
+                let status = sound!(rsp_storage_metrics(storage, Some(&mut out), message, size));
+                rsp_completion_free(made(status, &out));
+                status
+            }
+            Call::Password(password) => {
+                let text = Given::of(password);
+                let (data, len) = (text.data(), text.len);
+                sound!(rsp_storage_set_password(storage, data, len, message, size))
+            }
+            Call::Drain(capacity) => self.drain(usize::from(*capacity), message, size),
+            Call::ReadCompletion(index, item) => {
+                let completion = self.completions.get(usize::from(*index)).map(|it| &**it);
+                // Each has failed.
+                assert!(rsp_completion_value(completion, None).is_null());
+                assert!(!rsp_completion_found(completion));
+                assert_eq!(rsp_completion_count(completion), 0);
+                assert_eq!(rsp_completion_sessions(completion), 0);
+                assert!(rsp_completion_session_key(completion, *item, None).is_null());
+                assert!(!rsp_completion_session_created(completion, *item, None));
+                assert!(rsp_completion_finding_repair(completion, *item, None).is_null());
+                let is_there = completion.is_some();
+                assert_eq!(rsp_completion_ticket(completion) != 0, is_there);
+                assert_eq!(rsp_completion_user(completion) == user, is_there);
+                let status = sound!(rsp_completion_status(completion, message, size));
+                assert_ne!(status, OK);
+                status
             }
             Call::FreeCompletion(index) => {
-                let completion = self.completion(*index);
-                self.completions.retain(|kept| *kept != completion);
-                sound!(rsp_completion_free(completion));
-                rsp_status::RSP_OK
+                if usize::from(*index) < self.completions.len() {
+                    let completion = self.completions.remove(usize::from(*index));
+                    rsp_completion_free(Some(completion));
+                }
+                OK
             }
             Call::TakeLog => {
-                let mut log = ptr::null_mut();
-                let status = sound!(rsp_log_take(&mut log));
-                sound!(rsp_log_free(log));
-                status
+                let log = rsp_log_take();
+                if log.is_some() {
+                    assert!(!rsp_log_line(log.as_deref(), 0, None).is_null());
+                }
+                rsp_log_free(log);
+                OK
             }
             Call::StatusName(number) => {
                 assert!(!rsp_status_name(*number).is_null());
-                rsp_status::RSP_OK
-            }
-            Call::InitSet(size) => {
-                let mut bytes = vec![1_u64; usize::from(*size).div_ceil(8)];
-                sound!(rsp_set_init(bytes.as_mut_ptr().cast(), usize::from(*size)))
+                OK
             }
         };
         assert_ne!(status, rsp_status::RSP_INTERNAL);
     }
 
-    fn set(&mut self, set: &Set, blocking: bool) -> rsp_status {
-        let pair = |(audience, subject): &(Text, Text)| {
-            let ((audience, audience_len), (subject, subject_len)) =
-                (text(audience), text(subject));
-            rsp_pair {
-                audience,
-                audience_len,
-                subject,
-                subject_len,
-            }
-        };
-        let pairs: Vec<_> = set.pairs.iter().map(pair).collect();
-        let (name, name_len) = text(&set.name);
-        let (key, key_len) = text(&set.key);
-        let (value, value_len) = text(&set.value);
-        let (old_key, old_key_len) = text(&set.old_key);
-        let size = set.size.map_or(size_of::<rsp_set>(), usize::from);
-        let request = rsp_set {
-            size,
-            name,
-            name_len,
-            key,
-            key_len,
-            value,
-            value_len,
-            ttl_s: set.ttl_s,
-            now_s: set.now_s,
-            old_key,
-            old_key_len,
-            stale_ttl_s: set.stale_ttl_s,
-            metadata: pairs.as_ptr(),
-            metadata_len: pairs.len(),
-            flags: set.flags,
-        };
-        // As long as it says, as a later version's would be.
-        let mut longer = vec![0_u8; size.max(size_of::<rsp_set>()) + 8];
-        let at = longer.as_mut_ptr().align_offset(8);
-        let place = longer[at..].as_mut_ptr().cast::<rsp_set>();
-        sound!(place.write(request));
-        let (storage, queue, message) = (self.storage, self.queue, self.message());
-        if blocking {
-            sound!(rsp_storage_set(storage, place, message, 40))
-        } else {
-            let user = ptr::dangling_mut();
-            let ticket = ptr::null_mut();
-            sound!(rsp_storage_submit_set(
-                storage, queue, place, user, ticket, message, 40
-            ))
-        }
-    }
-
-    fn drain(&mut self, capacity: usize) -> rsp_status {
+    fn drain(&mut self, capacity: usize, message: *mut c_char, size: usize) -> rsp_status {
         let mut taken = vec![ptr::null_mut(); capacity.max(1)];
-        let mut count = 0;
+        let mut count = MaybeUninit::new(0);
+        let (queue, places) = (self.queue.as_deref(), taken.as_mut_ptr());
+        let count_out = Some(&mut count);
         let status = sound!(rsp_queue_drain(
-            self.queue,
-            taken.as_mut_ptr(),
-            capacity,
-            &mut count
+            queue, places, capacity, count_out, message, size
         ));
+        // SAFETY: it was initialized.
+        let count: usize = unsafe { count.assume_init() };
         assert!(count <= capacity);
-        self.completions.extend(&taken[..count]);
+        // SAFETY: so many were handed over.
+        let owned = taken[..count]
+            .iter()
+            .map(|&it| unsafe { Box::from_raw(it) });
+        self.completions.extend(owned);
         status
     }
+}
 
-    fn completion(&self, index: u8) -> *mut rsp_completion {
-        let found = self.completions.get(usize::from(index));
-        found.copied().unwrap_or(ptr::null_mut())
+fn set(
+    request: Option<&mut rsp_request>,
+    name: &CString,
+    argument: &Argument,
+    message: *mut c_char,
+    size: usize,
+) -> rsp_status {
+    let name = name.as_ptr();
+    match argument {
+        Argument::Text(text) => {
+            let text = Given::of(text);
+            let (data, len) = (text.data(), text.len);
+            sound!(rsp_request_text(request, name, data, len, message, size))
+        }
+        Argument::Number(number) => {
+            sound!(rsp_request_number(request, name, *number, message, size))
+        }
+        Argument::Flag(flag) => sound!(rsp_request_flag(request, name, *flag, message, size)),
+        Argument::Pair(audience, subject) => {
+            let [audience, subject] = [audience, subject].map(Given::of);
+            sound!(rsp_request_pair(
+                request,
+                name,
+                audience.data(),
+                audience.len,
+                subject.data(),
+                subject.len,
+                message,
+                size
+            ))
+        }
     }
 }
 
 fuzz_target!(|calls: Vec<Call>| {
-    let mut world = World {
-        storage: ptr::null_mut(),
-        queue: ptr::null_mut(),
-        completions: Vec::new(),
-        message: [0; 40],
-    };
+    let mut world = World::default();
     for call in calls.iter().take(50) {
         world.run(call);
     }
-    sound!(rsp_storage_free(world.storage));
+    rsp_storage_free(world.storage);
+    rsp_request_free(world.request);
     for completion in world.completions {
-        sound!(rsp_completion_free(completion));
+        rsp_completion_free(Some(completion));
     }
-    sound!(rsp_queue_free(world.queue));
+    rsp_queue_free(world.queue);
 });

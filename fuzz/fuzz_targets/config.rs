@@ -1,4 +1,4 @@
-//! Configurations of any keys and values: each call answers with a status and a message that is whole,
+//! Configurations of any keys and values, and of any connection string: each call answers with a status and a message that is whole,
 //! and what was refused leaves the configuration usable.
 
 #![no_main]
@@ -7,7 +7,8 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use resty_session_postgres::capi::*;
 use resty_session_postgres::config::KEYS;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
 use std::ptr;
 
 /// A call of the C interface, as its header allows it.
@@ -56,21 +57,32 @@ fn check(status: rsp_status, message: &[u8]) {
     }
 }
 
-fuzz_target!(|settings: Vec<(Key, Value, u8)>| {
-    let mut config = ptr::null_mut();
-    assert_eq!(sound!(rsp_config_new(&mut config)), rsp_status::RSP_OK);
+/// The handle that a function wrote to its output; none where it failed, and wrote nothing.
+fn made<T>(status: rsp_status, out: &MaybeUninit<*mut T>) -> Option<Box<T>> {
+    // SAFETY: it was initialized.
+    let pointer = unsafe { out.assume_init() };
+    assert_eq!(pointer.is_null(), status != rsp_status::RSP_OK);
+    // SAFETY: it comes from the function, and nothing else owns it.
+    (!pointer.is_null()).then(|| unsafe { Box::from_raw(pointer) })
+}
+
+fuzz_target!(|input: (Vec<(Key, Value, u8)>, Option<&[u8]>)| {
+    let (settings, dsn) = input;
+    let mut out = MaybeUninit::new(ptr::null_mut());
+    let status = sound!(rsp_config_new(Some(&mut out), ptr::null_mut(), 0));
+    let mut config = made(status, &out);
     for (key, value, size) in &settings {
         let key = match key {
             Key::Known(index) => KEYS[usize::from(*index) % KEYS.len()].name.as_bytes(),
-            Key::Any(bytes) => bytes,
+            Key::Any(bytes) => bytes.split(|byte| *byte == 0).next().unwrap_or_default(),
         };
+        let key = CString::new(key).expect("no NUL");
         let value = value.text();
         // Of its size exactly, so that the sanitizer sees a byte too many.
         let mut message = vec![b'x'; usize::from(*size)].into_boxed_slice();
         let status = sound!(rsp_config_set(
-            config,
-            key.as_ptr().cast(),
-            key.len(),
+            config.as_deref_mut(),
+            key.as_ptr(),
             value.as_ptr().cast(),
             value.len(),
             message.as_mut_ptr().cast(),
@@ -78,16 +90,18 @@ fuzz_target!(|settings: Vec<(Key, Value, u8)>| {
         ));
         check(status, &message);
     }
-    let mut storage = ptr::null_mut();
     let mut message = [0_u8; 256];
-    let status = sound!(rsp_storage_new(
-        config,
-        &mut storage,
-        message.as_mut_ptr().cast(),
-        message.len(),
-    ));
+    let (buffer, size) = (message.as_mut_ptr().cast(), message.len());
+    if let Some(dsn) = dsn {
+        let (data, len) = (dsn.as_ptr().cast(), dsn.len());
+        let config = config.as_deref_mut();
+        let status = sound!(rsp_config_dsn(config, data, len, buffer, size));
+        check(status, &message);
+    }
+    let mut out = MaybeUninit::new(ptr::null_mut());
+    let storage = Some(&mut out);
+    let status = sound!(rsp_storage_new(config.as_deref(), storage, buffer, size));
     check(status, &message);
-    assert_eq!(storage.is_null(), status != rsp_status::RSP_OK);
-    sound!(rsp_config_free(config));
-    sound!(rsp_storage_free(storage));
+    rsp_config_free(config);
+    rsp_storage_free(made(status, &out));
 });

@@ -39,11 +39,12 @@ local YIELDS = {
 local HEARTBEAT = 3600
 local READ_TIMEOUT = 24 * 3600 * 1000
 
--- A waiting coroutine's own limit ends this many seconds after the engine's, whose answer says more.
+-- A waiting coroutine's own limit ends this many seconds after the engine's, whose answer says
+-- more.
 local GRACE = 0.2
 
--- Seconds in which the pump's timer should have started. It does not start where as many timers run as
--- lua_max_running_timers allows; all of them may be waiting for the pump.
+-- Seconds in which the pump's timer should have started. It does not start where as many timers run
+-- as lua_max_running_timers allows; all of them may be waiting for the pump.
 local START = 0.25
 
 local queue = native.queue()
@@ -63,8 +64,8 @@ local pumping = false
 local stopping = false
 local watched = false
 
--- With lua_code_cache off each request has a VM of its own, which lives as long as a timer of it. The
--- pump of such a VM (any but the worker's first) ends as soon as no coroutine waits.
+-- With lua_code_cache off each request has a VM of its own, which lives as long as a timer of it.
+-- The pump of such a VM (any but the worker's first) ends as soon as no coroutine waits.
 local transient
 
 local function print_log()
@@ -231,7 +232,8 @@ function completions.wait(ticket, seconds)
   if waiting[ticket] then
     waiting[ticket] = nil
     waiting_count = waiting_count - 1
-    return nil, "resty.session.postgres: no outcome after " .. seconds .. " s: " .. (err or "woken without one")
+    local reason = err or "woken without one"
+    return nil, "resty.session.postgres: no outcome after " .. seconds .. " s: " .. reason
   end
   local first, second = waiter.first, waiter.second
   if ok then

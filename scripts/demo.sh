@@ -75,7 +75,7 @@ make_database() {
   printf '%s\n' "$admin_password" >"$work/password"
   own
   "${as_server[@]}" initdb --pgdata "$work/data" --username postgres --pwfile "$work/password" \
-    --auth scram-sha-256 --encoding UTF8 --locale C --no-sync >"$work/initdb.log" ||
+    --auth scram-sha-256 --encoding UTF8 --locale C --no-sync --no-clean >"$work/initdb.log" ||
     { cat "$work/initdb.log" >&2; fail "initdb failed"; }
 
   # Only a port can be taken by somebody else in the meantime, so another one is tried then.

@@ -24,7 +24,7 @@ settings() {
 sources() {
   local files
   read -a files <"$target/release/$name.d"
-  printf '%s\n' Cargo.toml Cargo.lock vendor/*/Cargo.toml "${files[@]:1}"
+  printf '%s\n' Cargo.toml Cargo.lock build.rs vendor/*/Cargo.toml "${files[@]:1}"
 }
 
 is_current() {

@@ -1,126 +1,165 @@
-//! `rsp_storage_call` and `rsp_storage_submit`: carry a request out, blocking or for an event loop.
+//! Requests are carried out: blocking, or submitted to a queue. The three most frequent operations
+//! have a function of their own, which makes a request of its arguments.
 
 use super::completion::rsp_completion;
-use super::fields::Fields;
-use super::growing;
 use super::guard::guard_status;
-use super::pointer::{self, Message, Out};
+use super::pointer::{self, Message, required};
 use super::queue::rsp_queue;
-use super::request::{self, rsp_request};
+use super::request::rsp_request;
 use super::status::{Failure, rsp_status};
 use super::storage::rsp_storage;
-use super::submit::Submission;
-use crate::op::Operation;
+use crate::op::{Answer, Value};
 use std::ffi::{c_char, c_void};
+use std::mem::MaybeUninit;
 
-/// Carries an operation out. Blocks within the configured timeouts.
+fn call(storage: Option<&rsp_storage>, request: &rsp_request) -> Result<Answer, Failure> {
+    let storage = required("storage", storage)?;
+    Ok(storage.storage.call_any(request.operation()?)?)
+}
+
+/// Carries a request out and waits for its completion, within the configured timeouts. If no other
+/// operation is under way, its statement runs on the caller's own thread.
 ///
-/// # Arguments
+/// completion_out may be NULL if only the status matters. On failure there is no completion.
 ///
-/// - `storage`: the storage.
-/// - `request`: the operation and its arguments.
-/// - `completion_out`: receives what came of it, which the caller owns and gives to
-///   `rsp_completion_free`; its ticket is 0 and its user pointer NULL.
-/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
-///
-/// # Errors
-///
-/// Any status but `RSP_INVALID_CONFIG` and `RSP_SYSTEM`. After an error `completion_out` is not
-/// written.
-///
-/// Any thread may call this at any time.
+/// Errors: any status but RSP_INVALID_CONFIG and RSP_SYSTEM.
 ///
 /// # Safety
-///
-/// `storage` must be NULL or a live `rsp_storage`; `request` must be NULL or prepared by
-/// `rsp_request_init`, with texts that are NULL or valid for reads of their lengths;
-/// `completion_out` must be NULL or valid for writes; `message` must be NULL or valid for writes of
-/// `message_size` bytes.
+/// The conventions.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsp_storage_call(
-    storage: *const rsp_storage,
-    request: *const rsp_request,
-    completion_out: *mut *mut rsp_completion,
+pub unsafe extern "C" fn rsp_call(
+    storage: Option<&rsp_storage>,
+    request: Option<&rsp_request>,
+    completion_out: Option<&mut MaybeUninit<*mut rsp_completion>>,
     message: *mut c_char,
     message_size: usize,
 ) -> rsp_status {
-    // SAFETY: promised by the caller.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
-        // SAFETY: promised by the caller.
-        let storage = unsafe { pointer::borrow("storage", storage) }?;
-        // SAFETY: promised by the caller.
-        let out = unsafe { Out::new("completion_out", completion_out) }?;
-        // SAFETY: promised by the caller.
-        let operation = unsafe { operation(request) }?;
-        let output = storage.storage.call(operation)?;
-        out.write(pointer::give(rsp_completion::new(0, None, Ok(output))));
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        let answer = call(storage, required("request", request)?)?;
+        if let Some(out) = completion_out {
+            out.write(rsp_completion::of_call(answer));
+        }
         Ok(())
     })
 }
 
-/// Submits what `rsp_storage_call` would carry out.
+/// Submits a request and returns at once. Its completion comes to the queue within the configured
+/// timeouts, also if the operation fails.
 ///
-/// # Arguments
+/// user: any pointer, for rsp_completion_user; the library does not follow it. ticket_out: receives
+/// the completion's ticket, never 0; it may be NULL.
 ///
-/// - `storage`, `queue`: the storage, and the queue that its completion comes to, within the
-///   configured timeouts. Either may be freed before that.
-/// - `request`: the operation and its arguments. Everything is copied before the call returns.
-/// - `user`: comes back with the completion, and is never looked into. May be NULL.
-/// - `ticket_out`: receives a number above 0 that no other operation of the queue has. May be NULL.
-/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
-///
-/// # Errors
-///
-/// `RSP_INVALID_ARGUMENT`, `RSP_INVALID_TEXT`, `RSP_BACKLOG_FULL`, `RSP_STOPPED`, `RSP_INTERNAL`,
-/// `RSP_NULL_POINTER`: the operation was not accepted, and nothing comes to the queue.
-///
-/// Any thread may call this at any time.
+/// Errors: RSP_INVALID_ARGUMENT, RSP_INVALID_TEXT, RSP_BACKLOG_FULL, RSP_STOPPED. No completion comes
+/// then.
 ///
 /// # Safety
-///
-/// `storage` and `queue` must be NULL or live handles; `request` must be NULL or prepared by
-/// `rsp_request_init`, with texts that are NULL or valid for reads of their lengths; `ticket_out`
-/// must be NULL or valid for writes; `message` must be NULL or valid for writes of `message_size`
-/// bytes.
+/// The conventions.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsp_storage_submit(
-    storage: *const rsp_storage,
-    queue: *const rsp_queue,
-    request: *const rsp_request,
+pub unsafe extern "C" fn rsp_submit(
+    storage: Option<&rsp_storage>,
+    queue: Option<&rsp_queue>,
+    request: Option<&rsp_request>,
     user: *mut c_void,
-    ticket_out: *mut u64,
+    ticket_out: Option<&mut MaybeUninit<u64>>,
     message: *mut c_char,
     message_size: usize,
 ) -> rsp_status {
-    // SAFETY: promised by the caller.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
-        // SAFETY: promised by the caller.
-        let operation = || unsafe { operation(request) };
-        let submission = Submission {
-            storage,
-            queue,
-            user,
-            ticket_out,
-        };
-        // SAFETY: promised by the caller.
-        unsafe { submission.of(operation) }
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        let storage = required("storage", storage)?;
+        let queue = required("queue", queue)?;
+        let operation = required("request", request)?.operation()?;
+        let ticket = queue.submit(&storage.storage, operation, user)?;
+        if let Some(out) = ticket_out {
+            out.write(ticket);
+        }
+        Ok(())
     })
 }
 
-/// Makes an operation of a request.
+/// Reads a session's data, as rsp_call does for the request "get" with the parameter "key". The
+/// completion has no value if there is no live session of that key.
 ///
 /// # Safety
+/// The conventions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_get(
+    storage: Option<&rsp_storage>,
+    key: *const c_char,
+    key_len: usize,
+    completion_out: Option<&mut MaybeUninit<*mut rsp_completion>>,
+    message: *mut c_char,
+    message_size: usize,
+) -> rsp_status {
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        // SAFETY: the conventions.
+        let key = unsafe { pointer::text("key", key, key_len) }?;
+        let out = required("completion_out", completion_out)?;
+        let mut request = rsp_request::new("get")?;
+        request.set("key", Value::Text(key.to_vec()))?;
+        out.write(rsp_completion::of_call(call(storage, &request)?));
+        Ok(())
+    })
+}
+
+/// Saves a session, as rsp_call does for the request "set" with the parameters "name", "key", "value"
+/// and "ttl".
 ///
-/// As [`growing::read`], and the request's texts are NULL or valid for reads of their lengths.
-unsafe fn operation(request: *const rsp_request) -> Result<Operation, Failure> {
-    // SAFETY: the caller's promise.
-    let given = unsafe { growing::read(request) }?;
-    let described = request::described(given.operation)?;
-    growing::check_flags(given.flags, request::FLAGS)?;
-    // SAFETY: the caller's promise.
-    let fields = unsafe { Fields::new(given) };
-    fields.check_unused(described.parameters)?;
-    Ok((described.read)(&fields)?)
+/// ttl: seconds from now until the session expires.
+///
+/// # Safety
+/// The conventions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_set(
+    storage: Option<&rsp_storage>,
+    name: *const c_char,
+    name_len: usize,
+    key: *const c_char,
+    key_len: usize,
+    value: *const c_char,
+    value_len: usize,
+    ttl: f64,
+    message: *mut c_char,
+    message_size: usize,
+) -> rsp_status {
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        // SAFETY: the conventions.
+        let name = unsafe { pointer::text("name", name, name_len) }?;
+        // SAFETY: the conventions.
+        let key = unsafe { pointer::text("key", key, key_len) }?;
+        // SAFETY: the conventions.
+        let value = unsafe { pointer::text("value", value, value_len) }?;
+        let mut request = rsp_request::new("set")?;
+        for (parameter, text) in [("name", name), ("key", key), ("value", value)] {
+            request.set(parameter, Value::Text(text.to_vec()))?;
+        }
+        request.set("ttl", Value::Number(ttl))?;
+        call(storage, &request).map(drop)
+    })
+}
+
+/// Deletes a session, as rsp_call does for the request "delete" with the parameter "key". It succeeds
+/// also if there is no such session.
+///
+/// # Safety
+/// The conventions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_delete(
+    storage: Option<&rsp_storage>,
+    key: *const c_char,
+    key_len: usize,
+    message: *mut c_char,
+    message_size: usize,
+) -> rsp_status {
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        // SAFETY: the conventions.
+        let key = unsafe { pointer::text("key", key, key_len) }?;
+        let mut request = rsp_request::new("delete")?;
+        request.set("key", Value::Text(key.to_vec()))?;
+        call(storage, &request).map(drop)
+    })
 }

@@ -1,214 +1,282 @@
-//! `rsp_completion`: what became of a submitted operation.
+//! `rsp_completion`: the outcome of an operation.
 
-use super::bytes::rsp_bytes;
 use super::guard::{guard, guard_status};
-use super::metadata::rsp_metadata;
-use super::operation::Results;
-use super::pointer::{self, Message};
+use super::pointer::{Message, required};
 use super::status::{Failure, rsp_status};
-use crate::Error;
 use crate::completion::Ticket;
-use crate::op::Outcome;
+use crate::op::{Answer, Epoch, Finding, Outcome};
 use std::ffi::{c_char, c_void};
+use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// What became of a submitted operation. It never changes, so any number of threads may read it at
-/// the same time.
+/// The outcome of an operation. Which functions have something to return depends on the operation;
+/// the others return NULL, 0 or false.
 pub struct rsp_completion {
     ticket: Ticket,
-    user: AtomicPtr<c_void>,
-    results: Result<Results, Error>,
+    user: *mut c_void,
+    /// Its texts end in NUL.
+    outcome: Outcome,
 }
 
 impl rsp_completion {
-    pub(super) fn new(ticket: Ticket, user: Option<AtomicPtr<c_void>>, outcome: Outcome) -> Self {
+    pub(super) fn new(ticket: Ticket, user: *mut c_void, mut outcome: Outcome) -> Self {
+        if let Ok(answer) = &mut outcome {
+            add_nuls(answer);
+        }
         rsp_completion {
             ticket,
-            user: user.unwrap_or_default(),
-            results: outcome.map(Results::from),
+            user,
+            outcome,
+        }
+    }
+
+    /// A completion for the caller of a blocking function.
+    pub(super) fn of_call(answer: Answer) -> *mut Self {
+        Box::into_raw(Box::new(Self::new(0, ptr::null_mut(), Ok(answer))))
+    }
+}
+
+fn add_nuls(answer: &mut Answer) {
+    let end = |text: &mut String| text.push('\0');
+    match answer {
+        Answer::Done | Answer::Found(_) | Answer::Count(_) => {}
+        Answer::Value(value) => value.iter_mut().for_each(end),
+        Answer::Expiries(sessions) => sessions.iter_mut().for_each(|(key, _)| end(key)),
+        Answer::Sessions(sessions) => {
+            for session in sessions {
+                end(&mut session.key);
+                end(&mut session.name);
+            }
+        }
+        Answer::Findings(findings) => {
+            for finding in findings {
+                end(&mut finding.problem);
+                end(&mut finding.repair);
+            }
         }
     }
 }
 
-/// Returns the pointer that the operation was submitted with.
-///
-/// # Arguments
-///
-/// - `completion`: the completion. May be NULL, whose pointer is NULL.
-///
-/// Any thread may call this at any time.
-///
-/// # Safety
-///
-/// `completion` must be NULL or a live `rsp_completion`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsp_completion_user(completion: *const rsp_completion) -> *mut c_void {
-    guard(ptr::null_mut(), || {
-        // SAFETY: promised by the caller.
-        let completion = unsafe { completion.as_ref() };
-        completion.map_or(ptr::null_mut(), |completion| {
-            completion.user.load(Ordering::Relaxed)
-        })
-    })
+fn answer(completion: Option<&rsp_completion>) -> Option<&Answer> {
+    completion?.outcome.as_ref().ok()
 }
 
-/// Returns the ticket that the operation was submitted under.
-///
-/// # Arguments
-///
-/// - `completion`: the completion. May be NULL, whose ticket is 0, which no operation has.
-///
-/// Any thread may call this at any time.
-///
-/// # Safety
-///
-/// `completion` must be NULL or a live `rsp_completion`.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsp_completion_ticket(completion: *const rsp_completion) -> u64 {
-    guard(0, || {
-        // SAFETY: promised by the caller.
-        let completion = unsafe { completion.as_ref() };
-        completion.map_or(0, |completion| completion.ticket)
-    })
+/// A listed session.
+struct Listed<'a> {
+    key: &'a String,
+    name: Option<&'a String>,
+    expires: Epoch,
+    created: Option<Epoch>,
 }
 
-/// Returns what became of the operation, as the blocking function would.
-///
-/// # Arguments
-///
-/// - `completion`: the completion.
-/// - `message`, `message_size`: for the message of a failure, as in `rsp_config_set`.
-///
-/// # Errors
-///
-/// Those of the operation; `RSP_NULL_POINTER` where `completion` is NULL.
-///
-/// Any thread may call this at any time.
+fn session(completion: Option<&rsp_completion>, index: usize) -> Option<Listed<'_>> {
+    match answer(completion)? {
+        Answer::Expiries(sessions) => sessions.get(index).map(|(key, expires)| Listed {
+            key,
+            name: None,
+            expires: *expires,
+            created: None,
+        }),
+        Answer::Sessions(sessions) => sessions.get(index).map(|session| Listed {
+            key: &session.key,
+            name: Some(&session.name),
+            expires: session.expires,
+            created: session.created,
+        }),
+        _ => None,
+    }
+}
+
+fn findings(completion: Option<&rsp_completion>) -> &[Finding] {
+    match answer(completion) {
+        Some(Answer::Findings(findings)) => findings,
+        _ => &[],
+    }
+}
+
+/// Gives a text that ends in NUL to the caller.
+fn text(text: Option<&String>, len_out: Option<&mut MaybeUninit<usize>>) -> *const c_char {
+    let Some(text) = text else {
+        return ptr::null();
+    };
+    if let Some(out) = len_out {
+        out.write(text.len() - 1);
+    }
+    text.as_ptr().cast()
+}
+
+/// Gives a point in time to the caller, and says whether there is one.
+fn time(time: Option<Epoch>, time_out: Option<&mut MaybeUninit<i64>>) -> bool {
+    if let (Some(time), Some(out)) = (time, time_out) {
+        out.write(time.seconds());
+    }
+    time.is_some()
+}
+
+/// Returns the status of the operation, with its message. RSP_OK means that it was carried out, and
+/// that a write is committed.
 ///
 /// # Safety
-///
-/// `completion` must be NULL or a live `rsp_completion`; `message` must be NULL or valid for writes
-/// of `message_size` bytes.
+/// The conventions.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn rsp_completion_status(
-    completion: *const rsp_completion,
+    completion: Option<&rsp_completion>,
     message: *mut c_char,
     message_size: usize,
 ) -> rsp_status {
-    // SAFETY: promised by the caller.
-    let message = unsafe { Message::new(message, message_size) };
-    guard_status(message, || {
-        // SAFETY: promised by the caller.
-        let completion = unsafe { pointer::borrow("completion", completion) }?;
-        match &completion.results {
+    // SAFETY: the conventions.
+    guard_status(
+        unsafe { Message::new(message, message_size) },
+        || match &required("completion", completion)?.outcome {
             Ok(_) => Ok(()),
             Err(error) => Err(Failure::Core(error.clone())),
-        }
+        },
+    )
+}
+
+/// Returns the pointer that was given to rsp_submit.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_user(completion: Option<&rsp_completion>) -> *mut c_void {
+    guard(ptr::null_mut(), || {
+        completion.map_or(ptr::null_mut(), |completion| completion.user)
     })
 }
 
-/// Returns the data that a get has found, or the text of an operation that answers one; see
-/// `rsp_operation`.
-///
-/// # Arguments
-///
-/// - `completion`: the completion. May be NULL.
-///
-/// # Returns
-///
-/// The data, which belongs to the completion: it is valid until that is freed, and must not be freed
-/// itself. NULL where there is no such session, after a failure, and for operations without a text.
-///
-/// Any thread may call this at any time.
-///
-/// # Safety
-///
-/// `completion` must be NULL or a live `rsp_completion`.
+/// Returns the ticket that rsp_submit gave out; 0 if the operation was not submitted.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsp_completion_value(
-    completion: *const rsp_completion,
-) -> *const rsp_bytes {
+pub extern "C" fn rsp_completion_ticket(completion: Option<&rsp_completion>) -> u64 {
+    guard(0, || completion.map_or(0, |completion| completion.ticket))
+}
+
+/// Returns the data of a session (get), or NULL if there is no live session.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_value(
+    completion: Option<&rsp_completion>,
+    len_out: Option<&mut MaybeUninit<usize>>,
+) -> *const c_char {
+    guard(ptr::null(), || match answer(completion) {
+        Some(Answer::Value(value)) => text(value.as_ref(), len_out),
+        _ => ptr::null(),
+    })
+}
+
+/// Returns whether there is such a live session (get, touch).
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_found(completion: Option<&rsp_completion>) -> bool {
+    guard(false, || match answer(completion) {
+        Some(Answer::Found(found)) => *found,
+        Some(Answer::Value(value)) => value.is_some(),
+        _ => false,
+    })
+}
+
+/// Returns the number that an operation answers: of counted, revoked or deleted sessions, or of
+/// changes to the tables.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_count(completion: Option<&rsp_completion>) -> u64 {
+    guard(0, || match answer(completion) {
+        Some(Answer::Count(count)) => *count,
+        _ => 0,
+    })
+}
+
+/// Returns the number of listed sessions (list, read_metadata).
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_sessions(completion: Option<&rsp_completion>) -> usize {
+    guard(0, || match answer(completion) {
+        Some(Answer::Expiries(sessions)) => sessions.len(),
+        Some(Answer::Sessions(sessions)) => sessions.len(),
+        _ => 0,
+    })
+}
+
+/// Returns the key of a listed session, or NULL if there is no session of that index.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_session_key(
+    completion: Option<&rsp_completion>,
+    index: usize,
+    len_out: Option<&mut MaybeUninit<usize>>,
+) -> *const c_char {
     guard(ptr::null(), || {
-        // SAFETY: promised by the caller.
-        let completion = unsafe { completion.as_ref() };
-        let results = completion.and_then(|completion| completion.results.as_ref().ok());
-        let value = results.and_then(|results| results.value.as_ref());
-        value.map_or(ptr::null(), ptr::from_ref)
+        text(session(completion, index).map(|it| it.key), len_out)
     })
 }
 
-/// Returns the sessions that a read_metadata or an `RSP_LIST` has found.
-///
-/// # Arguments
-///
-/// - `completion`: the completion. May be NULL.
-///
-/// # Returns
-///
-/// The sessions, which belong to the completion: they are valid until that is freed, and must not be
-/// freed themselves. NULL after a failure and for other operations.
-///
-/// Any thread may call this at any time.
-///
-/// # Safety
-///
-/// `completion` must be NULL or a live `rsp_completion`.
+/// Returns the (cookie's) name of a listed session, or NULL if the operation does not read names
+/// (read_metadata).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsp_completion_metadata(
-    completion: *const rsp_completion,
-) -> *const rsp_metadata {
+pub extern "C" fn rsp_completion_session_name(
+    completion: Option<&rsp_completion>,
+    index: usize,
+    len_out: Option<&mut MaybeUninit<usize>>,
+) -> *const c_char {
     guard(ptr::null(), || {
-        // SAFETY: promised by the caller.
-        let completion = unsafe { completion.as_ref() };
-        let results = completion.and_then(|completion| completion.results.as_ref().ok());
-        let metadata = results.and_then(|results| results.metadata.as_ref());
-        metadata.map_or(ptr::null(), ptr::from_ref)
+        text(session(completion, index).and_then(|it| it.name), len_out)
     })
 }
 
-/// Returns the number that an operation has answered; see `rsp_operation`.
-///
-/// # Arguments
-///
-/// - `completion`: the completion. May be NULL.
-///
-/// # Returns
-///
-/// The number; 0 after a failure and for operations that answer none.
-///
-/// Any thread may call this at any time.
-///
-/// # Safety
-///
-/// `completion` must be NULL or a live `rsp_completion`.
+/// Reads the second in which a listed session expires. Returns false if there is no session of that
+/// index.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsp_completion_count(completion: *const rsp_completion) -> u64 {
-    guard(0, || {
-        // SAFETY: promised by the caller.
-        let completion = unsafe { completion.as_ref() };
-        let results = completion.and_then(|completion| completion.results.as_ref().ok());
-        results.map_or(0, |results| results.count)
+pub extern "C" fn rsp_completion_session_expires(
+    completion: Option<&rsp_completion>,
+    index: usize,
+    expires_out: Option<&mut MaybeUninit<i64>>,
+) -> bool {
+    guard(false, || {
+        time(session(completion, index).map(|it| it.expires), expires_out)
     })
 }
 
-/// Frees a completion with its results.
-///
-/// # Arguments
-///
-/// - `completion`: the completion, not to be used again. May be NULL: then nothing happens. The
-///   queue may be freed before.
-///
-/// Not thread-safe: no other thread may use `completion` meanwhile.
-///
-/// # Safety
-///
-/// `completion` must be NULL or come from `rsp_queue_drain` or `rsp_storage_call`, and not be freed
-/// already.
+/// Reads when the key of a listed session was first saved. Returns false if that is unknown: only
+/// list reads it, from a sessions table with the column "created".
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsp_completion_free(completion: *mut rsp_completion) {
-    guard((), || {
-        // SAFETY: promised by the caller.
-        unsafe { pointer::take_back(completion) }
+pub extern "C" fn rsp_completion_session_created(
+    completion: Option<&rsp_completion>,
+    index: usize,
+    created_out: Option<&mut MaybeUninit<i64>>,
+) -> bool {
+    guard(false, || {
+        let created = session(completion, index).and_then(|it| it.created);
+        time(created, created_out)
     })
+}
+
+/// Returns the number of findings about the tables (check).
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_findings(completion: Option<&rsp_completion>) -> usize {
+    guard(0, || findings(completion).len())
+}
+
+/// Returns what a finding says is wrong or slow, or NULL if there is no finding of that index.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_finding_problem(
+    completion: Option<&rsp_completion>,
+    index: usize,
+    len_out: Option<&mut MaybeUninit<usize>>,
+) -> *const c_char {
+    guard(ptr::null(), || {
+        let finding = findings(completion).get(index);
+        text(finding.map(|it| &it.problem), len_out)
+    })
+}
+
+/// Returns the statements that repair what a finding describes, or NULL if there is no finding of
+/// that index.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_finding_repair(
+    completion: Option<&rsp_completion>,
+    index: usize,
+    len_out: Option<&mut MaybeUninit<usize>>,
+) -> *const c_char {
+    guard(ptr::null(), || {
+        let finding = findings(completion).get(index);
+        text(finding.map(|it| &it.repair), len_out)
+    })
+}
+
+/// Frees a completion.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_free(completion: Option<Box<rsp_completion>>) {
+    guard((), || drop(completion));
 }

@@ -1,4 +1,4 @@
-//! What every function goes through: a panic must not reach a caller who cannot unwind.
+//! What every function goes through: a panic must not reach a caller that cannot unwind.
 
 use super::pointer::Message;
 use super::status::{Failure, rsp_status};
@@ -6,7 +6,7 @@ use crate::host::log;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs the body of a function; after a panic, `fallback` is its answer.
+/// Runs the body of a function; after a panic, `fallback` is its result.
 ///
 /// No body leaves anything half-changed that is used again: the library's own state recovers from
 /// poisoned locks, and a handle whose function panicked is as it was or leaked.
@@ -17,7 +17,7 @@ pub(super) fn guard<T>(fallback: T, body: impl FnOnce() -> T) -> T {
             log::catch_panic_messages();
         }
         #[cfg(test)]
-        tests::panic_if_asked_to();
+        tests::panic_if_requested();
         body()
     }));
     caught.unwrap_or_else(|panic| {
@@ -27,7 +27,7 @@ pub(super) fn guard<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     })
 }
 
-/// The same for a function that answers with a status and, when it fails, a message.
+/// The same for a function that returns a status and writes a message when it fails.
 pub(super) fn guard_status(
     message: Message,
     body: impl FnOnce() -> Result<(), Failure>,
@@ -47,19 +47,25 @@ pub(super) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        static PANIC: Cell<bool> = const { Cell::new(false) };
+        static REQUESTED: Cell<bool> = const { Cell::new(false) };
+        static PANICS: Cell<usize> = const { Cell::new(0) };
     }
 
-    pub(super) fn panic_if_asked_to() {
-        assert!(!PANIC.get(), "as asked");
+    pub(super) fn panic_if_requested() {
+        if REQUESTED.get() {
+            PANICS.set(PANICS.get() + 1);
+            panic!("as requested");
+        }
     }
 
-    /// Runs `call` with a panic in the body of each function of the C interface.
-    pub(crate) fn with_panics<T>(call: impl FnOnce() -> T) -> T {
-        PANIC.set(true);
-        let answer = call();
-        PANIC.set(false);
-        answer
+    /// Runs `call` with a panic in the body of the function that it calls.
+    pub(crate) fn with_panic<T>(call: impl FnOnce() -> T) -> T {
+        let before = PANICS.get();
+        REQUESTED.set(true);
+        let result = call();
+        REQUESTED.set(false);
+        assert_eq!(PANICS.get(), before + 1, "not guarded");
+        result
     }
 
     #[test]

@@ -1,76 +1,71 @@
-//! The C interface. Each function answers for itself: no panic leaves it, no pointer is trusted
-//! beyond what its documentation asks. The header is made of these files (`make generate`).
+//! The C interface, of which the header is generated (`make generate`). The conventions that all
+//! functions share stand once, in `cbindgen.toml`, which puts them at the top of the header.
 //!
-//! A file a handle: `config` and `storage` to begin with, `set` for what one save is given, `bytes`
-//! and `metadata` for what comes back, `request` and `call` for the operations beside those of a
-//! session's life, `queue`, `submit` and `completion` for event loops, `log`, `version`. What they
-//! share is in `status`, `guard`, `pointer`, `growing` (structs of the caller's), `fields` (arguments
-//! of a request) and `operation` (arguments and results of the others).
+//! A file for each handle: `config`, `storage`, `request`, `completion`, `queue`, `log`; and `call`,
+//! which carries requests out. They share `status`, `pointer` (memory of the caller) and `guard`
+//! (panics).
 #![allow(unsafe_code)]
 #![allow(
     non_camel_case_types,
     reason = "the types are named for C, where they are used"
 )]
 
-mod fields;
-mod growing;
-mod guard;
-mod operation;
-mod pointer;
-
 // The header has the functions in this order.
 mod status;
-mod version;
 
 mod config;
 
-mod set;
 mod storage;
-
-mod password;
-
-mod bytes;
-mod metadata;
-
-mod queue;
 
 mod request;
 
 mod call;
-mod submit;
 
 mod completion;
 
+mod queue;
+
 mod log;
+
+mod guard;
+mod pointer;
 
 #[cfg(test)]
 mod tests;
 
-pub use bytes::*;
 pub use call::*;
 pub use completion::*;
 pub use config::*;
 pub use log::*;
-pub use metadata::*;
-pub use password::*;
+pub use pointer::RSP_NUL_TERMINATED;
 pub use queue::*;
 pub use request::*;
-pub use set::*;
-pub use status::*;
+pub use status::rsp_status;
 pub use storage::*;
-pub use submit::*;
-pub use version::*;
 
-use crate::op::Epoch;
+use guard::guard;
+use std::ffi::{CStr, c_char};
 
-/// In the place of a time: the second in which the function is called.
-pub const RSP_NOW: i64 = i64::MIN;
+/// cbindgen:ignore
+const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => c"",
+    };
 
-/// The time that a caller named by a number of seconds, or by [`RSP_NOW`].
-fn time(name: &'static str, seconds: i64) -> Result<Epoch, crate::Error> {
-    match seconds {
-        RSP_NOW => Ok(Epoch::now()),
-        // Exact for every time that can be stored; the others are refused either way.
-        seconds => Epoch::from_seconds(name, seconds as f64),
-    }
+/// Returns the version of the library that is loaded, such as "0.2.0", as a static text.
+/// RSP_VERSION_STRING is the version of the header.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_version() -> *const c_char {
+    guard(VERSION.as_ptr(), || VERSION.as_ptr())
+}
+
+/// Returns the name of a status, such as "RSP_TIMEOUT", as a static text; "RSP_UNKNOWN" for a number
+/// that this version does not have.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_status_name(status: u32) -> *const c_char {
+    let unknown = c"RSP_UNKNOWN".as_ptr();
+    guard(unknown, || {
+        status::name(status).map_or(unknown, CStr::as_ptr)
+    })
 }

@@ -1,165 +1,260 @@
-//! `rsp_request`: an operation by its number, with the arguments that it takes. What each operation
-//! does is told in `crate::manage`.
+//! `rsp_request`: an operation by its name, with arguments by their names. The table of operations
+//! says which there are, so nothing here is about a certain one.
 
-use super::RSP_NOW;
-use super::growing::{self, Growing};
-use super::guard::guard_status;
-use super::pointer::Message;
+use super::guard::{guard, guard_status};
+use super::pointer::{self, Message, required};
 use super::status::rsp_status;
 use crate::Error;
-use crate::manage::{self, Described};
+use crate::op::{AnyOperation, Args, Kind, ParamKind, Source, Value};
+use crate::ops;
 use std::ffi::c_char;
+use std::mem::MaybeUninit;
 
-/// What an `rsp_request` asks for, with the fields that it looks at; those in brackets may be left
-/// as `rsp_request_init` makes them. A number keeps its meaning for ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum rsp_operation {
-    /// Ends the sessions of a subject: audience, subject, \[except_key\]. `rsp_completion_count` says
-    /// how many were alive. A save with metadata that was committed before takes no effect, one that
-    /// comes later does; those of one audience and its revocations take place one after the other.
-    RSP_REVOKE = 1,
-    /// Ends all sessions of an audience: audience. `rsp_completion_count` says how many were alive.
-    RSP_REVOKE_AUDIENCE = 2,
-    /// Lists live sessions in the order of their keys, of a subject, of an audience, or all:
-    /// \[audience\], \[subject\], \[now_s\], \[after_key\], \[limit\]. `rsp_completion_metadata` has
-    /// them.
-    RSP_LIST = 3,
-    /// Counts live sessions: \[audience\], \[subject\], \[now_s\], \[flags\].
-    /// `rsp_completion_count` has their number.
-    RSP_COUNT = 4,
-    /// Lets a live session end at another time: key, ttl_s, \[now_s\]. `rsp_completion_count` is 1, or
-    /// 0 where there is no such session.
-    RSP_TOUCH = 5,
-    /// Deletes sessions that are over on the database's clock and at the given time: \[limit\],
-    /// \[now_s\]. `rsp_completion_count` says how many. It takes up to half of an operation's time.
-    RSP_CLEANUP = 6,
-    /// Creates the tables, or makes of older ones what they should be: \[flags\].
-    /// `rsp_completion_count` says how many changes that took.
-    RSP_MIGRATE = 7,
-    /// Looks at the tables. `rsp_completion_count` says how many things are wrong or slow, and
-    /// `rsp_completion_value` has two lines for each: in words, and the statement that repairs it.
-    RSP_CHECK = 8,
-    /// Reads a row, if there is one: for readiness probes. It waits a second at most for a connection,
-    /// and another one for the answer.
-    RSP_HEALTH = 9,
-}
-
-/// In `rsp_request.flags` of `RSP_COUNT`: for all sessions, PostgreSQL's estimate of the number of
-/// rows is enough.
-pub const RSP_COUNT_ESTIMATE: u64 = 1;
-
-/// In `rsp_request.flags` of `RSP_MIGRATE`: new tables are unlogged, and so empty after a crash of the
-/// server.
-pub const RSP_MIGRATE_UNLOGGED: u64 = 1;
-
-/// An operation with its arguments. Prepare it by `rsp_request_init`, then fill in what the operation
-/// takes; what it does not take is refused, but for `now_s`.
-///
-/// No text needs a NUL at its end; everything is copied before the call returns. A text that
-/// is NULL is not given.
-#[derive(Clone, Copy)]
-#[repr(C)]
+/// An operation with its arguments. It may be carried out several times, and changed in between.
 pub struct rsp_request {
-    /// The size of this struct as the caller knows it; `rsp_request_init` writes it.
-    pub size: usize,
-    /// An `rsp_operation`; `rsp_request_init` writes it.
-    pub operation: u32,
-    /// A session's key; not empty.
-    pub key: *const c_char,
-    /// Its length in bytes.
-    pub key_len: usize,
-    /// The audience.
-    pub audience: *const c_char,
-    /// Its length in bytes.
-    pub audience_len: usize,
-    /// The subject.
-    pub subject: *const c_char,
-    /// Its length in bytes.
-    pub subject_len: usize,
-    /// The key of a session that is not ended.
-    pub except_key: *const c_char,
-    /// Its length in bytes.
-    pub except_key_len: usize,
-    /// The last key of the page before.
-    pub after_key: *const c_char,
-    /// Its length in bytes.
-    pub after_key_len: usize,
-    /// For how many seconds the session lives from `now_s` on.
-    pub ttl_s: i64,
-    /// The current time in seconds since 1970, or `RSP_NOW`.
-    pub now_s: i64,
-    /// How many at most; 0 leaves that to the library.
-    pub limit: u64,
-    /// 0, or flags of the operation.
-    pub flags: u64,
+    kind: &'static Kind,
+    /// A value for each of the operation's parameters, in their order.
+    values: Vec<Value>,
 }
 
-/// All of the operations' flags; so far each has one at most.
-/// cbindgen:ignore
-pub(super) const FLAGS: u64 = RSP_COUNT_ESTIMATE | RSP_MIGRATE_UNLOGGED;
+impl rsp_request {
+    /// A request without arguments.
+    pub(super) fn new(operation: &str) -> Result<Self, Error> {
+        let kind = ops::find(operation).ok_or_else(|| {
+            let known: Vec<&str> = ops::KINDS.iter().map(|kind| kind.spec.name).collect();
+            let known = known.join(", ");
+            Error::argument("operation", format!("{operation:?} is none of {known}"))
+        })?;
+        Ok(rsp_request {
+            kind,
+            values: vec![Value::Nothing; kind.spec.params.len()],
+        })
+    }
 
-/// The operations' numbers and names.
-/// cbindgen:ignore
-const NUMBERS: &[(rsp_operation, &str)] = &[
-    (rsp_operation::RSP_REVOKE, "revoke"),
-    (rsp_operation::RSP_REVOKE_AUDIENCE, "revoke_audience"),
-    (rsp_operation::RSP_LIST, "list"),
-    (rsp_operation::RSP_COUNT, "count"),
-    (rsp_operation::RSP_TOUCH, "touch"),
-    (rsp_operation::RSP_CLEANUP, "cleanup"),
-    (rsp_operation::RSP_MIGRATE, "migrate"),
-    (rsp_operation::RSP_CHECK, "check"),
-    (rsp_operation::RSP_HEALTH, "health"),
-];
+    /// The place for the argument of a parameter that takes values of that type.
+    fn place(&mut self, parameter: &str, given: Type) -> Result<(&'static str, &mut Value), Error> {
+        let spec = self.kind.spec;
+        let mut params = spec.params.iter().zip(&mut self.values);
+        let found = params.find(|(param, _)| param.name == parameter);
+        let Some((param, value)) = found else {
+            let known: Vec<&str> = spec.params.iter().map(|param| param.name).collect();
+            let reason = match known.as_slice() {
+                [] => format!("{} takes no parameters, got {parameter:?}", spec.name),
+                known => format!("{} has {}, not {parameter:?}", spec.name, known.join(", ")),
+            };
+            return Err(Error::argument("parameter", reason));
+        };
+        let expected = Type::of(param.kind);
+        if expected != given {
+            let (expected, given) = (expected.name(), given.name());
+            let reason = format!("{expected} expected, got {given}");
+            return Err(Error::argument(param.name, reason));
+        }
+        Ok((param.name, value))
+    }
 
-// SAFETY: numbers and raw pointers, the size first.
-unsafe impl Growing for rsp_request {
-    const NAME: &'static str = "request";
-    const FIRST_SIZE: usize = size_of::<Self>();
+    /// Gives a parameter its value.
+    pub(super) fn set(&mut self, parameter: &str, value: Value) -> Result<(), Error> {
+        let given = match value {
+            Value::Number(_) => Type::Number,
+            Value::Flag(_) => Type::Flag,
+            _ => Type::Text,
+        };
+        *self.place(parameter, given)?.1 = value;
+        Ok(())
+    }
+
+    /// The operation, with all checks of its arguments.
+    pub(super) fn operation(&self) -> Result<Box<dyn AnyOperation>, Error> {
+        (self.kind.read)(&Args::new(self.kind.spec, self))
+    }
 }
 
-/// Prepares a request: everything else is 0 or NULL, and `now_s` is `RSP_NOW`.
+impl Source for rsp_request {
+    fn value(&self, place: usize, _: ParamKind) -> Result<Value, Error> {
+        Ok(self.values[place].clone())
+    }
+}
+
+/// The types of arguments, a function for each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Text,
+    Number,
+    Flag,
+    Pair,
+}
+
+impl Type {
+    fn of(kind: ParamKind) -> Self {
+        match kind {
+            ParamKind::Text | ParamKind::Key | ParamKind::Unused => Type::Text,
+            ParamKind::Seconds | ParamKind::Time | ParamKind::Count => Type::Number,
+            ParamKind::Flag => Type::Flag,
+            ParamKind::Pairs => Type::Pair,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Type::Text => "text",
+            Type::Number => "number",
+            Type::Flag => "flag",
+            Type::Pair => "pair",
+        }
+    }
+}
+
+/// Makes a request for an operation by its name: "get", "set", "revoke" and so on. docs/c.md lists the
+/// operations and their parameters.
 ///
-/// # Arguments
-///
-/// - `request`: the struct.
-/// - `size`: `sizeof(rsp_request)`.
-/// - `operation`: an `rsp_operation`.
-///
-/// # Errors
-///
-/// `RSP_INVALID_ARGUMENT` for a size that no version of the struct has, `RSP_NULL_POINTER`.
-///
-/// Any thread may call this at any time.
+/// Errors: RSP_INVALID_ARGUMENT for an unknown operation.
 ///
 /// # Safety
-///
-/// `request` must be NULL or valid for writes of `size` bytes, and aligned.
+/// The conventions.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn rsp_request_init(
-    request: *mut rsp_request,
-    size: usize,
-    operation: u32,
+pub unsafe extern "C" fn rsp_request_new(
+    operation: *const c_char,
+    request_out: Option<&mut MaybeUninit<*mut rsp_request>>,
+    message: *mut c_char,
+    message_size: usize,
 ) -> rsp_status {
-    guard_status(Message::none(), || {
-        let blank = rsp_request {
-            size,
-            operation,
-            now_s: RSP_NOW,
-            ..Growing::zeroed()
-        };
-        // SAFETY: promised by the caller.
-        unsafe { growing::init(request, size, blank) }
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        // SAFETY: the conventions.
+        let operation = unsafe { pointer::name("operation", operation) }?;
+        let out = required("request_out", request_out)?;
+        out.write(Box::into_raw(Box::new(rsp_request::new(&operation)?)));
+        Ok(())
     })
 }
 
-/// The operation of a number.
-pub(super) fn described(number: u32) -> Result<&'static Described, Error> {
-    let known = NUMBERS.iter().find(|(known, _)| *known as u32 == number);
-    known
-        .and_then(|(_, name)| manage::ALL.iter().find(|described| described.name == *name))
-        .ok_or_else(|| Error::argument("operation", format!("{number} is the number of none")))
+/// Sets a parameter that takes a text, such as "key". A parameter may be set again.
+///
+/// Errors: RSP_INVALID_ARGUMENT for a parameter that the operation does not have or that takes
+/// something else, RSP_INVALID_TEXT. The request is then unchanged. Whether PostgreSQL can store the
+/// text is checked when the request is carried out.
+///
+/// # Safety
+/// The conventions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_request_text(
+    request: Option<&mut rsp_request>,
+    parameter: *const c_char,
+    text: *const c_char,
+    text_len: usize,
+    message: *mut c_char,
+    message_size: usize,
+) -> rsp_status {
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        let request = required("request", request)?;
+        // SAFETY: the conventions.
+        let parameter = unsafe { pointer::name("parameter", parameter) }?;
+        let (name, value) = request.place(&parameter, Type::Text)?;
+        // SAFETY: the conventions.
+        let text = unsafe { pointer::text(name, text, text_len) }?;
+        *value = Value::Text(text.to_vec());
+        Ok(())
+    })
+}
+
+/// Sets a parameter that takes a number, such as "ttl".
+///
+/// Errors: RSP_INVALID_ARGUMENT, as in rsp_request_text.
+///
+/// # Safety
+/// The conventions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_request_number(
+    request: Option<&mut rsp_request>,
+    parameter: *const c_char,
+    number: f64,
+    message: *mut c_char,
+    message_size: usize,
+) -> rsp_status {
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        let request = required("request", request)?;
+        // SAFETY: the conventions.
+        let parameter = unsafe { pointer::name("parameter", parameter) }?;
+        Ok(request.set(&parameter, Value::Number(number))?)
+    })
+}
+
+/// Sets a parameter that takes a boolean, such as "remember".
+///
+/// Errors: RSP_INVALID_ARGUMENT, as in rsp_request_text.
+///
+/// # Safety
+/// The conventions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_request_flag(
+    request: Option<&mut rsp_request>,
+    parameter: *const c_char,
+    flag: bool,
+    message: *mut c_char,
+    message_size: usize,
+) -> rsp_status {
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        let request = required("request", request)?;
+        // SAFETY: the conventions.
+        let parameter = unsafe { pointer::name("parameter", parameter) }?;
+        Ok(request.set(&parameter, Value::Flag(flag))?)
+    })
+}
+
+/// Adds a pair of an audience and a subject to a parameter that takes pairs, such as "metadata".
+///
+/// Errors: RSP_INVALID_ARGUMENT and RSP_INVALID_TEXT, as in rsp_request_text.
+///
+/// # Safety
+/// The conventions.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn rsp_request_pair(
+    request: Option<&mut rsp_request>,
+    parameter: *const c_char,
+    audience: *const c_char,
+    audience_len: usize,
+    subject: *const c_char,
+    subject_len: usize,
+    message: *mut c_char,
+    message_size: usize,
+) -> rsp_status {
+    // SAFETY: the conventions.
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        let request = required("request", request)?;
+        // SAFETY: the conventions.
+        let parameter = unsafe { pointer::name("parameter", parameter) }?;
+        let (_, value) = request.place(&parameter, Type::Pair)?;
+        // SAFETY: the conventions.
+        let audience = unsafe { pointer::text("audience", audience, audience_len) }?;
+        // SAFETY: the conventions.
+        let subject = unsafe { pointer::text("subject", subject, subject_len) }?;
+        let pair = (audience.to_vec(), subject.to_vec());
+        match value {
+            Value::Pairs(pairs) => pairs.push(pair),
+            empty => *empty = Value::Pairs(vec![pair]),
+        }
+        Ok(())
+    })
+}
+
+/// Removes all arguments from a request.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_request_clear(request: Option<&mut rsp_request>) {
+    guard((), || {
+        if let Some(request) = request {
+            request.values.fill(Value::Nothing);
+        }
+    });
+}
+
+/// Frees a request.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_request_free(request: Option<Box<rsp_request>>) {
+    guard((), || drop(request));
 }
 
 #[cfg(test)]
@@ -167,11 +262,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_operation_has_a_number() {
-        assert_eq!(NUMBERS.len(), manage::ALL.len());
-        for (number, _) in NUMBERS {
-            assert!(described(*number as u32).is_ok(), "{number:?}");
+    fn every_parameter_of_every_operation_has_a_place() {
+        for kind in ops::KINDS {
+            let mut request = rsp_request::new(kind.spec.name).expect("an operation");
+            for param in kind.spec.params {
+                let types = [Type::Text, Type::Number, Type::Flag, Type::Pair];
+                let taken = types.map(|given| request.place(param.name, given).is_ok());
+                assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
+            }
+            let error = request.place("nonesuch", Type::Text).err().expect("none");
+            let text = error.to_string();
+            assert!(text.starts_with("parameter: "), "{text}");
+            assert!(
+                text.contains(kind.spec.name) && text.contains("nonesuch"),
+                "{text}"
+            );
         }
-        assert!(described(0).is_err());
+        let error = rsp_request::new("gett").err().expect("no operation");
+        assert!(
+            error
+                .to_string()
+                .starts_with("operation: \"gett\" is none of set, get, ")
+        );
     }
 }

@@ -1,59 +1,58 @@
-//! What became of a call: a number for programs, a message for people.
+//! The result of a call: a number for programs, a message for people.
 
-use super::guard::guard;
 use crate::Error;
-use std::ffi::{CStr, c_char};
+use std::ffi::CStr;
 use std::io;
 
-/// What became of a call. A number keeps its meaning for ever and is never used for another one;
-/// later versions may add numbers, so treat one that you do not know as a failure.
+/// The result of a call. A number never changes its meaning. Later versions may add numbers: treat an
+/// unknown one as a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum rsp_status {
-    /// Success: the outputs are written.
+    /// Success.
     RSP_OK = 0,
-    /// A pointer that may not be NULL is NULL; the message names it.
+    /// A pointer that must not be NULL is NULL; the message names the parameter.
     RSP_NULL_POINTER = 1,
+    /// An argument that no call may have: an unknown name, a missing argument, a number out of range.
+    RSP_INVALID_ARGUMENT = 2,
+    /// A text that is not accepted: an empty key, the length 0, a NUL byte, invalid UTF-8, more than
+    /// 256 MiB.
+    RSP_INVALID_TEXT = 3,
     /// A configuration key is unknown, or its value is not accepted.
-    RSP_INVALID_CONFIG = 2,
-    /// An argument has a value that no call may have: a time out of range, an unknown flag.
-    RSP_INVALID_ARGUMENT = 3,
-    /// A text cannot be stored: an empty key, a NUL byte, invalid UTF-8, more than 256 MiB.
-    RSP_INVALID_TEXT = 4,
+    RSP_INVALID_CONFIG = 4,
     /// As many operations wait as the backlog allows. Try again later.
     RSP_BACKLOG_FULL = 5,
-    /// No connection became free or could be opened within the connect timeout.
+    /// No connection became free or could be opened within connect_timeout.
     RSP_NO_CONNECTION = 6,
     /// The server refused the connection: a wrong password, an unknown database, a certificate.
     RSP_REFUSED = 7,
-    /// A connection was held, but the answer did not come in time.
+    /// The server did not answer within send_timeout and read_timeout together.
     RSP_TIMEOUT = 8,
-    /// The connection broke, and trying again did not help.
+    /// The connection broke, and a second try did not succeed.
     RSP_CONNECTION_LOST = 9,
     /// Another transaction held the session's row until the deadline.
     RSP_LOCKED = 10,
-    /// The server rejected the statement; the message ends in its SQLSTATE.
+    /// The server rejected the statement; the message ends in the SQLSTATE.
     RSP_DATABASE = 11,
-    /// The process is exiting, and the storage with it.
-    RSP_STOPPED = 12,
-    /// A defect of this library; the operation may or may not have been carried out.
-    RSP_INTERNAL = 13,
+    /// The subject already has as many live sessions as max_sessions_per_subject allows.
+    RSP_TOO_MANY_SESSIONS = 12,
+    /// The process is exiting, and the storage stops with it.
+    RSP_STOPPED = 13,
     /// The operating system refused something, such as one more file descriptor.
     RSP_SYSTEM = 14,
-    /// The subject has as many live sessions as `max_sessions_per_subject` allows, and one more is
-    /// refused.
-    RSP_TOO_MANY_SESSIONS = 15,
+    /// A defect of this library. The operation may have been carried out or not.
+    RSP_INTERNAL = 15,
 }
 
 use rsp_status::*;
 
 /// cbindgen:ignore
-const NAMES: &[(rsp_status, &CStr)] = &[
+const NAMES: [(rsp_status, &CStr); 16] = [
     (RSP_OK, c"RSP_OK"),
     (RSP_NULL_POINTER, c"RSP_NULL_POINTER"),
-    (RSP_INVALID_CONFIG, c"RSP_INVALID_CONFIG"),
     (RSP_INVALID_ARGUMENT, c"RSP_INVALID_ARGUMENT"),
     (RSP_INVALID_TEXT, c"RSP_INVALID_TEXT"),
+    (RSP_INVALID_CONFIG, c"RSP_INVALID_CONFIG"),
     (RSP_BACKLOG_FULL, c"RSP_BACKLOG_FULL"),
     (RSP_NO_CONNECTION, c"RSP_NO_CONNECTION"),
     (RSP_REFUSED, c"RSP_REFUSED"),
@@ -61,29 +60,16 @@ const NAMES: &[(rsp_status, &CStr)] = &[
     (RSP_CONNECTION_LOST, c"RSP_CONNECTION_LOST"),
     (RSP_LOCKED, c"RSP_LOCKED"),
     (RSP_DATABASE, c"RSP_DATABASE"),
-    (RSP_STOPPED, c"RSP_STOPPED"),
-    (RSP_INTERNAL, c"RSP_INTERNAL"),
-    (RSP_SYSTEM, c"RSP_SYSTEM"),
     (RSP_TOO_MANY_SESSIONS, c"RSP_TOO_MANY_SESSIONS"),
+    (RSP_STOPPED, c"RSP_STOPPED"),
+    (RSP_SYSTEM, c"RSP_SYSTEM"),
+    (RSP_INTERNAL, c"RSP_INTERNAL"),
 ];
 
-/// Returns the name of a status, such as "RSP_TIMEOUT".
-///
-/// # Arguments
-///
-/// - `status`: any number; one that this version does not know is named "RSP_UNKNOWN".
-///
-/// # Returns
-///
-/// A static, NUL-terminated text that must not be freed.
-///
-/// Any thread may call this at any time.
-#[unsafe(no_mangle)]
-pub extern "C" fn rsp_status_name(status: u32) -> *const c_char {
-    guard(c"RSP_UNKNOWN".as_ptr(), || {
-        let known = NAMES.iter().find(|(known, _)| *known as u32 == status);
-        known.map_or(c"RSP_UNKNOWN", |(_, name)| name).as_ptr()
-    })
+/// The name of a status.
+pub(super) fn name(status: u32) -> Option<&'static CStr> {
+    let known = NAMES.iter().find(|(known, _)| *known as u32 == status);
+    known.map(|(_, name)| *name)
 }
 
 /// Why a call fails.
@@ -110,7 +96,7 @@ impl Failure {
     }
 }
 
-pub(super) fn status_of(error: &Error) -> rsp_status {
+fn status_of(error: &Error) -> rsp_status {
     match error {
         Error::Config { .. } => RSP_INVALID_CONFIG,
         Error::Argument { .. } => RSP_INVALID_ARGUMENT,

@@ -80,7 +80,7 @@ demo: demo-deps demo-build ## Run the demo until Ctrl-C; with CHECK=1, walk thro
 demo-deps:
 	@scripts/deps.sh demo $(LUA_MODULE)
 
-# The demo and `make bench` use the Lua module and the tables alone.
+# The demo and `make bench` use only the Lua module and the tables.
 demo-build: build-lua
 	@$(MAKE) --silent install-lua install-sql $(STAGE)
 

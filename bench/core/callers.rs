@@ -131,7 +131,7 @@ fn plain_pool() -> PlainPool {
         .port(number("BENCH_PORT").try_into().expect("a port"))
         .user("postgres")
         .password(variable("BENCH_PASSWORD"))
-        .dbname(variable("BENCH_DATABASE"))
+        .dbname(&variable("BENCH_DATABASE"))
         .application_name("bench-core");
     PlainPool::new(config, number("POOL_SIZE").try_into().expect("a pool size"))
 }

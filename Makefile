@@ -23,7 +23,7 @@ TARGET ?= target
 # More features of the crate for all three artifacts, such as `vendored`.
 FEATURES ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-# The number in the C library's soname changes when programs have to be compiled anew. While the version's
+# The number in the C library's soname (set in build.rs) changes when programs have to be compiled anew. While the version's
 # first number is 0, each second number is such a change (0.2); from 1.0 on only the first one is (1).
 # The name of a Debian package has this number as well (debian/control).
 SO_VERSION := $(shell sed -nE 's/^version = "(0\.[0-9]+|[0-9]+)\..*/\1/p' Cargo.toml)
@@ -32,20 +32,18 @@ SO_VERSION := $(shell sed -nE 's/^version = "(0\.[0-9]+|[0-9]+)\..*/\1/p' Cargo.
 # one target folder, so that their dependencies are compiled once.
 ARTIFACTS := $(TARGET)/artifacts
 LIBRARY := libresty_session_postgres.so
-# lua_close unloads Lua modules, and a C program may unload the library, while its threads still run.
-LINK_ARGUMENTS := -C link-arg=-Wl,-z,nodelete
 
 C_LIBRARY := $(ARTIFACTS)/c/$(LIBRARY)
 STATIC_LIBRARY := $(C_LIBRARY:.so=.a)
 BUILD_C_LIBRARY = scripts/build-library.sh $(TARGET) $(ARTIFACTS)/c --features '$(FEATURES)' \
-	--crate-type cdylib,staticlib -- $(LINK_ARGUMENTS) -C link-arg=-Wl,-soname,$(LIBRARY).$(SO_VERSION)
+	--crate-type cdylib,staticlib
 PC_FILE := resty-session-postgres.pc
 
 # lua is LuaJIT; also lua51 and lua54. Each has a folder, so that one's module is never installed as another's.
 LUA_FEATURE ?= lua
 LUA_MODULE := $(ARTIFACTS)/$(LUA_FEATURE)/$(LIBRARY)
 BUILD_LUA_MODULE = scripts/build-library.sh $(TARGET) $(ARTIFACTS)/$(LUA_FEATURE) \
-	--features '$(LUA_FEATURE) $(FEATURES)' --crate-type cdylib -- $(LINK_ARGUMENTS)
+	--features '$(LUA_FEATURE) $(FEATURES)' --crate-type cdylib
 
 CLI := $(TARGET)/release/resty-session-postgres
 BUILD_CLI = $(CARGO) build --release --locked --target-dir $(TARGET) --features 'cli $(FEATURES)' \
@@ -82,7 +80,7 @@ demo: demo-deps demo-build ## Run the demo until Ctrl-C; with CHECK=1, walk thro
 demo-deps:
 	@scripts/deps.sh demo $(LUA_MODULE)
 
-# The demo and `make bench` use the Lua module and the tables alone.
+# The demo and `make bench` use only the Lua module and the tables.
 demo-build: build-lua
 	@$(MAKE) --silent install-lua install-sql $(STAGE)
 

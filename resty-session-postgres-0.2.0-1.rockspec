@@ -1,5 +1,5 @@
 -- `luarocks make` in the sources, or `luarocks build` beside the archive that `make dist` makes.
--- The rock is for LuaJIT, OpenResty's Lua. It needs Rust, a C compiler and OpenSSL's headers.
+-- The rock is for LuaJIT, the Lua of OpenResty. It needs Rust, a C compiler and OpenSSL's headers.
 rockspec_format = "3.0"
 package = "resty-session-postgres"
 version = "0.2.0-1"

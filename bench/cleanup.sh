@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the clean-up in the background costs the requests beside it: of two million rows one million
-# are over, and 64 connections read nine times and save once of ten. See bench/README.md.
+# Measures the effect of the background clean-up on requests: of two million sessions one million have
+# expired, and 64 connections make nine gets to one set. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source bench/lib/nginx.sh
@@ -13,11 +13,11 @@ SECONDS_EACH=${SECONDS_EACH:-10}
 ROUNDS=${ROUNDS:-3}
 POOL_SIZE=${POOL_SIZE:-4}
 
-over() {
+expired() {
   sql "$PGDATABASE" --command 'SELECT count(*) FROM sessions WHERE exp < now()'
 }
 
-add_what_is_over() {
+add_expired() {
   sql "$PGDATABASE" --set rows="$1" <<SQL
     \\set value \`cat "$value_file"\`
     INSERT INTO sessions (sid, name, data, exp)
@@ -43,19 +43,19 @@ make_folder
 start_postgres
 make_value "$SIZE"
 fill "$LIVE"
-add_what_is_over "$OVER"
+add_expired "$OVER"
 forget_numbers
 describe_machine
 describe_project
 describe_servers
 cat <<TEXT
 method:   nine gets and one set of ten at $CONNECTIONS connections, $SIZE bytes a value, pool_size $POOL_SIZE, one worker;
-          $LIVE sessions are alive, $OVER are over. Runs of $SECONDS_EACH s without the clean-up and
-          beside it in turn, $ROUNDS of each; medians.
+          $LIVE sessions are live, $OVER have expired. Runs of $SECONDS_EACH s without the clean-up and
+          with it in turn, $ROUNDS of each; medians.
 
 TEXT
 
-# run NAME CLEANUP_INTERVAL: one run of an nginx of its own.
+# run NAME CLEANUP_INTERVAL: one run, with a new nginx.
 run() {
   CLEANUP_INTERVAL=$2
   start_nginx ours "$LIVE"
@@ -70,28 +70,28 @@ run warm 0
 cleaned=0
 for ((round = 0; round < ROUNDS; round++)); do
   run without 0
-  before=$(over)
-  run beside 1000
-  after=$(over)
-  [ "$after" -gt 0 ] || fail "nothing is left to clean up: more OVER, or fewer ROUNDS"
+  before=$(expired)
+  run with 1000
+  after=$(expired)
+  [ "$after" -gt 0 ] || fail "nothing is left to clean up: raise OVER, or lower ROUNDS"
   cleaned=$((cleaned + before - after))
 done
 
-# The rest, at the same load.
+# The remaining sessions, at the same load.
 CLEANUP_INTERVAL=1000
 start_nginx ours "$LIVE"
-left=$(over)
+left=$(expired)
 begin=$(date +%s)
-while [ "$(over)" -gt 0 ]; do
+while [ "$(expired)" -gt 0 ]; do
   measure rest
-  [ $(($(date +%s) - begin)) -lt 1800 ] || fail "the clean-up does not finish"
+  [ $(($(date +%s) - begin)) -lt 1800 ] || fail "the clean-up has not finished within 30 minutes"
 done
 took=$(($(date +%s) - begin))
 stop_nginx ours
 
 printf '%-28s %10s %12s\n' '' 'requests/s' 'p99 ms'
-for name in without beside; do
+for name in without with; do
   printf '%-28s %10.0f %12.2f\n' "$name the clean-up" "$(median "$name-rate")" "$(median "$name-p99")"
 done
-echo "p99 beside it: $(ratio "$(median beside-p99)" "$(median without-p99)") of that without"
+echo "p99 with the clean-up: $(ratio "$(median with-p99)" "$(median without-p99)") times that without"
 echo "deleted: $cleaned in the $ROUNDS runs, and the other $left within $took s"

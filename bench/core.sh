@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The core alone, called through its Rust interface by blocking threads, beside pgbench with the
-# same statements and as many clients. With CRITERION set, also what one operation takes, by
-# criterion. See bench/README.md.
+# The core without nginx, called through its Rust interface by blocking threads; a plain pool of
+# r2d2_postgres, called by as many threads; and pgbench with the same statements and as many clients.
+# With CRITERION set, criterion also measures how long one operation takes. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source bench/lib/postgres.sh
@@ -22,34 +22,49 @@ check_paths() {
   done
 }
 
-# Sets rate, p50 and p99: run_core PATH THREADS
-run_core() {
+# Sets rate, p50 and p99: run_threads SUBJECT PATH THREADS
+run_threads() {
   local output=$work/core.out
-  "$CARGO" bench --quiet --locked --bench throughput -- "$1" "$2" "$DURATION" >"$output" ||
-    fail "the bench failed"
-  read -r rate p50 p99 <"$output" || fail "the bench says nothing"
+  "$CARGO" bench --quiet --locked --bench throughput -- "$1" "$2" "$3" "$DURATION" >"$output" ||
+    fail "the benchmark failed"
+  read -r rate p50 p99 <"$output" || fail "the benchmark printed nothing"
+}
+
+readonly row='%-5s %7s  %-14s %9s %9s %9s %14s %11s\n'
+
+# print_row PATH THREADS WHAT
+print_row() {
+  local to_plain=- p50 p99
+  [ "$3" != ours ] || to_plain=$(ratio "$(median ours.rate)" "$(median r2d2_postgres.rate)")
+  p50=$(median "$3.p50")
+  p99=$(median "$3.p99")
+  printf "$row" "$1" "$2" "$3" "$(calculate '%.0f' "$(median "$3.rate")")" "${p50:--}" "${p99:--}" \
+    "$to_plain" "$(ratio "$(median "$3.rate")" "$(median pgbench.rate)")"
 }
 
 # measure PATH THREADS
 measure() {
-  local round
+  local round subject
   forget_numbers
   for ((round = 0; round < ROUNDS; round++)); do
     run_pgbench "$1" "$2" "$DURATION" "$rows"
-    note pgbench "$rate"
-    run_core "$1" "$2"
-    note rate "$rate"
-    note p50 "$p50"
-    note p99 "$p99"
+    note pgbench.rate "$rate"
+    for subject in ours r2d2_postgres; do
+      run_threads "$subject" "$1" "$2"
+      note "$subject.rate" "$rate"
+      note "$subject.p50" "$p50"
+      note "$subject.p99" "$p99"
+    done
   done
-  printf '%-5s %7s %9.0f %9.2f %9.2f %10.0f %11s\n' "$1" "$2" "$(median rate)" "$(median p50)" \
-    "$(median p99)" "$(median pgbench)" "$(ratio "$(median rate)" "$(median pgbench)")"
+  for subject in ours r2d2_postgres pgbench; do
+    print_row "$1" "$2" "$subject"
+  done
 }
 
 check_numbers THREADS SIZE ROUNDS DURATION POOL_SIZE
 check_paths
 find_tools "$CARGO"
-[ -e "$stage/share/resty-session-postgres/schema.sql" ] || fail "nothing is built yet; make build"
+[ -e "$stage/share/resty-session-postgres/schema.sql" ] || fail "the tables are not staged; make bench or make build does that"
 "$CARGO" bench --quiet --locked --bench throughput ${CRITERION:+--bench latency} --no-run
 make_folder
 start_postgres
@@ -60,11 +75,13 @@ describe_machine
 describe_project
 postgres --version | sed 's/^/database: /'
 cat <<TEXT
-method:   $ROUNDS rounds of $DURATION s, alternating with pgbench -M prepared -j 2; medians. $rows sessions of
-          $SIZE bytes, picked at random. PostgreSQL has its default settings (fsync is on). pool_size $POOL_SIZE.
+method:   $ROUNDS rounds of $DURATION s, ours, r2d2_postgres and pgbench -M prepared -j 2 in turn; medians. $rows sessions
+          of $SIZE bytes, picked at random. PostgreSQL has its default settings (fsync is on). Both pools have
+          $POOL_SIZE connections at most; r2d2_postgres has its statements prepared and does not test
+          connections before their use. pgbench has as many clients as there are threads.
 
 TEXT
-printf '%-5s %7s %9s %9s %9s %10s %11s\n' path threads "ops/s" "p50 ms" "p99 ms" pgbench/s "to pgbench"
+printf "$row" path threads what "ops/s" "p50 ms" "p99 ms" "/r2d2_postgres" /pgbench
 for path in $PATHS; do
   for threads in $THREADS; do
     measure "$path" "$threads"

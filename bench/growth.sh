@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What more rows cost: get and set through nginx on tables of growing size. See bench/README.md.
+# Measures get and set through nginx on tables of growing size. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source bench/lib/nginx.sh
@@ -10,13 +10,13 @@ SIZE=${SIZE:-512}
 ROUNDS=${ROUNDS:-3}
 DURATION=${DURATION:-5}
 POOL_SIZE=${POOL_SIZE:-16}
-# As PostgreSQL's documentation advises for a server of its own, and room for the log of random
-# writes: with the default 128 MB of buffers, what would be measured is their size.
+# What PostgreSQL's documentation advises for a dedicated server, and space for the write-ahead log. With
+# the default of 128 MB the result would depend on the size of the buffers only.
 memory=$(awk '$1 == "MemTotal:" { print int($2 / 1024) }' /proc/meminfo)
 SETTINGS=${SETTINGS-shared_buffers=$((memory / 3))MB max_wal_size=16GB checkpoint_timeout=30min wal_compression=on}
 unset BASELINE_LUA_PATH BASELINE_LUA_CPATH
 
-# The table, its indexes, what PostgreSQL logs of both, and room for the sets.
+# The table, its indexes, the write-ahead log of both, and space for the sets.
 check_disk() {
   local rows all=0 needed free
   for rows in $ROWS; do
@@ -28,7 +28,7 @@ check_disk() {
     fail "$all rows need about $needed MiB in ${TMPDIR:-/tmp}, where $free are free"
 }
 
-# Without the indexes that are there in the meantime, as many rows take many times as long.
+# Filling a table that has indexes takes many times as long.
 fill_at_once() {
   sql "$PGDATABASE" --command "
     SET client_min_messages = warning;
@@ -42,7 +42,7 @@ fill_at_once() {
     CREATE INDEX sessions_exp_idx ON sessions (exp)" --command "ANALYZE sessions" --command CHECKPOINT
 }
 
-# A database of its own for each size, so that all sizes can be measured in turn: prepare ROWS
+# Makes a database for each size, so that all sizes can be measured in turn: prepare ROWS
 prepare() {
   sql template1 --command "CREATE DATABASE rows_$1"
   PGDATABASE=rows_$1

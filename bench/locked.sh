@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What one locked row costs the others: another transaction holds it for some seconds in the midst
-# of a run of sets, while some callers want just that row. See bench/README.md.
+# Measures the effect of one locked row on others: a transaction holds it for some seconds during a run
+# of sets, while some callers want that row. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source bench/lib/nginx.sh
@@ -17,7 +17,7 @@ readonly around=3
 storages=(ours)
 [ -z "${BASELINE_LUA_PATH:-}" ] || storages+=(baseline)
 
-# Holds session 0, and leaves the times at which it got the lock and let it go.
+# Locks session 0, and writes the times of the lock and of its release.
 hold_lock() {
   sql "$PGDATABASE" >"$work/lock" <<SQL
     BEGIN;
@@ -29,7 +29,7 @@ hold_lock() {
 SQL
 }
 
-# Callers of the locked row; a line each, with the answer's status and the seconds it took.
+# Callers of the locked row; prints a line for each, with the status and the duration in seconds.
 call_locked() {
   local i callers=()
   for ((i = 0; i < CALLERS; i++)); do
@@ -40,7 +40,7 @@ call_locked() {
   wait "${callers[@]}" || :
 }
 
-# What happened in each part of the run, from the samples: the time, sets and failures so far.
+# Summarizes each part of the run from the samples: time, sets and failures so far.
 summarize() {
   awk -v from="$1" -v to="$2" '
     function part(name, start, end,    i, first, last, least, rate) {
@@ -82,7 +82,7 @@ run_locked() {
   local load lock callers times
   start_nginx "$1" "$rows" true
   ask "$1" set >/dev/null
-  # Waiting for the row is what is measured, so it is no error here as it is elsewhere.
+  # run_wrk would fail on the callers' long waits, which are measured here.
   "${as_child[@]}" wrk --threads 1 --connections "$CONNECTIONS" --timeout 30s \
     --duration "$((around + LOCKED + around))s" "$(url_of "$1" set)" >"$work/wrk.out" 2>&1 &
   load=$!
@@ -122,7 +122,7 @@ for storage in "${storages[@]}"; do
 done
 cat <<TEXT
 method:   sets at $CONNECTIONS connections, $SIZE bytes a value, pool_size $POOL_SIZE; one row is locked for $LOCKED s,
-          and $CALLERS callers want it as soon as it is. Sampled each 100 ms in nginx.
+          and $CALLERS callers want it from then on. Sampled every 100 ms in nginx.
 
 TEXT
 for storage in "${storages[@]}"; do

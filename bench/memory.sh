@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a worker holds of memory under a steady load, sampled from the system. See bench/README.md.
+# Measures the memory of a worker under a steady load. See bench/README.md.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source bench/lib/nginx.sh
@@ -12,7 +12,7 @@ POOL_SIZE=${POOL_SIZE:-16}
 readonly rows=10000
 unset BASELINE_LUA_PATH BASELINE_LUA_CPATH
 
-# field_of NAME, of the worker's status
+# A field of the worker's /proc/PID/status: field_of NAME
 field_of() {
   awk -v name="$1:" '$1 == name { print $2 }' "/proc/${worker_pid[ours]}/status"
 }
@@ -51,7 +51,7 @@ while sleep "$EVERY" && is_alive "$load"; do
 done
 wait "$load" || fail "the load failed"
 
-# The first minute fills caches and pools; a leak shows after it.
+# The first minute fills caches and pools; a leak would show after it.
 awk -v skip="$((60 / EVERY + 1))" '
   { n++; if ($1 > most) most = $1; if (n == skip + 1) early = $1; last = $1 }
   END {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Requests through nginx to PostgreSQL, beside pgbench with the same statements and, where there is
-# one, beside another storage in the same nginx. See bench/README.md for the options.
+# Measures requests through nginx to PostgreSQL, pgbench with the same statements and, with
+# BASELINE_LUA_PATH, another storage in the same nginx. See bench/README.md for the options.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source bench/lib/nginx.sh
@@ -15,7 +15,7 @@ readonly rows=10000 visitors=200 clients=16
 storages=(ours)
 [ -z "${BASELINE_LUA_PATH:-}" ] || storages+=(baseline)
 
-# The paths of resty.session's own need it on every storage's Lua path.
+# The paths login and visit need resty.session on every storage's Lua path.
 choose_paths() {
   local storage about all_have_session=true
   for storage in "${storages[@]}"; do
@@ -36,7 +36,7 @@ choose_paths() {
   done
 }
 
-# pgbench has no counterpart to what resty.session adds.
+# pgbench cannot do what resty.session adds.
 has_pgbench() {
   [[ $1 != visit && $1 != login ]]
 }
@@ -115,8 +115,8 @@ print_row() {
     "$(shown %.0f "$4.connections")" "$to_baseline" "$to_pgbench"
 }
 
-# All rounds of one path, number of connections and size. Every row has workers of its own, so that
-# it holds the connections that it needs, and no older ones.
+# All rounds of one path, number of connections and size. Every row starts new workers, so that they
+# have no connections of earlier rows.
 measure_row() {
   local path=$1 connections=$2 bytes=$3 round storage
   forget_numbers

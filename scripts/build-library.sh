@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds a library of this crate in the target folder that all builds share, and copies it to a folder
-# of its own, since cargo gives the C library and the Lua module the same file name.
+# Builds a library of this crate in the target folder that all builds share, and copies it to FOLDER,
+# since cargo gives the C library and the Lua module the same file name.
 # build-library.sh TARGET_FOLDER FOLDER CARGO_ARGUMENT…
 #
 # cargo keeps one library of that name. To build the two in turn would compile the crate each time, so
@@ -24,7 +24,7 @@ settings() {
 sources() {
   local files
   read -a files <"$target/release/$name.d"
-  printf '%s\n' Cargo.toml Cargo.lock vendor/*/Cargo.toml "${files[@]:1}"
+  printf '%s\n' Cargo.toml Cargo.lock build.rs vendor/*/Cargo.toml "${files[@]:1}"
 }
 
 is_current() {

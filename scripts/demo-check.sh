@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Walks through the running demo as two browsers would: demo-check.sh URL ERROR_LOG
+# Uses the running demo as several browsers would: demo-check.sh URL ERROR_LOG
 set -euo pipefail
 
 readonly url=$1 error_log=$2
@@ -19,7 +19,7 @@ fail() {
   exit 1
 }
 
-# Every request of a browser goes through here: browser NAME CURL_ARGUMENT…
+# Makes a request with the cookies of a browser: browser NAME CURL_ARGUMENT…
 page=
 browser() {
   local jar=$browsers/$1
@@ -64,7 +64,7 @@ cookie_of() {
   awk '$6 ~ /session/ { print $7 }' "$browsers/$1"
 }
 
-echo "Walking through $url"
+echo "Checking $url"
 
 step "a new browser is asked who it is"
 browser first "$url/"
@@ -83,7 +83,7 @@ browser first "$url/"
 expect_visits 3
 expect_sessions 1
 
-step "its cookie is out of a script's reach"
+step "scripts cannot read its cookie"
 grep -q '^#HttpOnly_' "$browsers/first" || fail "the cookie is not HttpOnly"
 
 step "a second browser signs in under the same name: two sessions, each with its own count"
@@ -102,32 +102,32 @@ browser first "$url/"
 expect_visits 5
 expect_sessions 1
 
-step "the cookie that signed out opens nothing any more"
+step "the cookie of the browser that signed out is refused"
 [ -n "$old_cookie" ] || fail "the second browser had no cookie"
 browser third --header "Cookie: session=$old_cookie; demo_session=$old_cookie" "$url/"
 expect "Who are you?"
 
-step "signing in again gives the browser another id"
+step "signing in again gives the browser a new id"
 old_cookie=$(cookie_of first)
 sign_in first "Ada"
 expect_visits 1
 expect_sessions 1
 [ "$(cookie_of first)" != "$old_cookie" ] || fail "the id is the one from before the sign-in"
 
-step "a name with quotes and markup is nothing but a name"
+step "quotes and markup in a name are escaped"
 sign_in second "O'Brien \"<script>alert(1)</script>\" & Söhne; DROP TABLE sessions; \\"
 expect "Hello, <span"
 expect "O&#39;Brien &quot;&lt;script&gt;alert(1)&lt;/script&gt;&quot; &amp; S"
 expect_no "<script"
 expect_sessions 1
 
-step "no name, and no text at all, are refused"
+step "an empty name, and bytes that are not UTF-8, are refused"
 sign_in third "   "
 expect "status 400"
 browser third --header "Origin: $url" --data "name=%FF%FE" "$url/sign-in"
 expect "status 400"
 
-step "three browsers under one name: one signs the others out, and they are out"
+step "three browsers under one name: one signs the others out"
 for name in one two three; do
   sign_in "$name" "Grace"
 done
@@ -139,7 +139,7 @@ for name in one three; do
   expect "Who are you?"
 done
 
-step "what was counted"
+step "the metrics have counted the operations"
 browser two "$url/metrics"
 expect 'resty_session_postgres_operations_total{kind="set",outcome="ok"}'
 
@@ -153,7 +153,7 @@ expect "status 403"
 browser first "$url/"
 expect_visits 2
 
-step "nginx has nothing to complain about"
+step "nginx has logged no warning"
 ! grep -E '\[(warn|error|crit|alert|emerg)\]' "$error_log" >&2 || fail "error.log is not clean"
 
-echo "All of it is as it should be."
+echo "All checks passed."

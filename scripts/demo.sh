@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs examples/demo on a PostgreSQL and an nginx of its own until Ctrl-C, then removes both.
-# With CHECK set, scripts/demo-check.sh walks through the demo instead, and its result is this one's.
+# Starts a PostgreSQL and an nginx for examples/demo, and removes both at Ctrl-C.
+# With CHECK set, runs scripts/demo-check.sh on the demo instead and exits with its status.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,10 +9,10 @@ readonly demo=examples/demo
 readonly db_name=sessions
 . scripts/servers.sh
 
-# --- What is there -----------------------------------------------------------------------------
+# --- Programs and modules ----------------------------------------------------------------------
 
-# PostgreSQL refuses to run as root, so then both servers run as its user. They end with this
-# script, however it ends.
+# PostgreSQL refuses to run as root, so both servers run as the user postgres then. The kernel stops
+# them when this script exits for any reason.
 choose_user() {
   as_server=(setpriv --pdeathsig INT)
   if [ "$(id -u)" -eq 0 ]; then
@@ -21,7 +21,7 @@ choose_user() {
   fi
 }
 
-# lua-resty-session makes the sessions where it is on nginx's Lua path, by LUA_PATH for example.
+# lua-resty-session makes the sessions if it is on nginx's Lua path, for example through LUA_PATH.
 choose_sessions() {
   local find_it='
     local function find(name) return package.searchpath(name, package.path) end
@@ -46,7 +46,7 @@ clean_up() {
   leave_folder
 }
 
-# A server that may not have been started.
+# Stops a server, if it has been started.
 stop() {
   [ -z "$1" ] || end INT "$1"
 }
@@ -75,10 +75,10 @@ make_database() {
   printf '%s\n' "$admin_password" >"$work/password"
   own
   "${as_server[@]}" initdb --pgdata "$work/data" --username postgres --pwfile "$work/password" \
-    --auth scram-sha-256 --encoding UTF8 --locale C --no-sync >"$work/initdb.log" ||
+    --auth scram-sha-256 --encoding UTF8 --locale C --no-sync --no-clean >"$work/initdb.log" ||
     { cat "$work/initdb.log" >&2; fail "initdb failed"; }
 
-  # Only a port can be taken by somebody else in the meantime, so another one is tried then.
+  # Another program may have taken the port in the meantime; then another port is tried.
   local attempt
   for attempt in 1 2 3; do
     db_port=$(free_port)
@@ -127,7 +127,7 @@ start_nginx() {
   fail "nginx does not start"
 }
 
-# --- What the person in front of it sees -------------------------------------------------------
+# --- Messages ----------------------------------------------------------------------------------
 
 introduce() {
   local yours
@@ -141,11 +141,11 @@ introduce() {
 
       $url/
 
-  What it keeps is in a PostgreSQL of its own:
+  Its sessions are in a temporary PostgreSQL:
 
       psql $database_url -c 'TABLE sessions_meta'
 
-  After make install, your nginx.conf needs the lines that the demo's has:
+  After make install, add the lines that the demo has to your nginx.conf:
 
 $(sed 's/^./      &/' <<<"$yours")
 
@@ -159,7 +159,7 @@ trap 'exit 143' TERM HUP
 
 find_programs curl
 find_nginx
-# A developer's own settings for psql are not meant for this server.
+# The developer's settings for psql are not meant for this server.
 unset "${!PG@}"
 choose_user
 choose_sessions
@@ -173,5 +173,5 @@ else
   introduce
   wait -n "$postgres_pid" "$nginx_pid" || :
   tail -n 20 "$work/postgres.log" "$work/error.log" >&2
-  fail "a server has ended by itself"
+  fail "a server has stopped unexpectedly"
 fi

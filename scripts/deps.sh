@@ -46,8 +46,8 @@ apt_install() {
   apt-get install -y -qq --no-install-recommends --no-remove "$@"
 }
 
-# Ctrl-C ends the download at once. After it dpkg works in a session of its own, which Ctrl-C does not
-# reach: a package that is half installed would have to be repaired by hand.
+# Ctrl-C ends the download at once. Then dpkg runs in a separate session, which Ctrl-C does not reach: a
+# half-installed package would have to be repaired by hand.
 install_packages() {
   local log unpacking
   export DEBIAN_FRONTEND=noninteractive

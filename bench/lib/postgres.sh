@@ -1,12 +1,12 @@
-# A PostgreSQL of the benchmark's own, with its default settings (fsync is on) but for SETTINGS, and
-# what is asked of it. To be sourced, from the project's folder; what is below it comes along.
+# Starts a PostgreSQL with default settings (fsync is on) and SETTINGS, and runs statements and pgbench on
+# it. To be sourced from the project's folder; sources bench/lib/common.sh and cpu.sh.
 
 source bench/lib/common.sh
 source bench/lib/cpu.sh
 
 readonly most_connections=400
 
-# PostgreSQL refuses to run as root, and runs as its own user then.
+# PostgreSQL refuses to run as root; it runs as the user postgres then.
 choose_user() {
   as_postgres=(setpriv --pdeathsig QUIT)
   if [ "$(id -u)" -eq 0 ]; then
@@ -18,7 +18,7 @@ choose_user() {
 # Sets the PG… variables, so that psql, pgbench and the Rust benches find it by themselves.
 start_postgres() {
   choose_user
-  # A developer's own settings for psql are not meant for this server.
+  # The developer's settings for psql are not meant for this server.
   unset "${!PG@}"
   export PGHOST=127.0.0.1 PGUSER=postgres PGDATABASE=bench PGPASSWORD
   PGPASSWORD=$(random_word)
@@ -27,8 +27,8 @@ start_postgres() {
   mkdir "$folder"
   printf '%s\n' "$PGPASSWORD" >"$folder/password"
   [ "$(id -u)" -ne 0 ] || chown -R postgres:postgres "$folder"
-  # md5, because each side can do it cheaply: a storage that opens many connections is not to be
-  # measured by what SCRAM is made to cost.
+  # md5, because it is cheap for both sides: SCRAM is slow by design, which would show in the figures of a
+  # storage that opens many connections.
   (cd / && "${as_postgres[@]}" initdb --pgdata "$folder/data" --username "$PGUSER" \
     --pwfile "$folder/password" --auth md5 --encoding UTF8 --locale C.UTF-8 --no-sync) \
     >"$work/initdb.log" || { cat "$work/initdb.log" >&2; fail "initdb failed"; }
@@ -38,8 +38,8 @@ start_postgres() {
     settings+=(-c "$setting")
   done
 
-  # Only a port can be taken by somebody else in the meantime, so another one is tried then. The
-  # time zone is the one in which the baseline's expiry is right.
+  # Another program may have taken the port in the meantime; then another port is tried. The baseline's
+  # expiry is right only with the time zone UTC.
   for attempt in 1 2 3; do
     export PGPORT
     PGPORT=$(free_port)
@@ -69,17 +69,16 @@ postgres_cpu() {
   cpu_of_family "$postgres_pid"
 }
 
-# Makes the one value that is stored everywhere: text that does not compress, as sessions are
-# encrypted: make_value BYTES
+# Makes the value of all sessions. It does not compress, as encrypted sessions do not: make_value BYTES
 make_value() {
-  # It travels as an argument of pgbench's.
+  # pgbench gets it as an argument.
   [ "$1" -le 100000 ] || fail "a value of $1 bytes is too large for this benchmark"
   value_file=$work/value
   head -c "$1" /dev/urandom | base64 --wrap 0 | head -c "$1" >"$value_file"
 }
 
-# Sessions from the server itself. Their keys are made of their numbers, from 0 to the given one,
-# so that whoever wants one that is there can make it. Session 0 is none of those that are picked.
+# Fills the table. The keys are made from numbers, 0 to the given one, so that callers can compute the key
+# of an existing session. Session 0 is never picked.
 fill() {
   PGOPTIONS='-c client_min_messages=warning' sql "$PGDATABASE" --set rows="$1" <<SQL
     \\set value \`cat "$value_file"\`
@@ -93,7 +92,7 @@ fill() {
 SQL
 }
 
-# How many connections there are under an application's name.
+# The number of connections with an application_name.
 connections_of() {
   sql "$PGDATABASE" --command \
     "SELECT count(*) FROM pg_stat_activity WHERE application_name = '$1'"
@@ -106,19 +105,19 @@ run_pgbench() {
   case $1 in
     get | set) scripts=(--file "bench/pgbench/$1.sql") ;;
     mix) scripts=(--file bench/pgbench/get.sql@9 --file bench/pgbench/set.sql@1) ;;
-    *) fail "pgbench knows no path $1" ;;
+    *) fail "pgbench has no path $1" ;;
   esac
   "${as_child[@]}" pgbench --no-vacuum --protocol prepared --client "$2" --jobs "$(pgbench_jobs "$2")" \
     --time "$3" --define rows="$4" --define value="$(<"$value_file")" "${scripts[@]}" \
     >"$output" 2>&1 || { cat "$output" >&2; fail "pgbench failed"; }
-  ! grep -qi 'error\|aborted' "$output" || { cat "$output" >&2; fail "pgbench met errors"; }
+  ! grep -qi 'error\|aborted' "$output" || { cat "$output" >&2; fail "pgbench reports errors"; }
   rate=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$output")
   average=$(sed -n 's/^latency average = \([0-9.]*\).*/\1/p' "$output")
   operations=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$output")
-  [[ $rate && $operations ]] || { cat "$output" >&2; fail "pgbench says nothing"; }
+  [[ $rate && $operations ]] || { cat "$output" >&2; fail "pgbench prints no result"; }
 }
 
-# Two threads, as pgbench's share of a small machine; it wants no more of them than clients.
+# Two threads, which suits a small machine; pgbench refuses more threads than clients.
 pgbench_jobs() {
   [ "$1" -ge 2 ] && echo 2 || echo 1
 }

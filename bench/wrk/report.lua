@@ -1,5 +1,5 @@
--- wrk's part: a line of numbers for the scripts, and, given a file of cookies, requests that each
--- carry one of them.
+-- A script for wrk: prints a line of numbers for bench/lib/nginx.sh and, given a file of cookies,
+-- sends one of them with each request.
 -- luacheck: globals wrk init request done
 
 function init(args)
@@ -10,14 +10,14 @@ function init(args)
   for cookie in io.lines(args[1]) do
     requests[#requests + 1] = wrk.format(nil, nil, { Host = wrk.headers.Host, Cookie = cookie })
   end
-  -- Without this function wrk sends the same request again and again, which is cheaper.
+  -- Without this function wrk repeats one request, which is cheaper.
   function request()
     return requests[math.random(#requests)]
   end
 end
 
 -- Requests a second, the median and the 99th percentile in milliseconds, the number of requests;
--- then what failed: connecting, reading, writing, by the answer's status, by wrk's timeout.
+-- then the failures: of connecting, reading and writing, by status, by wrk's timeout.
 function done(summary, latency)
   local errors = summary.errors
   print(

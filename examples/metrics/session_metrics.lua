@@ -31,14 +31,14 @@ end
 function session_metrics.start(storage, seconds)
   seconds = seconds or 10
   local id = ngx.worker.id() .. " "
-  local told = {}
+  local reported = {}
 
   local function tell()
     for name, value in pairs(storage:stats() or {}) do
       if is_counter(name) then
-        local more = value - (told[name] or 0)
+        local more = value - (reported[name] or 0)
         if more > 0 and dict:incr("all " .. name, more, 0) then
-          told[name] = value
+          reported[name] = value
         end
       else
         dict:set(id .. name, value, 3 * seconds)

@@ -1,8 +1,8 @@
-//! A configuration in the making: a checked value for each key that is set or has a default.
+//! A configuration in the making: a checked value for each key that is set, and the defaults.
 
 use super::{DefaultValue, Host, KEYS, Key, Secret, Setting, TableName, Value};
 use crate::Error;
-use std::collections::BTreeMap;
+use crate::host::fork::ForkLocal;
 use std::time::Duration;
 
 /// A configuration in the making. A key may be set again: the last value holds. `build` checks what
@@ -18,14 +18,24 @@ use std::time::Duration;
 /// assert_eq!(config.pool.size, 2);
 /// # Ok::<(), resty_session_postgres::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Draft {
-    settings: BTreeMap<&'static str, Setting>,
+    given: Settings,
 }
 
-/// Every key that has a default is set to it.
-impl Default for Draft {
-    fn default() -> Self {
+/// Checked values by key. Searching so short a list is faster than a map.
+type Settings = Vec<(&'static str, Setting)>;
+
+fn find<'a>(settings: &'a Settings, key: &str) -> Option<&'a Setting> {
+    let found = settings.iter().find(|(name, _)| *name == key);
+    found.map(|(_, setting)| setting)
+}
+
+/// The keys that have a default. Some sites make a configuration for each request, so the defaults
+/// are checked once.
+fn defaults() -> &'static Settings {
+    static DEFAULTS: ForkLocal<Settings> = ForkLocal::new();
+    DEFAULTS.get_or_init(|| {
         let settings = KEYS.iter().filter_map(|key| {
             let value = match key.default {
                 DefaultValue::Flag(flag) => Value::Flag(flag),
@@ -36,9 +46,8 @@ impl Default for Draft {
             let setting = key.kind.check(&value).expect("a default that is accepted");
             Some((key.name, setting))
         });
-        let settings = settings.collect();
-        Draft { settings }
-    }
+        settings.collect()
+    })
 }
 
 impl Draft {
@@ -60,19 +69,24 @@ impl Draft {
             let (accepted, got) = (key.kind.accepted(), key.kind.describe(value));
             Error::config(name, format!("expected {accepted}, got {got}"))
         })?;
-        self.settings.insert(key.name, setting);
+        self.given.retain(|(name, _)| *name != key.name);
+        self.given.push((key.name, setting));
         Ok(())
     }
 
+    fn get(&self, key: &str) -> Option<&Setting> {
+        find(&self.given, key).or_else(|| find(defaults(), key))
+    }
+
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
-        match self.settings.get(key) {
+        match self.get(key) {
             Some(Setting::Flag(flag)) => Some(*flag),
             _ => None,
         }
     }
 
     pub(super) fn number(&self, key: &str) -> u32 {
-        match self.settings.get(key) {
+        match self.get(key) {
             Some(Setting::Number(number)) => *number,
             _ => unreachable!("{key} is a number and has a default"),
         }
@@ -87,14 +101,14 @@ impl Draft {
     }
 
     pub(super) fn word(&self, key: &str) -> Option<&'static str> {
-        match self.settings.get(key) {
+        match self.get(key) {
             Some(Setting::Word(word)) => Some(word),
             _ => None,
         }
     }
 
     pub(super) fn text(&self, key: &str) -> Option<&str> {
-        match self.settings.get(key) {
+        match self.get(key) {
             Some(Setting::Text(text)) => Some(text),
             _ => None,
         }
@@ -105,21 +119,21 @@ impl Draft {
     }
 
     pub(super) fn table(&self, key: &str) -> Option<TableName> {
-        match self.settings.get(key) {
+        match self.get(key) {
             Some(Setting::Table(table)) => Some(table.clone()),
             _ => None,
         }
     }
 
     pub(super) fn hosts(&self) -> &[Host] {
-        match self.settings.get("host") {
+        match self.get("host") {
             Some(Setting::Hosts(hosts)) => hosts,
             _ => &[],
         }
     }
 
     pub(super) fn ports(&self) -> &[u16] {
-        match self.settings.get("port") {
+        match self.get("port") {
             Some(Setting::Ports(ports)) => ports,
             _ => &[],
         }

@@ -164,3 +164,82 @@ fn quoted_or_bare(text: &str) -> Option<(String, &str)> {
     }
     (!quoted).then_some((value, ""))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Secret, TlsMode};
+    use super::*;
+    use std::time::Duration;
+
+    fn dsn(dsn: &str) -> Result<Config, Error> {
+        let mut draft = Draft::default();
+        draft.set_dsn(dsn)?;
+        draft.build()
+    }
+
+    #[test]
+    fn connection_strings_of_both_kinds_set_keys() {
+        let url = "postgresql://me:un%2Fused@[::1]:1,db/shop?connect_timeout=9&sslmode=allow";
+        let pairs = "host = ::1,db port=1,5432 user=me password='un/used' dbname=shop \
+                     connect_timeout=9 sslmode=prefer application_name=''";
+        for config in [dsn(url), dsn(pairs)] {
+            let config = config.expect("valid");
+            assert_eq!(&*config.connection.describe(), "[::1]:1, db:5432");
+            assert_eq!(config.connection.username, "me");
+            assert_eq!(
+                config.connection.password,
+                Some(Secret::new("un/used".into()))
+            );
+            assert_eq!(config.connection.database, "shop");
+            assert_eq!(config.timeouts.connect, Duration::from_secs(9));
+            assert_eq!(config.connection.tls.mode, TlsMode::Prefer);
+            assert_eq!(config.connection.application, "pgmoon");
+        }
+        for empty in ["", " ", "postgres://", "postgres:///", "postgresql://@"] {
+            assert_eq!(dsn(empty), Ok(Config::default()), "{empty}");
+        }
+    }
+
+    #[test]
+    fn a_refused_connection_string_is_not_shown_and_changes_nothing() {
+        let cases = [
+            (
+                "postgres://ada:secret/secret@h/x",
+                "in a user or a password, write / ? # : and @ as %2F %3F %23 %3A and %40",
+            ),
+            (
+                "postgres://ada:secret%@h/x",
+                "password: a % must precede the two digits of a code",
+            ),
+            (
+                "postgres://ada@h/x?secret",
+                "expected keyword=value after the ?",
+            ),
+            ("secret", "expected a URL or keyword=value pairs"),
+            ("user=a password='secret", "password: the value has no end"),
+            (
+                "user=a hostaddr=secret",
+                "the keyword hostaddr is not supported",
+            ),
+            (
+                "user=a connect_timeout=secret",
+                "connect_timeout: expected a whole number of seconds, at most a day",
+            ),
+            (
+                "user=a port=secret",
+                "port: expected a whole number from 1 to 65535, or several as an array or \
+                 comma-separated",
+            ),
+            (
+                "user=a sslmode=secret",
+                "sslmode: expected one of disable, prefer, require, verify-ca, verify-full",
+            ),
+        ];
+        for (given, expected) in cases {
+            let mut draft = Draft::default();
+            let error = draft.set_dsn(given).expect_err("a wrong string");
+            assert_eq!(error.to_string(), format!("dsn: {expected}"));
+            assert_eq!(draft.build(), Ok(Config::default()));
+        }
+    }
+}

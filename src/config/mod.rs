@@ -35,7 +35,7 @@ pub struct Config {
     pub metadata: TableName,
     /// The limits of an operation.
     pub timeouts: Timeouts,
-    /// How often sessions that are over are cleaned up in the background; `None` for never.
+    /// The time between two clean-ups of expired sessions in the background; `None` is never.
     pub cleanup_interval: Option<Duration>,
     /// How many sessions a subject may have.
     pub limit: Option<SessionLimit>,
@@ -52,15 +52,15 @@ pub struct ConnectionConfig {
     pub username: String,
     /// The user's password.
     pub password: Option<Secret>,
-    /// The file with passwords, for where none is given.
+    /// The file with passwords, used if `password` is `None`.
     pub passfile: Option<PathBuf>,
-    /// Whether a password may go in clear text over a connection that is not encrypted.
+    /// Whether a password may be sent in clear text over a connection without TLS.
     pub allow_cleartext: bool,
     /// The database.
     pub database: String,
-    /// How connections are encrypted, and whom they trust.
+    /// How connections are encrypted, and which certificates are trusted.
     pub tls: TlsConfig,
-    /// What is asked of a session of the server's.
+    /// How sessions with the server are used.
     pub session: ServerSessionConfig,
 }
 
@@ -73,7 +73,7 @@ pub struct PoolConfig {
     pub size: usize,
     /// Waiting operations at most.
     pub backlog: usize,
-    /// How long a connection may idle; `None` is for ever.
+    /// How long a connection may be idle; `None` is no limit.
     pub keepalive: Option<Duration>,
 }
 
@@ -82,7 +82,7 @@ pub struct PoolConfig {
 pub struct Timeouts {
     /// From the call until a usable connection is held.
     pub connect: Duration,
-    /// From then until the answer is there: the sum of the send and the read timeout.
+    /// From then until the answer arrives: the sum of the send and the read timeout.
     pub statement: Duration,
 }
 
@@ -96,10 +96,9 @@ pub struct SessionLimit {
 }
 
 /// What happens to a session beyond the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Beyond {
     /// It is saved, and the sessions that would expire first are ended.
-    #[default]
     EndOldest,
     /// It is not saved.
     Refuse,
@@ -129,7 +128,7 @@ impl Secret {
         Secret(text)
     }
 
-    /// The text, for the server alone.
+    /// The text, to be sent to the server only.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

@@ -6,7 +6,7 @@ mod table_info;
 mod tables;
 
 pub(crate) use crate::pool::{Effect, Fault, ParamType, Sql, column};
-pub(crate) use statement::{Fixed, Statement};
+pub(crate) use statement::{Fixed, Statement, types};
 pub(crate) use table_info::TableInfo;
 pub use tables::Tables;
 
@@ -21,8 +21,8 @@ const TABLE_INFO: Fixed = Fixed::reads(
        SELECT coalesce(bool_and(confdeltype = 'c'), false) FROM pg_catalog.pg_constraint \
        WHERE contype = 'f' AND conrelid = meta.oid AND confrelid = to_regclass($1::text)), \
        to_regclass('pg_dist_partition') IS NOT NULL, \
-       coalesce((SELECT relkind <> 'r' FROM pg_catalog.pg_class \
-         WHERE oid = to_regclass($1::text)), false), \
+       EXISTS (SELECT FROM pg_catalog.pg_class \
+         WHERE oid = to_regclass($1::text) AND relkind = 'r'), \
        EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass($1::text) \
          AND attname = 'created' AND atttypid = 'timestamptz'::regtype AND NOT attisdropped) \
      FROM (SELECT to_regclass($2::text)::oid AS oid) AS meta",
@@ -100,6 +100,28 @@ impl<'a> Db<'a> {
         self.connection.query(id, || statement.sql(tables), params)
     }
 
+    /// The same, each row read by `read`.
+    pub(crate) fn rows<T>(
+        &mut self,
+        statement: &dyn Statement,
+        params: &Params<'_>,
+        read: impl Fn(&Row) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        self.query(statement, params)?.iter().map(read).collect()
+    }
+
+    /// The same for a statement that answers one row.
+    pub(crate) fn row<T>(
+        &mut self,
+        statement: &dyn Statement,
+        params: &Params<'_>,
+        read: impl Fn(&Row) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let rows = self.query(statement, params)?;
+        let missing = || Fault::undecodable("the server answered no row");
+        read(rows.first().ok_or_else(missing)?)
+    }
+
     /// Runs a statement that answers no rows.
     pub(crate) fn execute(
         &mut self,
@@ -132,9 +154,8 @@ impl<'a> Db<'a> {
             return Ok(known);
         }
         let [sessions, metadata] = self.tables.names();
-        let rows = self.query(&TABLE_INFO, &[&sessions, &metadata])?;
-        let info = TableInfo::read(&rows)?;
-        self.tables.known.set(info);
+        let info = self.row(&TABLE_INFO, &[&sessions, &metadata], TableInfo::read)?;
+        self.tables.known.set(Some(info));
         Ok(info)
     }
 

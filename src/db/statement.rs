@@ -4,6 +4,17 @@
 use super::tables::Tables;
 use crate::pool::{Effect, ParamType, Sql};
 
+/// The types of parameters, as statements name them.
+pub(crate) mod types {
+    use super::ParamType;
+
+    pub(crate) const TEXT: ParamType = ParamType::Text;
+    pub(crate) const TEXTS: ParamType = ParamType::Texts;
+    pub(crate) const TIME: ParamType = ParamType::Time;
+    pub(crate) const TIMES: ParamType = ParamType::Times;
+    pub(crate) const INT: ParamType = ParamType::Int;
+}
+
 /// A statement of an operation.
 pub(crate) trait Statement {
     /// Tells it from all others: the address of a constant, and which of its variants it is.
@@ -35,16 +46,6 @@ impl Fixed {
             body,
             types,
             effect: Effect::Reads,
-        }
-    }
-
-    /// A statement without common table expressions and rows.
-    pub(crate) const fn writes(body: &'static str, types: &'static [ParamType]) -> Self {
-        Fixed {
-            with: "",
-            body,
-            types,
-            effect: Effect::Writes,
         }
     }
 }

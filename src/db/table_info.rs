@@ -2,8 +2,7 @@
 
 use crate::pool::{Fault, column};
 use postgres::Row;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// For how long the catalog's answer is used. An owner may change the tables at any time; metadata
@@ -18,90 +17,40 @@ pub(crate) struct TableInfo {
     pub(crate) leaves_metadata: bool,
     /// This is Citus, so the tables may be distributed over several servers.
     pub(crate) distributed: bool,
-    /// The sessions are a view or partitioned: a row's place (`ctid`) does not tell it from all others.
-    pub(crate) not_one_table: bool,
+    /// The sessions are one table, neither a view nor partitioned nor distributed.
+    pub(crate) is_plain: bool,
     /// The sessions have a column `created` that is a point in time.
     pub(crate) has_created: bool,
 }
 
 impl TableInfo {
-    pub(super) fn read(rows: &[Row]) -> Result<Self, Fault> {
-        let row = rows
-            .first()
-            .ok_or_else(|| Fault::undecodable("the catalog answered no row"))?;
+    pub(super) fn read(row: &Row) -> Result<Self, Fault> {
+        let distributed = column(row, 1)?;
         Ok(TableInfo {
             leaves_metadata: column(row, 0)?,
-            distributed: column(row, 1)?,
-            not_one_table: column(row, 2)?,
+            distributed,
+            is_plain: column::<bool>(row, 2)? && !distributed,
             has_created: column(row, 3)?,
         })
     }
 }
 
-/// The answer that was last read, for [`USED_FOR`]: its bits, and above them the millisecond until
-/// which it is used. 0 is none. An atomic, because a lock might be held when the host forks.
+/// The answer that was last read, and until when it is used. A lock that another thread holds is not
+/// waited for: a child of a fork would wait for a thread that it does not have.
 #[derive(Debug, Default)]
-pub(super) struct Known(AtomicU64);
-
-const BITS: u32 = 4;
-
-fn millis() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    START.elapsed().as_millis() as u64
-}
+pub(super) struct Known(Mutex<Option<(TableInfo, Instant)>>);
 
 impl Known {
     pub(super) fn get(&self) -> Option<TableInfo> {
-        let known = self.0.load(Ordering::Relaxed);
-        let bit = |n: u32| known >> n & 1 == 1;
-        (known >> BITS > millis()).then(|| TableInfo {
-            leaves_metadata: bit(0),
-            distributed: bit(1),
-            not_one_table: bit(2),
-            has_created: bit(3),
-        })
+        let known = *self.0.try_lock().ok()?;
+        known
+            .filter(|(_, until)| Instant::now() < *until)
+            .map(|(info, _)| info)
     }
 
-    pub(super) fn set(&self, info: TableInfo) {
-        let TableInfo {
-            leaves_metadata,
-            distributed,
-            not_one_table,
-            has_created,
-        } = info;
-        let bits = [leaves_metadata, distributed, not_one_table, has_created];
-        let bits = bits
-            .iter()
-            .rev()
-            .fold(0, |all, &bit| all << 1 | u64::from(bit));
-        let until = millis() + USED_FOR.as_millis() as u64;
-        self.0.store(until << BITS | bits, Ordering::Relaxed);
-    }
-
-    pub(super) fn forget(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_read_is_used_until_it_is_forgotten() {
-        let known = Known::default();
-        assert_eq!(known.get(), None);
-        for n in 0..16 {
-            let info = TableInfo {
-                leaves_metadata: n & 1 > 0,
-                distributed: n & 2 > 0,
-                not_one_table: n & 4 > 0,
-                has_created: n & 8 > 0,
-            };
-            known.set(info);
-            assert_eq!(known.get(), Some(info));
+    pub(super) fn set(&self, info: Option<TableInfo>) {
+        if let Ok(mut known) = self.0.try_lock() {
+            *known = info.map(|info| (info, Instant::now() + USED_FOR));
         }
-        known.forget();
-        assert_eq!(known.get(), None);
     }
 }

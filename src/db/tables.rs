@@ -49,7 +49,7 @@ impl Tables {
 
     /// Has the catalog asked anew when a statement depends on it next.
     pub(crate) fn forget_info(&self) {
-        self.known.forget();
+        self.known.set(None);
     }
 
     /// The first of the two numbers of these tables' advisory locks. The second is 0 to 15 for saves

@@ -89,8 +89,8 @@ fn convert(value: &Value, depth: usize) -> Setting {
     }
 }
 
-/// Callers share tables with other storages, so an unknown key is no error; but it may be a
-/// misspelt one. Each is reported once a process.
+/// Logs each unknown key once a process. It is no error, since callers share tables with other
+/// storages, but it may be a misspelt key.
 fn report_unknown(table: &Table) {
     static REPORTED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     for pair in table.pairs::<Value, Value>() {

@@ -76,10 +76,8 @@ impl<'a> Args<'a> {
     /// A text that PostgreSQL can store. A number is a mistake, although Lua would make a string of it:
     /// no key is a number.
     pub fn text(&self, name: &'static str) -> Result<String, Error> {
-        match self.value(name)? {
-            Value::Text(bytes) => text::owned(name, bytes),
-            other => Err(self.expected(name, "string", &other)),
-        }
+        let missing = || self.expected(name, "string", &Value::Nothing);
+        self.optional_text(name)?.ok_or_else(missing)
     }
 
     /// A text that may be left out.

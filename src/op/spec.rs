@@ -63,43 +63,14 @@ pub enum ParamKind {
 }
 
 impl Param {
-    const fn new(name: &'static str, kind: ParamKind, doc: &'static str) -> Self {
+    /// A parameter that must be given.
+    pub const fn new(name: &'static str, kind: ParamKind, doc: &'static str) -> Self {
         Param {
             name,
             kind,
             optional: false,
             doc,
         }
-    }
-
-    /// See [`ParamKind::Text`].
-    pub const fn text(name: &'static str, doc: &'static str) -> Self {
-        Param::new(name, ParamKind::Text, doc)
-    }
-
-    /// See [`ParamKind::Key`].
-    pub const fn key(name: &'static str, doc: &'static str) -> Self {
-        Param::new(name, ParamKind::Key, doc)
-    }
-
-    /// See [`ParamKind::Seconds`].
-    pub const fn seconds(name: &'static str, doc: &'static str) -> Self {
-        Param::new(name, ParamKind::Seconds, doc)
-    }
-
-    /// See [`ParamKind::Count`].
-    pub const fn count(name: &'static str, doc: &'static str) -> Self {
-        Param::new(name, ParamKind::Count, doc).optional()
-    }
-
-    /// See [`ParamKind::Flag`].
-    pub const fn flag(name: &'static str, doc: &'static str) -> Self {
-        Param::new(name, ParamKind::Flag, doc).optional()
-    }
-
-    /// See [`ParamKind::Pairs`].
-    pub const fn pairs(name: &'static str, doc: &'static str) -> Self {
-        Param::new(name, ParamKind::Pairs, doc).optional()
     }
 
     /// The parameter `current_time`, which every operation with a clock of its caller has.

@@ -76,9 +76,9 @@ impl ToSql for Epoch {
 
 impl<'a> FromSql<'a> for Epoch {
     fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {
-        // 'infinity' and '-infinity' are the extremes of i64 and compare as such.
+        // 'infinity' and '-infinity' are the extremes of i64, and here the last and first second.
         let micros = i64::from_sql(ty, raw)?;
-        Ok(Epoch(micros.div_euclid(1_000_000) + Self::POSTGRES))
+        Ok(Epoch(micros.div_euclid(1_000_000)).plus(Self::POSTGRES))
     }
 
     fn accepts(ty: &Type) -> bool {

@@ -2,7 +2,9 @@
 //! engine runs in the background.
 
 use crate::Error;
+use crate::db::types::{INT, TEXTS, TIME};
 use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
+use crate::op::ParamKind::Count;
 use crate::op::{Answers, Args, Epoch, Group, Operation, Param, Spec};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -35,10 +37,12 @@ impl Operation for Cleanup {
                   half of the time that an operation may take; if more is left, call it again. One \
                   process at a time cleans a table up; another one waits for its turn.",
         params: &[
-            Param::count(
+            Param::new(
                 "limit",
+                Count,
                 "sessions at most (defaults to as many as the time allows)",
-            ),
+            )
+            .optional(),
             Param::current_time(),
         ],
         returns: "how many were deleted",
@@ -201,129 +205,85 @@ struct Swept {
 }
 
 /// Deletes at most `rows` sessions; all that had expired before `since` are known to be gone. `None`
-/// where another process cleans up at the moment.
+/// where another process cleans up at the moment. One transaction.
+///
+/// Several statements rather than one of several parts: views, partitions and distributed tables take
+/// these, too.
 fn sweep(
     db: &mut Db<'_>,
     now: Epoch,
     rows: u32,
     since: Option<Epoch>,
 ) -> Result<Option<Swept>, Fault> {
-    let info = db.table_info()?;
-    let limit = i64::from(rows);
-    if info.distributed || info.not_one_table {
-        return db.transaction(|db| sweep_by_key(db, now, limit));
-    }
-    let statement = match info.leaves_metadata {
-        true => &SWEEP_WITH_METADATA,
-        false => &SWEEP,
+    let find = match db.table_info()?.is_plain {
+        true => &FIND_AND_LOCK,
+        false => &FIND,
     };
-    let answer = db.query(statement, &[&now, &limit, &since])?;
-    let Some(row) = answer.first() else {
-        return Ok(None);
+    let delete = match db.leaves_metadata()? {
+        true => &DELETE_WITH_METADATA,
+        false => &DELETE,
     };
-    let removed: i64 = column(row, 1)?;
-    let swept = Swept {
-        removed: u32::try_from(removed).unwrap_or(rows),
-        until: column(row, 2)?,
-    };
-    Ok(column::<bool>(row, 0)?.then_some(swept))
+    db.transaction(|db| {
+        let turn = |row: &_| Ok((column(row, 0)?, column(row, 1)?));
+        let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now], turn)?;
+        if !ours {
+            return Ok(None);
+        }
+        let dead = db.query(find, &[&before, &i64::from(rows), &since])?;
+        let keys: Vec<&str> = dead
+            .iter()
+            .map(|row| column(row, 0))
+            .collect::<Result<_, _>>()?;
+        let mut gone: Vec<Epoch> = Vec::new();
+        if !keys.is_empty() {
+            gone = db.rows(delete, &[&keys, &before], |row| column(row, 0))?;
+        }
+        Ok(Some(Swept {
+            removed: gone.len() as u32,
+            until: gone.into_iter().max(),
+        }))
+    })
 }
 
-/// Deletes at most $2 sessions that had expired a minute before the database's clock and before $1,
-/// unless another process does so at the moment. Answers whether it was this one's turn, how many were
-/// deleted, and when the last of them had expired. Rows that others lock are left for the next time.
-///
-/// $3, where it is not null, is a time before which nothing is left: until the next VACUUM the index
-/// keeps what is deleted, and each statement would go through all that those before it deleted. The
-/// rows are locked, so their places (`ctid`) stay; a child table may have other rows at these places,
-/// so the expiry is compared again. Sessions that a crash brings back are expired as before, so no
-/// commit waits for the disk.
-macro_rules! sweep {
-    ($metadata:literal) => {
-        concat!(
-            "turn AS MATERIALIZED ( \
-               SELECT pg_try_advisory_xact_lock({locks}, 16) AS ours, \
-                 least($1, date_trunc('second', now())) - interval '60 seconds' AS before, \
-                 set_config('synchronous_commit', 'off', true)), \
-             dead AS MATERIALIZED ( \
-               SELECT sid, ctid AS place FROM {sessions} \
-               WHERE (SELECT ours FROM turn) AND exp < (SELECT before FROM turn) \
-               AND exp >= coalesce($3, '-infinity') \
-               ORDER BY exp LIMIT $2 FOR UPDATE SKIP LOCKED), ",
-            $metadata,
-            "gone AS ( \
-               DELETE FROM {sessions} WHERE ctid = ANY (ARRAY(SELECT place FROM dead)) \
-               AND exp < (SELECT before FROM turn) RETURNING exp)"
-        )
-    };
-}
+/// Whether it is this process's turn, and before when a session must have expired: a minute before the
+/// database's clock and $1. Sessions that a crash of the server brings back are expired as before, so the
+/// commit does not wait for the disk.
+const TURN: Fixed = Fixed::reads(
+    "SELECT pg_try_advisory_xact_lock({locks}, 16), \
+       least($1, date_trunc('second', now())) - interval '60 seconds', \
+       set_config('synchronous_commit', 'off', true)",
+    &[TIME],
+);
 
-const SWEEP: Fixed = Fixed {
-    with: sweep!(""),
-    body: "SELECT ours, (SELECT count(*) FROM gone), \
-           (SELECT max(exp) FROM gone WHERE isfinite(exp)) FROM turn",
-    types: &[ParamType::Time, ParamType::Int, ParamType::Time],
+const FIND_TYPES: &[ParamType] = &[TIME, INT, TIME];
+
+/// At most $2 sessions that had expired before $1. $3, where it is not null, is a time before which
+/// nothing is left: until the next VACUUM the index keeps what is deleted, and each statement would go
+/// through all that those before it deleted.
+const FIND: Fixed = Fixed::reads(
+    "SELECT sid FROM {sessions} WHERE exp < $1 AND exp >= coalesce($3, '-infinity') \
+     ORDER BY exp LIMIT $2",
+    FIND_TYPES,
+);
+
+/// The same without rows that others lock: they are left for the next time.
+const FIND_AND_LOCK: Fixed = Fixed::reads(
+    "SELECT sid FROM {sessions} WHERE exp < $1 AND exp >= coalesce($3, '-infinity') \
+     ORDER BY exp LIMIT $2 FOR UPDATE SKIP LOCKED",
+    FIND_TYPES,
+);
+
+/// Deletes those of $1 that still had expired before $2. Answers when each had.
+const DELETE: Fixed = Fixed {
+    with: "",
+    body: "DELETE FROM {sessions} WHERE sid = ANY ($1) AND exp < $2 RETURNING exp",
+    types: &[TEXTS, TIME],
     effect: Effect::WritesAndAnswers,
 };
 
 /// The same for tables that do not delete metadata by themselves.
-const SWEEP_WITH_METADATA: Fixed = Fixed {
-    with: sweep!("metadata AS (DELETE FROM {metadata} AS m USING dead WHERE m.sid = dead.sid), "),
-    ..SWEEP
+const DELETE_WITH_METADATA: Fixed = Fixed {
+    with: "metadata AS (DELETE FROM {metadata} AS m USING {sessions} AS s \
+           WHERE m.sid = s.sid AND s.sid = ANY ($1) AND s.exp < $2)",
+    ..DELETE
 };
-
-/// Whether it is this process's turn, and when a session must have expired.
-const TURN: Fixed = Fixed::reads(
-    "SELECT pg_try_advisory_xact_lock({locks}, 16), \
-     least($1, date_trunc('second', now())) - interval '60 seconds'",
-    &[ParamType::Time],
-);
-
-const FIND: Fixed = Fixed::reads(
-    "SELECT sid FROM {sessions} WHERE exp < $1 ORDER BY exp LIMIT $2",
-    &[ParamType::Time, ParamType::Int],
-);
-
-/// Deletes those of $1 that are still expired.
-const DELETE: Fixed = Fixed {
-    with: "",
-    body: "DELETE FROM {sessions} WHERE sid = ANY ($1) AND exp < $2 RETURNING sid",
-    types: &[ParamType::Texts, ParamType::Time],
-    effect: Effect::WritesAndAnswers,
-};
-
-const DELETE_METADATA: Fixed = Fixed::writes(
-    "DELETE FROM {metadata} WHERE sid = ANY ($1)",
-    &[ParamType::Texts],
-);
-
-/// The same in several statements of one transaction: distributed tables, views and partitions do not
-/// take the statement of one piece.
-fn sweep_by_key(db: &mut Db<'_>, now: Epoch, limit: i64) -> Result<Option<Swept>, Fault> {
-    let turn = db.query(&TURN, &[&now])?;
-    let (ours, before): (bool, Epoch) = match turn.first() {
-        Some(row) => (column(row, 0)?, column(row, 1)?),
-        None => return Ok(None),
-    };
-    if !ours {
-        return Ok(None);
-    }
-    let dead = db.query(&FIND, &[&before, &limit])?;
-    let keys: Vec<&str> = dead
-        .iter()
-        .map(|row| column(row, 0))
-        .collect::<Result<_, _>>()?;
-    let mut gone = Vec::new();
-    if !keys.is_empty() {
-        gone = db.query(&DELETE, &[&keys, &before])?;
-    }
-    if db.leaves_metadata()? && !gone.is_empty() {
-        let gone: Vec<&str> = gone
-            .iter()
-            .map(|row| column(row, 0))
-            .collect::<Result<_, _>>()?;
-        db.execute(&DELETE_METADATA, &[&gone])?;
-    }
-    let (removed, until) = (gone.len() as u32, None);
-    Ok(Some(Swept { removed, until }))
-}

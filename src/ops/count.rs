@@ -2,7 +2,9 @@
 
 use super::scope::Scope;
 use crate::Error;
-use crate::db::{Db, Fault, Fixed, ParamType, column};
+use crate::db::types::{TEXT, TIME};
+use crate::db::{Db, Fault, Fixed, column};
+use crate::op::ParamKind::{Flag, Text};
 use crate::op::{Answers, Args, Epoch, Group, Operation, Param, Spec};
 use postgres::types::ToSql;
 
@@ -35,26 +37,23 @@ impl Count {
 
 /// By the number of audience and subject that the scope names.
 const COUNT: [Fixed; 3] = [
-    Fixed::reads(
-        "SELECT count(*) FROM {sessions} WHERE exp >= $1",
-        &[ParamType::Time],
-    ),
+    Fixed::reads("SELECT count(*) FROM {sessions} WHERE exp >= $1", &[TIME]),
     Fixed::reads(
         "SELECT count(*) FROM {sessions} AS s WHERE s.exp >= $1 AND EXISTS ( \
            SELECT FROM {metadata} AS m WHERE m.sid = s.sid AND m.aud = $2)",
-        &[ParamType::Time, ParamType::Text],
+        &[TIME, TEXT],
     ),
     Fixed::reads(
         "SELECT count(*) FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
          WHERE m.aud = $2 AND m.sub = $3 AND s.exp >= $1",
-        &[ParamType::Time, ParamType::Text, ParamType::Text],
+        &[TIME, TEXT, TEXT],
     ),
 ];
 
 /// Less than 1 where the statistics have no number.
 const ESTIMATE: Fixed = Fixed::reads(
     "SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = to_regclass($1)",
-    &[ParamType::Text],
+    &[TEXT],
 );
 
 impl Operation for Count {
@@ -66,21 +65,25 @@ impl Operation for Count {
                   table, and includes expired sessions that are not cleaned up yet.",
         params: &[
             Param::unused_name(),
-            Param::text(
+            Param::new(
                 "audience",
+                Text,
                 "only sessions saved with this audience (defaults to all)",
             )
             .optional(),
-            Param::text(
+            Param::new(
                 "subject",
+                Text,
                 "only those saved with this subject (defaults to all)",
             )
             .optional(),
             Param::current_time(),
-            Param::flag(
+            Param::new(
                 "estimate",
+                Flag,
                 "of all sessions: true for PostgreSQL's estimate of the number of rows",
-            ),
+            )
+            .optional(),
         ],
         returns: "how many",
     };
@@ -104,16 +107,14 @@ impl Count {
     fn count(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         if self.estimate && self.scope == Scope::All {
             let [sessions, _] = db.tables().names();
-            let rows = db.query(&ESTIMATE, &[&sessions])?;
-            let rows: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
-            if rows > 0 {
+            let estimates: Vec<i64> = db.rows(&ESTIMATE, &[&sessions], |row| column(row, 0))?;
+            if let Some(rows @ 1..) = estimates.first().copied() {
                 return Ok(rows.unsigned_abs());
             }
         }
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now];
         self.scope.add_to(&mut params);
-        let rows = db.query(&COUNT[self.scope.depth()], &params)?;
-        let count: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
+        let count: i64 = db.row(&COUNT[self.scope.depth()], &params, |row| column(row, 0))?;
         Ok(count.unsigned_abs())
     }
 }

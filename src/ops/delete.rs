@@ -1,7 +1,9 @@
 //! `delete`: ends a session by its key.
 
 use crate::Error;
-use crate::db::{Db, Effect, Fault, Fixed, ParamType, Tables};
+use crate::db::types::TEXTS;
+use crate::db::{Db, Effect, Fault, Fixed, Tables, column};
+use crate::op::ParamKind::{Key, Pairs};
 use crate::op::{self, Answers, Args, Group, Keys, Operation, Param, Spec, Value};
 
 /// Deletes a session and its metadata.
@@ -21,18 +23,32 @@ impl Delete {
     }
 }
 
-const DELETE: Fixed = Fixed::writes(
-    "DELETE FROM {sessions} WHERE sid = ANY ($1)",
-    &[ParamType::Texts],
-);
+/// Answers for each session that was deleted whether it was alive.
+const DELETE: Fixed = Fixed {
+    with: "",
+    body: "DELETE FROM {sessions} WHERE sid = ANY ($1) \
+           RETURNING coalesce(exp >= date_trunc('second', now()), false)",
+    types: &[TEXTS],
+    effect: Effect::WritesAndAnswers,
+};
 
 /// The same for tables that do not delete metadata by themselves.
 const DELETE_WITH_METADATA: Fixed = Fixed {
     with: "metadata AS (DELETE FROM {metadata} WHERE sid = ANY ($1))",
-    body: "DELETE FROM {sessions} WHERE sid = ANY ($1)",
-    types: &[ParamType::Texts],
-    effect: Effect::Writes,
+    ..DELETE
 };
+
+/// Deletes sessions with their metadata. Returns how many of them were alive on the database's clock.
+pub(super) fn delete(mut keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {
+    // Statements that share rows lock them in the same order.
+    keys.sort_unstable();
+    let statement = match db.leaves_metadata()? {
+        true => &DELETE_WITH_METADATA,
+        false => &DELETE,
+    };
+    let alive: Vec<bool> = db.rows(statement, &[&keys], |row| column(row, 0))?;
+    Ok(alive.iter().filter(|alive| **alive).count() as u64)
+}
 
 impl Operation for Delete {
     const SPEC: Spec = Spec {
@@ -42,12 +58,14 @@ impl Operation for Delete {
         details: "It is no error where there is no such session.",
         params: &[
             Param::unused_name(),
-            Param::key("key", "session key"),
+            Param::new("key", Key, "session key"),
             Param::current_time(),
-            Param::pairs(
+            Param::new(
                 "metadata",
+                Pairs,
                 "not used: all metadata of a session is deleted with it",
-            ),
+            )
+            .optional(),
         ],
         returns: "true",
     };
@@ -77,14 +95,7 @@ impl Operation for Delete {
     }
 
     fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
-        let mut keys: Vec<&str> = batch.iter().map(|delete| &*delete.key).collect();
-        // Statements that share rows lock them in the same order.
-        keys.sort_unstable();
-        let statement = match db.leaves_metadata()? {
-            true => &DELETE_WITH_METADATA,
-            false => &DELETE,
-        };
-        db.execute(statement, &[&keys])?;
+        delete(batch.iter().map(|delete| &*delete.key).collect(), db)?;
         Ok(batch.iter().map(|_| Ok(())).collect())
     }
 }

@@ -1,7 +1,9 @@
 //! `get`: a session's data.
 
 use crate::Error;
-use crate::db::{Db, Fault, Fixed, ParamType, column};
+use crate::db::types::{TEXT, TEXTS};
+use crate::db::{Db, Fault, Fixed, column};
+use crate::op::ParamKind::Key;
 use crate::op::{self, Answers, Args, Epoch, Group, Keys, Operation, Param, Spec};
 use std::collections::HashMap;
 
@@ -25,12 +27,12 @@ impl Get {
 
 const ONE: Fixed = Fixed::reads(
     "SELECT sid, data, exp FROM {sessions} WHERE sid = $1",
-    &[ParamType::Text],
+    &[TEXT],
 );
 
 const MANY: Fixed = Fixed::reads(
     "SELECT sid, data, exp FROM {sessions} WHERE sid = ANY ($1)",
-    &[ParamType::Texts],
+    &[TEXTS],
 );
 
 impl Operation for Get {
@@ -41,7 +43,7 @@ impl Operation for Get {
         details: "",
         params: &[
             Param::unused_name(),
-            Param::key("key", "session key"),
+            Param::new("key", Key, "session key"),
             Param::current_time(),
         ],
         returns: "session data; a bare `nil` where there is no live session",

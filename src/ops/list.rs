@@ -2,7 +2,9 @@
 
 use super::scope::Scope;
 use crate::Error;
-use crate::db::{Db, Effect, Fault, ParamType, Sql, Statement, Tables, column};
+use crate::db::types::{INT, TEXT, TIME};
+use crate::db::{Db, Effect, Fault, Sql, Statement, Tables, column};
+use crate::op::ParamKind::{Count, Key, Text};
 use crate::op::{self, Answers, Args, Epoch, Group, Operation, Param, Session, Spec};
 use postgres::types::ToSql;
 
@@ -92,13 +94,7 @@ impl Statement for Page {
             "SELECT s.sid, s.name, s.exp, {created} FROM {from} \
              WHERE s.exp >= $1 AND {condition} ORDER BY {order} LIMIT $3"
         );
-        let all = [
-            ParamType::Time,
-            ParamType::Text,
-            ParamType::Int,
-            ParamType::Text,
-            ParamType::Text,
-        ];
+        let all = [TIME, TEXT, INT, TEXT, TEXT];
         Sql {
             with: String::new(),
             body: tables.fill_in(&body),
@@ -116,19 +112,26 @@ impl Operation for List {
         details: "The next page begins after the last key of this one.",
         params: &[
             Param::unused_name(),
-            Param::text(
+            Param::new(
                 "audience",
+                Text,
                 "only sessions saved with this audience (defaults to all)",
             )
             .optional(),
-            Param::text(
+            Param::new(
                 "subject",
+                Text,
                 "only those saved with this subject (defaults to all)",
             )
             .optional(),
             Param::current_time(),
-            Param::key("after_key", "only sessions whose key is greater").optional(),
-            Param::count("limit", "sessions at most, up to 10000 (defaults to 1000)"),
+            Param::new("after_key", Key, "only sessions whose key is greater").optional(),
+            Param::new(
+                "limit",
+                Count,
+                "sessions at most, up to 10000 (defaults to 1000)",
+            )
+            .optional(),
         ],
         returns: "array of `{ key = …, name = …, expires = … }`, with `created` where the sessions \
                   table has a column of that name and the type timestamptz; times in seconds since \
@@ -162,15 +165,13 @@ impl List {
         let (after, limit) = (self.after.as_deref().unwrap_or(""), i64::from(self.limit));
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now, &after, &limit];
         self.scope.add_to(&mut params);
-        let rows = db.query(&page, &params)?;
-        let session = |row| {
+        db.rows(&page, &params, |row| {
             Ok(Session {
                 key: column(row, 0)?,
                 name: column::<Option<String>>(row, 1)?.unwrap_or_default(),
                 expires: column(row, 2)?,
                 created: column(row, 3)?,
             })
-        };
-        rows.iter().map(session).collect()
+        })
     }
 }

@@ -1,7 +1,9 @@
 //! `read_metadata`: the live sessions of a subject.
 
 use crate::Error;
-use crate::db::{Db, Fault, Fixed, ParamType, Tables, column};
+use crate::db::types::{TEXTS, TIME};
+use crate::db::{Db, Fault, Fixed, Tables, column};
+use crate::op::ParamKind::Text;
 use crate::op::{self, Answers, Args, Epoch, Group, Operation, Param, Spec};
 
 /// Reads the keys and expiries of a subject's sessions.
@@ -33,7 +35,7 @@ const READ: Fixed = Fixed::reads(
      JOIN {metadata} m ON m.aud = asked.aud AND m.sub = asked.sub \
      JOIN {sessions} s ON s.sid = m.sid \
      WHERE s.exp >= $3",
-    &[ParamType::Texts, ParamType::Texts, ParamType::Time],
+    &[TEXTS, TEXTS, TIME],
 );
 
 impl Operation for ReadMetadata {
@@ -44,8 +46,8 @@ impl Operation for ReadMetadata {
         details: "",
         params: &[
             Param::unused_name(),
-            Param::text("audience", "session audience"),
-            Param::text("subject", "session subject"),
+            Param::new("audience", Text, "session audience"),
+            Param::new("subject", Text, "session subject"),
             Param::current_time(),
         ],
         returns: "`{ [key] = second in which the session expires, since 1970 }`",

@@ -1,7 +1,10 @@
 //! `revoke` and `revoke_audience`: end all sessions of a subject, or of an audience, at once.
 
+use super::delete::delete;
 use crate::Error;
-use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
+use crate::db::types::{INT, TEXT};
+use crate::db::{Db, Fault, Fixed, column};
+use crate::op::ParamKind::{Key, Text};
 use crate::op::{self, Answers, Args, Group, Operation, Param, Spec};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -56,43 +59,17 @@ const AT_ONCE: i64 = 1_000;
 /// transaction ends. Audiences share 16 locks, so that a batch of saves takes no more than that.
 const FENCE: Fixed = Fixed::reads(
     "SELECT pg_advisory_xact_lock({locks}, hashtext($1) & 15)",
-    &[ParamType::Text],
+    &[TEXT],
 );
 
-/// Ends sessions of the audience $1, and of the subject $2 if it is not null, but for $3: at most $4 of
-/// them. Answers how many were found, and how many of those that were ended were alive.
-const REVOKE: Fixed = Fixed {
-    with: "theirs AS MATERIALIZED ( \
-             SELECT s.sid FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
-             WHERE m.aud = $1 AND ($2 IS NULL OR m.sub = $2) \
-             AND ($3 IS NULL OR s.sid <> $3) LIMIT $4), \
-           ended AS ( \
-             DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM theirs)) RETURNING exp)",
-    body: "SELECT (SELECT count(*) FROM theirs), count(*) FROM ended \
-           WHERE exp >= date_trunc('second', now())",
-    types: TYPES,
-    effect: Effect::WritesAndAnswers,
-};
+/// At most $4 keys of sessions with the audience $1, and the subject $2 if it is not null, but for $3.
+const FIND: Fixed = Fixed::reads(
+    "SELECT sid FROM {metadata} WHERE aud = $1 AND ($2 IS NULL OR sub = $2) \
+     AND ($3 IS NULL OR sid <> $3) LIMIT $4",
+    &[TEXT, TEXT, TEXT, INT],
+);
 
-/// The same for tables that do not delete metadata by themselves.
-const REVOKE_WITH_METADATA: Fixed = Fixed {
-    with: "theirs AS MATERIALIZED ( \
-             SELECT sid FROM {metadata} WHERE aud = $1 AND ($2 IS NULL OR sub = $2) \
-             AND ($3 IS NULL OR sid <> $3) LIMIT $4), \
-           metadata AS (DELETE FROM {metadata} WHERE sid = ANY (ARRAY(SELECT sid FROM theirs))), \
-           ended AS ( \
-             DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM theirs)) RETURNING exp)",
-    ..REVOKE
-};
-
-const TYPES: &[ParamType] = &[
-    ParamType::Text,
-    ParamType::Text,
-    ParamType::Text,
-    ParamType::Int,
-];
-
-const AUDIENCE: Param = Param::text("audience", "session audience, as it was saved");
+const AUDIENCE: Param = Param::new("audience", Text, "session audience, as it was saved");
 
 impl Operation for Revoke {
     const SPEC: Spec = Spec {
@@ -110,8 +87,8 @@ impl Operation for Revoke {
         params: &[
             Param::unused_name(),
             AUDIENCE,
-            Param::text("subject", "session subject, as it was saved"),
-            Param::key("except_key", "key of a session that stays").optional(),
+            Param::new("subject", Text, "session subject, as it was saved"),
+            Param::new("except_key", Key, "key of a session that stays").optional(),
         ],
         returns: "how many of them were alive",
     };
@@ -170,22 +147,17 @@ impl Revocation {
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
-        let delete = match db.leaves_metadata()? {
-            true => &REVOKE_WITH_METADATA,
-            false => &REVOKE,
-        };
         loop {
-            let (found, alive): (i64, i64) = db.transaction(|db| {
+            let (found, alive) = db.transaction(|db| {
                 // A statement sees what was committed when it began, so the lock has one of its own.
                 db.query(&FENCE, &[&self.audience])?;
                 let (audience, subject) = (&self.audience, &self.subject);
-                let rows = db.query(delete, &[audience, subject, &self.except, &AT_ONCE])?;
-                rows.first()
-                    .map_or(Ok((0, 0)), |row| Ok((column(row, 0)?, column(row, 1)?)))
+                let found = db.query(&FIND, &[audience, subject, &self.except, &AT_ONCE])?;
+                let keys: Result<_, Fault> = found.iter().map(|row| column(row, 0)).collect();
+                Ok((found.len(), delete(keys?, db)?))
             })?;
-            let alive = alive.unsigned_abs();
             let before = self.alive.fetch_add(alive, Ordering::Relaxed);
-            if found < AT_ONCE {
+            if found < AT_ONCE as usize {
                 return Ok(before + alive);
             }
             if db.time_left().is_zero() {

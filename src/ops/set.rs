@@ -5,6 +5,7 @@ mod upsert;
 
 use crate::Error;
 use crate::db::{Db, Fault, Tables};
+use crate::op::ParamKind::{Flag, Key, Pairs, Seconds, Text};
 use crate::op::{self, Answers, Args, Epoch, Group, Keys, Operation, Param, Spec};
 use postgres::types::ToSql;
 use upsert::Upsert;
@@ -104,26 +105,35 @@ impl Operation for Set {
                   one transaction.",
         details: "A session of the same key gets the new name, data and expiry.",
         params: &[
-            Param::text("name", "cookie name"),
-            Param::key("key", "session key"),
-            Param::text("value", "session data"),
-            Param::seconds(
+            Param::new("name", Text, "cookie name"),
+            Param::new("key", Key, "session key"),
+            Param::new("value", Text, "session data"),
+            Param::new(
                 "ttl",
+                Seconds,
                 "seconds from `current_time` until the session expires",
             ),
             Param::current_time(),
-            Param::key("old_key", "key of the session that this one replaces").optional(),
-            Param::seconds(
+            Param::new("old_key", Key, "key of the session that this one replaces").optional(),
+            Param::new(
                 "stale_ttl",
+                Seconds,
                 "seconds from `current_time` that the replaced session lives at most; \
                  required with `old_key` unless `remember` is true",
             )
             .optional(),
-            Param::pairs(
+            Param::new(
                 "metadata",
+                Pairs,
                 "`{ audiences = { … }, subjects = { … } }`, of equal length",
-            ),
-            Param::flag("remember", "true deletes the replaced session at once"),
+            )
+            .optional(),
+            Param::new(
+                "remember",
+                Flag,
+                "true deletes the replaced session at once",
+            )
+            .optional(),
         ],
         returns: "true",
     };

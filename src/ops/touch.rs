@@ -1,7 +1,9 @@
 //! `touch`: gives a session another expiry, without its data.
 
 use crate::Error;
-use crate::db::{Db, Effect, Fault, Fixed, ParamType};
+use crate::db::types::{TEXT, TIME};
+use crate::db::{Db, Effect, Fault, Fixed};
+use crate::op::ParamKind::{Key, Seconds};
 use crate::op::{self, Answers, Args, Epoch, Group, Keys, Operation, Param, Spec};
 
 /// Gives a live session another expiry.
@@ -26,7 +28,7 @@ impl Touch {
 const TOUCH: Fixed = Fixed {
     with: "",
     body: "UPDATE {sessions} SET exp = $3 WHERE sid = $1 AND exp >= $2 RETURNING sid",
-    types: &[ParamType::Text, ParamType::Time, ParamType::Time],
+    types: &[TEXT, TIME, TIME],
     effect: Effect::WritesAndAnswers,
 };
 
@@ -38,9 +40,10 @@ impl Operation for Touch {
         details: "",
         params: &[
             Param::unused_name(),
-            Param::key("key", "session key"),
-            Param::seconds(
+            Param::new("key", Key, "session key"),
+            Param::new(
                 "ttl",
+                Seconds,
                 "seconds from `current_time` until the session expires",
             ),
             Param::current_time(),

@@ -1,4 +1,4 @@
-//! An installation in a folder of its own, made by `make install`: what a C compiler gets to see.
+//! An installation in a separate folder, made by `make install`, as a C compiler sees it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,15 +6,15 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::support::{self, process};
+use crate::support::{self, process, stage};
 
-/// Not the prefix that the stage has: nothing may have been compiled in.
+/// Another prefix than the stage has: no file may contain the prefix of the build.
 const PREFIX: &str = "/opt/sessions";
 
 pub struct Installed(TempDir);
 
 impl Installed {
-    /// The one that all tests share.
+    /// The installation that all tests share.
     pub fn shared() -> &'static Installed {
         static SHARED: OnceLock<&Installed> = OnceLock::new();
         SHARED
@@ -29,14 +29,14 @@ impl Installed {
                 .args(["-C", env!("CARGO_MANIFEST_DIR"), "--silent", "install"])
                 .arg(variable("DESTDIR", &folder.path().display().to_string()))
                 .arg(variable("PREFIX", PREFIX))
-                // Of the Makefile that may have started these tests.
+                // These come from the Makefile that may have started the tests.
                 .env_remove("MAKEFLAGS")
                 .env_remove("MAKELEVEL"),
         );
         Installed(folder)
     }
 
-    /// The folder that stands for the file system's root.
+    /// The folder that takes the place of the file system's root.
     pub fn root(&self) -> &Path {
         self.0.path()
     }
@@ -45,7 +45,7 @@ impl Installed {
         self.root().join(&PREFIX[1..]).join(name)
     }
 
-    /// A command that finds the installation, and nothing of the source tree.
+    /// A command that finds the installation, and no file of the source tree.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new(program);
         command
@@ -100,7 +100,7 @@ impl Drop for Database {
     }
 }
 
-/// The names of a link's chain lead to the file with the version, and the library knows its name.
+/// The links lead to the file with the version in its name, and the library has its soname.
 #[test]
 fn the_library_has_its_links_and_its_soname() {
     let library = |suffix: &str| {
@@ -108,17 +108,10 @@ fn the_library_has_its_links_and_its_soname() {
         Installed::shared().folder("lib").join(name)
     };
     let version = env!("CARGO_PKG_VERSION");
-    // While the first number is 0, the second one says which versions fit each other.
-    let compatible = match (
-        env!("CARGO_PKG_VERSION_MAJOR"),
-        env!("CARGO_PKG_VERSION_MINOR"),
-    ) {
-        ("0", minor) => format!("0.{minor}"),
-        (major, _) => major.to_owned(),
-    };
+    let so_version = stage::so_version();
     let real = library(&format!(".{version}"));
     assert!(!real.is_symlink() && real.is_file());
-    for link in ["".to_owned(), format!(".{compatible}")] {
+    for link in ["".to_owned(), format!(".{so_version}")] {
         assert!(library(&link).is_symlink(), "{link}");
         assert_eq!(
             library(&link).canonicalize().unwrap(),
@@ -131,7 +124,7 @@ fn the_library_has_its_links_and_its_soname() {
         .output()
         .unwrap();
     let dynamic = String::from_utf8(dynamic.stdout).unwrap();
-    let soname = format!("Library soname: [libresty_session_postgres.so.{compatible}]");
+    let soname = format!("Library soname: [libresty_session_postgres.so.{so_version}]");
     assert!(dynamic.contains(&soname), "{dynamic}");
 }
 

@@ -1,5 +1,5 @@
-//! Chromium, driven by ChromeDriver over WebDriver. Each `Browser` has a profile of its own, as
-//! different people's or machines' browsers have.
+//! Chromium, driven by ChromeDriver over WebDriver. Each `Browser` has a separate profile, like the
+//! browsers of different people.
 
 use std::fs::{self, File};
 use std::future::Future;
@@ -16,13 +16,13 @@ use tempfile::TempDir;
 
 use crate::support::process::{self, Sweeper};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a visit may take in all.
+/// The limit for a whole visit.
 const VISIT: Duration = Duration::from_secs(60);
 
-/// Chromium asks its maker's servers for news; a test must reach nothing beyond the loopback. The
-/// sandbox does not work for root and in most containers, and the pages are the demo's own.
+/// Chromium contacts its vendor's servers; a test must use the loopback interface only. The sandbox does not
+/// work for root and in most containers, and the pages are the demo's.
 const ARGUMENTS: &[&str] = &[
     "--headless",
     "--no-sandbox",
@@ -40,7 +40,7 @@ const ARGUMENTS: &[&str] = &[
 pub struct Driver {
     url: String,
     process: Child,
-    /// The browsers are of the driver's process group. Dropped before the folder.
+    /// The browsers are in the driver's process group. Dropped before the folder.
     sweeper: Sweeper,
     folder: TempDir,
 }
@@ -70,7 +70,7 @@ impl Driver {
             let (_, rest) = text.split_once("started successfully on port ")?;
             Some(rest.split_once('.')?.0.to_owned())
         };
-        let started = process::eventually(PATIENCE, || {
+        let started = process::eventually(TIMEOUT, || {
             let port = port(&fs::read_to_string(&said).unwrap_or_default());
             driver.url = port.map_or_else(String::new, |port| format!("http://127.0.0.1:{port}"));
             !driver.url.is_empty() || driver.process.try_wait().expect("our own child").is_some()
@@ -105,18 +105,18 @@ impl Driver {
         Browser(client.expect("a browser"))
     }
 
-    /// Ends the browsers, too.
+    /// Stops the browsers as well.
     pub fn stop(self) {}
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
         self.sweeper.sweep();
-        let _ = process::wait(&mut self.process, PATIENCE);
+        let _ = process::wait(&mut self.process, TIMEOUT);
     }
 }
 
-/// What a visitor does and sees. Elements are named by CSS selectors.
+/// The actions of a visitor, and what the page shows. Elements are named by CSS selectors.
 pub struct Browser(Client);
 
 impl Browser {
@@ -133,7 +133,7 @@ impl Browser {
         field.send_keys(text).await.expect("typed");
     }
 
-    /// Presses a button that leads to another page, or to this one anew.
+    /// Presses a button that opens another page, or this one again.
     pub async fn press(&self, button: &str) {
         self.leave_by(Locator::Css(button)).await;
     }
@@ -142,16 +142,16 @@ impl Browser {
         self.leave_by(Locator::LinkText(link)).await;
     }
 
-    async fn leave_by(&self, way: Locator<'_>) {
+    async fn leave_by(&self, link: Locator<'_>) {
         let page = self.find(Locator::Css("html")).await;
-        self.find(way).await.click().await.expect("a way");
-        // Not before the answer has come is it a page that was.
+        self.find(link).await.click().await.expect("a link");
+        // The old page's elements are valid until the answer has come.
         while page.tag_name().await.is_ok() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// An element, as soon as the page has it.
+    /// Waits for an element.
     async fn find(&self, element: Locator<'_>) -> Element {
         let found = self.0.wait().for_element(element).await;
         found.unwrap_or_else(|error| panic!("{element:?}: {error}"))

@@ -1,4 +1,4 @@
-//! The demo as its visitors see it: in real browsers, on the very site that `make demo` starts.
+//! The demo in real browsers, on the site that `make demo` starts.
 
 mod browser;
 mod site;
@@ -6,7 +6,7 @@ mod site;
 use browser::{Browser, Driver};
 use site::Site;
 
-/// Longer than any of the demo's sessions lives.
+/// In seconds; longer than the lifetime of the demo's sessions.
 const FAR: f64 = 90_000.0;
 
 impl Browser {
@@ -22,8 +22,8 @@ impl Browser {
         assert_eq!(self.text("h1").await, format!("Hello, {name}"));
     }
 
-    /// The list of the visitor's sessions: so many, each with an end to come, one of them this
-    /// browser's.
+    /// Checks the list of the visitor's sessions: their number, that each expires in the future, and that one is
+    /// this browser's.
     async fn assert_sessions(&self, number: usize) {
         let rows = self.texts("tr.session").await;
         assert_eq!(rows.len(), number, "{rows:?}");
@@ -63,7 +63,7 @@ fn signing_out_my_other_sessions_reaches_the_other_browsers() {
         here.assert_signed_in("Ada").await;
         here.assert_sessions(1).await;
 
-        here.follow("What this worker has counted").await;
+        here.follow("Metrics of this worker").await;
         let counted = r#"resty_session_postgres_operations_total{kind="set",outcome="ok"}"#;
         let metrics = here.text("body").await;
         assert!(metrics.contains(counted), "{metrics}");

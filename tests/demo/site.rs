@@ -1,4 +1,4 @@
-//! The demo's site, as `make demo` starts it: a script with a PostgreSQL and an nginx of its own.
+//! The demo's site, as `make demo` starts it: a script that starts a PostgreSQL and an nginx.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::support::process::{self, Sweeper};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Site {
     pub url: String,
@@ -24,7 +24,7 @@ pub struct Site {
 impl Site {
     pub fn start() -> Site {
         let folder = process::folder();
-        // The site's servers run as another user where the tests are root's.
+        // If the tests run as root, the site's servers run as another user.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).expect("our own folder");
         let said = folder.path().join("said");
         let mut command = Command::new("scripts/demo.sh");
@@ -41,7 +41,7 @@ impl Site {
             script,
             folder,
         };
-        let started = process::eventually(PATIENCE, || {
+        let started = process::eventually(TIMEOUT, || {
             let text = fs::read_to_string(&said).unwrap_or_default();
             let url = text
                 .lines()
@@ -54,10 +54,10 @@ impl Site {
         site
     }
 
-    /// As by Ctrl-C; nothing is left of it.
+    /// Stops it as Ctrl-C does, and checks that no file is left.
     pub fn stop(mut self) {
         process::signal(self.script.id(), Signal::SIGTERM);
-        let status = process::wait(&mut self.script, PATIENCE);
+        let status = process::wait(&mut self.script, TIMEOUT);
         assert!(status.is_some(), "the demo does not stop");
         let left = fs::read_dir(self.folder.path()).expect("our own folder");
         let left: Vec<_> = left
@@ -70,6 +70,6 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         process::signal(self.script.id(), Signal::SIGTERM);
-        let _ = process::wait(&mut self.script, PATIENCE);
+        let _ = process::wait(&mut self.script, TIMEOUT);
     }
 }

@@ -1,4 +1,4 @@
-//! The source archive and the crate: complete, and nothing that does not belong there.
+//! The source archive and the crate are complete, and hold no file that does not belong there.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,8 +6,7 @@ use std::process::Command;
 use super::{SOURCES, command, output};
 use crate::support::process;
 
-/// The build that the archive's reader would run is a matter of minutes; that all of its sources are
-/// there, the compiler can tell sooner.
+/// A release build would take minutes; `cargo check` finds a missing source file sooner.
 #[test]
 fn the_source_archive_is_complete() {
     let made = output(command("make").args(["--silent", "dist"]));
@@ -31,12 +30,12 @@ fn the_source_archive_is_complete() {
             .arg(Path::new(SOURCES).join("target"))
             .current_dir(&sources),
     );
-    // The rock is made of the same archive.
+    // The rock is made from the same archive.
     let rockspec = format!("{name}-1.rockspec");
     assert!(sources.join(rockspec).exists());
 }
 
-/// `cargo package` compiles the crate as well; the list of its files is what can go wrong here.
+/// `cargo package` would compile the crate as well; here only the list of its files matters.
 #[test]
 fn the_crate_holds_what_it_is_built_from() {
     let list = output(command("cargo").args(["package", "--list", "--allow-dirty", "--locked"]));
@@ -47,7 +46,6 @@ fn the_crate_holds_what_it_is_built_from() {
         "LICENSE-MIT",
         "Makefile",
         "README.md",
-        "build.rs",
         "include/resty_session_postgres.h",
         "lua/resty/session/postgres.lua",
         "sql/schema.sql",

@@ -1,11 +1,11 @@
-//! The Debian packages, installed by dpkg below a folder that stands for the root.
+//! The Debian packages, installed by dpkg below a folder that takes the place of the root.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
 use super::{SOURCES, assert_works_in_nginx, command, output};
-use crate::support::{self, process};
+use crate::support::{self, process, stage};
 
 fn packages() -> Vec<PathBuf> {
     process::run(command("make").args(["--silent", "deb"]));
@@ -21,7 +21,7 @@ fn install(packages: &[PathBuf], root: &Path) {
     process::run(
         Command::new("dpkg")
             .arg(format!("--root={}", root.display()))
-            // What they depend on is in the real root; who runs the tests may not be root.
+            // Their dependencies are in the real root, and the tests may not run as root.
             .args(["--force-depends", "--force-not-root", "--force-bad-path"])
             .arg("--install")
             .args(packages),
@@ -50,6 +50,8 @@ fn the_packages_work_where_dpkg_has_put_them() {
     let library = usr.join(format!("lib/{}-linux-gnu", env::consts::ARCH));
     assert_works_in_nginx(&usr.join("share/lua/5.1"), &library.join("lua/5.1"));
     assert!(usr.join("share/resty-session-postgres/schema.sql").exists());
+    let soname = format!("libresty_session_postgres.so.{}", stage::so_version());
+    assert!(library.join(soname).exists());
     assert_works_in_c(root.path(), &library);
     assert_commands_work(&usr.join("bin/resty-session-postgres"));
 }

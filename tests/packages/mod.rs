@@ -1,5 +1,5 @@
-//! What is handed to others: each package is made as its reader would make it, installed into an empty
-//! folder, and used from there. The library has been built before; nothing is downloaded.
+//! The packages: each is made as a user would make it, installed into an empty folder, and used from
+//! there. The libraries have been built before; nothing is downloaded.
 
 mod archive;
 mod debian;
@@ -12,7 +12,7 @@ use crate::support::{self, Nginx};
 
 const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A command in the sources, without what the `make` and the `cargo` of these tests have set.
+/// A command in the source folder, without the variables that the `make` and the `cargo` of these tests set.
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command
@@ -30,7 +30,7 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
-/// An nginx that has the storage from these folders alone, and a page that saves and reads.
+/// Starts an nginx that finds the storage in these folders only, and requests a page that saves and reads.
 fn assert_works_in_nginx(lua: &Path, module: &Path) {
     let system = std::env::consts::ARCH;
     let path = format!("{}/?.lua;/usr/share/lua/5.1/?.lua;;", lua.display());

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{SOURCES, assert_works_in_nginx, command};
-use crate::support::process;
+use crate::support::{process, stage};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -22,7 +22,7 @@ fn a_rock_of_the_lua_part_works_from_its_tree() {
     let module = tree.path().join("lib/lua/5.1");
     assert_works_in_nginx(&lua, &module);
 
-    // The C library is no part of it.
+    // The C library is not part of it.
     for folder in [tree.path().join("lib"), module] {
         let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap());
         let strange = files
@@ -33,7 +33,7 @@ fn a_rock_of_the_lua_part_works_from_its_tree() {
 }
 
 #[test]
-fn every_package_has_the_crates_version() {
+fn every_package_has_the_version_of_the_crate() {
     let read = |file: &str| fs::read_to_string(format!("{SOURCES}/{file}")).unwrap();
     let rockspec = read(&format!("resty-session-postgres-{VERSION}-1.rockspec"));
     assert!(rockspec.contains(&format!("version = \"{VERSION}-1\"")));
@@ -41,4 +41,7 @@ fn every_package_has_the_crates_version() {
     assert!(read("dist.ini").contains(&format!("\nversion = {VERSION}\n")));
     let debian = read("debian/changelog");
     assert!(debian.starts_with(&format!("resty-session-postgres ({VERSION})")));
+    let library = format!("libresty-session-postgres{}", stage::so_version());
+    assert!(read("debian/control").contains(&format!("\nPackage: {library}\n")));
+    assert!(read(&format!("debian/{library}.install")).contains("so.*"));
 }

@@ -1,4 +1,4 @@
-//! Where the library under test is installed, and the paths Lua finds it on.
+//! Where the library under test is installed, and Lua's search paths for it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,15 @@ pub fn root() -> PathBuf {
         );
     }
     root
+}
+
+/// The number in the C library's soname: while the version's first number is 0, its first two; from 1.0 on
+/// the first one only.
+pub fn so_version() -> String {
+    match env!("CARGO_PKG_VERSION_MAJOR") {
+        "0" => concat!("0.", env!("CARGO_PKG_VERSION_MINOR")).to_owned(),
+        major => major.to_owned(),
+    }
 }
 
 /// `package.path`: the staged tree, then `more` folders, then Debian's, then Lua's own.

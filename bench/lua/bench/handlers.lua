@@ -1,5 +1,4 @@
--- What the benchmark's nginx does for a request. The storage is whichever resty.session.postgres
--- the Lua path leads to.
+-- The handlers of the benchmark's nginx. The Lua path decides which resty.session.postgres is used.
 
 local handlers = {}
 
@@ -17,7 +16,7 @@ local storage
 local value
 local has_session, session
 
--- Ended sets, for the samples.
+-- Finished sets, for the samples.
 local finished, failed = 0, 0
 local samples = {}
 
@@ -75,7 +74,7 @@ function handlers.set()
   return set(random(options.rows))
 end
 
--- The one session that no other path touches.
+-- Session 0, which no other path uses.
 function handlers.set0()
   return set(0)
 end
@@ -114,7 +113,7 @@ function handlers.visit()
   say("ok")
 end
 
--- What is measured here.
+-- The versions of what is measured.
 function handlers.about()
   local lua = ngx.config.ngx_lua_version
   say(
@@ -123,7 +122,7 @@ function handlers.about()
   )
 end
 
--- A line for each tenth of a second: the time, and how many sets have succeeded and failed by then.
+-- A line for each tenth of a second: the time, and how many sets have succeeded and failed so far.
 function handlers.samples()
   say(table.concat(samples, "\n"))
 end

@@ -4,6 +4,7 @@ use super::structure::structure;
 use super::{catalog, definition};
 use crate::Error;
 use crate::db::{Db, Fault};
+use crate::op::ParamKind::Flag;
 use crate::op::{Answers, Args, Group, Operation, Param, Spec};
 use std::thread;
 use std::time::Duration;
@@ -35,10 +36,12 @@ impl Operation for Migrate {
                   same time: each waits for the one before.\n\n\
                   Saves wait while an index is made. On large tables that are in use, run the \
                   statements that `check` reports by hand, with `CONCURRENTLY` after `INDEX`.",
-        params: &[Param::flag(
+        params: &[Param::new(
             "unlogged",
+            Flag,
             "true creates unlogged tables: faster, and empty after a crash of the server",
-        )],
+        )
+        .optional()],
         returns: "how many changes were made",
     };
 

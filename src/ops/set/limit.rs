@@ -1,9 +1,11 @@
 //! A save under a limit of sessions: one transaction, during which no other such save of the same subject
 //! takes place.
 
+use super::super::delete::delete;
 use super::{Old, Set};
 use crate::Error;
 use crate::config::{Beyond, SessionLimit};
+use crate::db::types::{INT, TEXT, TEXTS};
 use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
 use crate::op::Epoch;
 use postgres::types::ToSql;
@@ -14,17 +16,10 @@ const LOCK: Fixed = Fixed::reads(
     "SELECT pg_advisory_xact_lock(lock) FROM ( \
        SELECT DISTINCT hashtextextended(aud, hashtextextended(sub, {locks})) AS lock \
        FROM unnest($1, $2) AS pair (aud, sub) ORDER BY lock) AS sorted",
-    &[ParamType::Texts, ParamType::Texts],
+    &[TEXTS, TEXTS],
 );
 
-const TYPES: &[ParamType] = &[
-    ParamType::Texts,
-    ParamType::Texts,
-    ParamType::Texts,
-    ParamType::Int,
-    ParamType::Text,
-    ParamType::Int,
-];
+const TYPES: &[ParamType] = &[TEXTS, TEXTS, TEXTS, INT, TEXT, INT];
 
 /// The sessions under the name $5 of each of the pairs of $1 and $2 but for those of the keys $3, with
 /// each its place, that which expires last first. Those that expire within $6 seconds do not count: a
@@ -52,30 +47,12 @@ const REACHED: Fixed = Fixed {
     effect: Effect::Reads,
 };
 
-macro_rules! ended {
-    () => {
-        ", ended AS (DELETE FROM {sessions} AS s USING ranked AS r \
-           WHERE s.sid = r.sid AND r.place >= $4 RETURNING s.sid)"
-    };
-}
-
-/// Ends the sessions from the place $4 on.
-const END_OLDEST: Fixed = Fixed {
-    with: concat!(ranked!(), ended!()),
-    body: "SELECT count(*) FROM ended",
+/// The sessions from the place $4 on.
+const BEYOND: Fixed = Fixed {
+    with: ranked!(),
+    body: "SELECT sid FROM ranked WHERE place >= $4",
     types: TYPES,
-    effect: Effect::WritesAndAnswers,
-};
-
-/// The same for tables that do not delete metadata by themselves.
-const END_OLDEST_WITH_METADATA: Fixed = Fixed {
-    with: concat!(
-        ranked!(),
-        ended!(),
-        ", metadata AS (DELETE FROM {metadata} AS m USING ranked AS r \
-           WHERE m.sid = r.sid AND r.place >= $4 RETURNING m.sid)"
-    ),
-    ..END_OLDEST
+    effect: Effect::Reads,
 };
 
 /// Saves a session with metadata.
@@ -90,22 +67,20 @@ pub(super) fn save(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<()
     let replaced = replaced_within(set);
     let params: [&(dyn ToSql + Sync); 6] =
         [&audiences, &subjects, &own, &most, &set.name, &replaced];
-    let end_oldest = match db.leaves_metadata()? {
-        true => &END_OLDEST_WITH_METADATA,
-        false => &END_OLDEST,
-    };
     db.transaction(|db| {
         db.query(&LOCK, &[&audiences, &subjects])?;
         if limit.beyond == Beyond::Refuse {
-            let rows = db.query(&REACHED, &params)?;
-            if rows.first().map_or(Ok(false), |row| column(row, 0))? {
+            let reached: bool = db.row(&REACHED, &params, |row| column(row, 0))?;
+            if reached {
                 let limit = limit.sessions;
                 return Err(Fault::answer(Error::TooManySessions { limit }));
             }
         }
         super::save(&[set], db)?;
         if limit.beyond == Beyond::EndOldest {
-            db.query(end_oldest, &params)?;
+            let beyond = db.query(&BEYOND, &params)?;
+            let keys: Result<Vec<_>, Fault> = beyond.iter().map(|row| column(row, 0)).collect();
+            delete(keys?, db)?;
         }
         Ok(())
     })

@@ -1,6 +1,7 @@
 //! The statement that saves sessions: a multi-row upsert and, in common table expressions, what else
 //! belongs to the saves.
 
+use crate::db::types::{TEXT, TEXTS, TIME, TIMES};
 use crate::db::{Effect, ParamType, Sql, Statement, Tables};
 use std::fmt::Write as _;
 
@@ -33,12 +34,7 @@ pub(super) fn prepared_size(count: usize) -> usize {
 }
 
 /// The columns of a row.
-const ROW: [ParamType; 4] = [
-    ParamType::Text,
-    ParamType::Text,
-    ParamType::Text,
-    ParamType::Time,
-];
+const ROW: [ParamType; 4] = [TEXT, TEXT, TEXT, TIME];
 
 impl Upsert {
     /// One row for each session. Multi-row VALUES rather than unnest of arrays: measured 1,450 against
@@ -66,7 +62,7 @@ impl Upsert {
         };
         let mut parts = Vec::new();
         if self.expire {
-            let (keys, expiries) = (next(ParamType::Texts), next(ParamType::Times));
+            let (keys, expiries) = (next(TEXTS), next(TIMES));
             parts.push(format!(
                 "UPDATE {sessions} AS s SET exp = old.exp \
                  FROM unnest(${keys}, ${expiries}) AS old (sid, exp) \
@@ -74,14 +70,14 @@ impl Upsert {
             ));
         }
         if self.delete {
-            let keys = next(ParamType::Texts);
+            let keys = next(TEXTS);
             if self.delete_metadata {
                 parts.push(format!("DELETE FROM {metadata} WHERE sid = ANY (${keys})"));
             }
             parts.push(format!("DELETE FROM {sessions} WHERE sid = ANY (${keys})"));
         }
         if self.metadata {
-            let [audiences, subjects, keys] = [(); 3].map(|()| next(ParamType::Texts));
+            let [audiences, subjects, keys] = [(); 3].map(|()| next(TEXTS));
             // The lock lets a revocation of the audience (see `revoke`) take place before or after this,
             // not beside it.
             parts.push(format!(
@@ -187,7 +183,7 @@ mod tests {
         );
         assert!(sql.body.contains("unnest($12, $13, $14)"));
         assert_eq!(sql.types.len(), 14);
-        assert_eq!(sql.types[9], ParamType::Times);
+        assert_eq!(sql.types[9], TIMES);
     }
 
     #[test]

@@ -1,7 +1,7 @@
---- What the demo answers to which request.
+--- The demo's request handlers.
 --
--- How sessions come about is left to an object with these methods (see resty_sessions.lua and
--- plain_sessions.lua). A session is a table with the fields `id`, `name` and `visits`.
+-- An object with these methods makes the sessions (see resty_sessions.lua and plain_sessions.lua).
+-- A session is a table with the fields `id`, `name` and `visits`.
 --
 --   current()          the browser's session, nil when it has none, or nil and an error
 --   sign_in(name)      starts a session, under a new id even where there was one before
@@ -9,19 +9,19 @@
 --   active(s)          the sessions of s.name, as a table { [id] = expiry in epoch seconds }
 --   sign_out(s)        ends the session
 --   sign_out_others(s) ends all other sessions of s.name
---   metrics()          what this worker has counted, as Prometheus reads it
---   made_by            who makes the cookies, in words
+--   metrics()          this worker's counters, in Prometheus' format
+--   made_by            the name of what makes the cookies
 --
--- sign_in, count_visit and sign_out return true, sign_out_others how many it ended; or nil and an
--- error.
+-- On success sign_in, count_visit and sign_out return true, and sign_out_others the number of
+-- sessions it ended; on failure nil and an error.
 
 local page = require("demo.page")
 local same_origin = require("demo.same_origin")
 
 local ngx = ngx
 
--- lua-resty-session keeps an id that was replaced alive for this long by default, for the requests
--- that are on their way with it.
+-- lua-resty-session keeps a replaced session readable for this many seconds by default, for
+-- requests that were sent with its id.
 local STALE_TTL = 10
 
 local sessions
@@ -40,10 +40,10 @@ end
 
 local function respond_failure(err)
   ngx.log(ngx.ERR, "demo: ", err)
-  respond(503, page.message("The sessions are out of reach", err))
+  respond(503, page.message("The sessions cannot be reached", err))
 end
 
--- The one used last comes first. An id that was replaced a moment ago is no session of its own.
+-- The session used last comes first. A session that was replaced a moment ago is left out.
 local function list_active(session, expiries)
   local now = ngx.time()
   local list = {}
@@ -82,9 +82,9 @@ end
 local function sign_in()
   ngx.req.read_body()
   local name = ngx.req.get_post_args().name
-  -- The "u" makes invalid UTF-8 no match, which PostgreSQL would refuse.
+  -- With "u", invalid UTF-8 does not match; PostgreSQL would refuse it.
   if type(name) ~= "string" or not ngx.re.find(name, [[\A(?=.*\S)[^\p{Cc}]{1,80}\z]], "ju") then
-    return respond(400, page.message("That is no name", "1 to 80 characters, please."))
+    return respond(400, page.message("Invalid name", "A name has 1 to 80 characters."))
   end
 
   local ok, err = sessions.sign_in(name)
@@ -151,10 +151,10 @@ function app.run()
   local method = ngx.req.get_method()
   local route = routes[method .. " " .. ngx.var.uri]
   if not route then
-    return respond(404, page.message("There is no such page", "Nothing is here."))
+    return respond(404, page.message("Not found", "There is no such page."))
   end
   if method == "POST" and not same_origin() then
-    return respond(403, page.message("Not from here", "This form came from another site."))
+    return respond(403, page.message("Forbidden", "This form was sent by another site."))
   end
   route()
 end

@@ -1,4 +1,4 @@
---- Fills a template's {names}. Text is escaped; only what this function made goes in as it is.
+--- Fills the {names} of a template. Text is escaped; markup made by this function is not.
 
 local concat = table.concat
 local gsub = string.gsub

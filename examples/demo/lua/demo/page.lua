@@ -50,10 +50,10 @@ or in a private window, and it appears here.</p>
 <button id="others" class="quiet">Sign out my other sessions</button></form>
 <form method="post" action="/sign-out"><button class="quiet">Sign out</button></form>
 </div>
-<p class="hint"><a href="/metrics">What this worker has counted</a></p>
+<p class="hint"><a href="/metrics">Metrics of this worker</a></p>
 ]]
 
--- An id signs its bearer in, so the page shows only enough of it to tell two apart.
+-- A session id is a secret. The page shows only as much of it as tells two sessions apart.
 local ROW = [[
 <tr class="session"><td><code>{id}…</code></td><td>{expires}</td><td>{note}</td></tr>
 ]]
@@ -69,7 +69,7 @@ local function frame(title, content, footer)
 end
 
 local function made_by(who)
-  return "Kept by resty.session.postgres. Cookies by " .. who .. "."
+  return "Stored by resty.session.postgres. Cookies by " .. who .. "."
 end
 
 local page = {}

@@ -1,7 +1,7 @@
---- Sessions straight on the storage, where lua-resty-session is not installed.
+--- Sessions made with the storage only, for machines without lua-resty-session.
 --
--- Just enough to show the storage at work. Unlike lua-resty-session it encrypts nothing and knows
--- no idling or absolute time-outs.
+-- Only for the demo: unlike lua-resty-session it does not encrypt, and has no idling or absolute
+-- timeouts.
 
 local base64 = require("ngx.base64")
 local cjson = require("cjson.safe")
@@ -30,7 +30,7 @@ local function new_id()
   return base64.encode_base64url(bytes)
 end
 
--- The id in the browser's cookie, if it looks like one of ours.
+-- The id in the browser's cookie, if it has the form of an id.
 local function cookie_id()
   local id = ngx.var["cookie_" .. COOKIE]
   if id and ngx.re.find(id, ID_PATTERN, "jo") then
@@ -44,7 +44,7 @@ end
 
 local sessions = {}
 
---- Returns what app.lua needs, on a storage of resty.session.postgres.
+--- Returns the methods that app.lua needs, for a storage of resty.session.postgres.
 function sessions.new(storage)
   local self = { made_by = "the demo itself" }
 

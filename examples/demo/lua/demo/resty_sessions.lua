@@ -1,8 +1,8 @@
---- Sessions by lua-resty-session, which keeps them in resty.session.postgres.
+--- Sessions made by lua-resty-session, which stores them with resty.session.postgres.
 --
 -- Its configuration is in resty-session.conf.in. The name is the session's subject, so that the
--- storage can list a subject's sessions. The visits go into the session's info, because saving that
--- leaves the id alone: session:save() makes a new one each time.
+-- storage can list a subject's sessions. The visits are in the session's info, because saving the
+-- info keeps the id, while session:save() makes a new one each time.
 
 local base64 = require("ngx.base64")
 local resty_session = require("resty.session")
@@ -18,8 +18,8 @@ local sessions = {
 function sessions.current()
   local session, err, exists = resty_session.start()
   if not exists then
-    -- Most errors speak of the cookie, which may be missing, old, or anybody's invention: there is
-    -- no session then. Only the reason behind this one tells of a storage that failed.
+    -- Most errors are about the cookie, which may be missing, old or forged: there is no session
+    -- then. Only this one means that the storage failed.
     if err and err:find("unable to load session (", 1, true) then
       return nil, err
     end
@@ -44,7 +44,7 @@ function sessions.count_visit(session)
   local info = session.handle.info
   session.visits = session.visits + 1
   info:set("visits", session.visits)
-  -- In 4.1 info:save() returns nothing on success, so only an error tells.
+  -- In 4.1 info:save() returns nothing on success, so check the error.
   local _, err = info:save()
   if err then
     return nil, err

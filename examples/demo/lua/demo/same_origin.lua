@@ -1,7 +1,7 @@
---- Whether a request comes from a page of this very site, by what its browser says.
+--- Checks by the browser's headers whether a request comes from a page of this site.
 --
--- SameSite=Lax alone would let a page on another port of this host post forms: ports do not tell
--- sites apart. A request that carries neither header is refused.
+-- With SameSite=Lax only, a page on another port of this host could post forms: it counts as the
+-- same site. A request that carries neither header is refused.
 
 local ngx = ngx
 

@@ -39,12 +39,12 @@ local YIELDS = {
 local HEARTBEAT = 3600
 local READ_TIMEOUT = 24 * 3600 * 1000
 
--- A waiting coroutine's own limit comes this many seconds after the engine's: the engine's answer
--- says what happened, this one only that nothing did.
+-- A waiting coroutine's own limit ends this many seconds after the engine's, whose answer says
+-- more.
 local GRACE = 0.2
 
--- Seconds in which the pump's timer should have started. It does not where as many timers run as
--- lua_max_running_timers allows, all of them perhaps waiting for the pump.
+-- Seconds in which the pump's timer should have started. It does not start where as many timers run
+-- as lua_max_running_timers allows; all of them may be waiting for the pump.
 local START = 0.25
 
 local queue = native.queue()
@@ -64,8 +64,8 @@ local pumping = false
 local stopping = false
 local watched = false
 
--- With lua_code_cache off each request has a VM of its own, which lives as long as a timer of it:
--- the pump of such a VM, any but the worker's first, ends as soon as nobody waits.
+-- With lua_code_cache off each request has a VM of its own, which lives as long as a timer of it.
+-- The pump of such a VM (any but the worker's first) ends as soon as no coroutine waits.
 local transient
 
 local function print_log()
@@ -132,7 +132,7 @@ local function pump_until_done()
   end
 end
 
--- Without the socket, outcomes are looked for instead of announced.
+-- Without the socket, the queue is looked at every few milliseconds.
 local function poll_a_while()
   for _ = 1, 200 do
     sleep(0.005)
@@ -158,13 +158,13 @@ local function pump()
   until ok or may_end()
   queue:close()
   if not transient then
-    log(INFO, "resty.session.postgres: nobody waits any more in this worker, which exits")
+    log(INFO, "resty.session.postgres: no coroutine waits any more in this worker, which exits")
   end
   pumping = false
   running = false
 end
 
--- A running timer is not told that its worker exits; one that is pending is run at once then.
+-- A running timer is not notified when its worker exits; a pending one is run at once then.
 function watch(premature)
   stopping = premature
   watched = false
@@ -192,7 +192,7 @@ function completions.queue()
   return queue
 end
 
--- For a waiter whose pump does not come: looks for the outcome by itself.
+-- For a waiter whose pump has not started: looks for the outcome by itself.
 local function look_for(ticket, seconds)
   local ends = now() + seconds
   running = pumping
@@ -232,7 +232,8 @@ function completions.wait(ticket, seconds)
   if waiting[ticket] then
     waiting[ticket] = nil
     waiting_count = waiting_count - 1
-    return nil, "no outcome after " .. seconds .. " s: " .. (err or "woken without one")
+    local reason = err or "woken without one"
+    return nil, "resty.session.postgres: no outcome after " .. seconds .. " s: " .. reason
   end
   local first, second = waiter.first, waiter.second
   if ok then

@@ -3,7 +3,7 @@
 //! write to can have them at once instead (`sink.rs`).
 
 use super::fork::ForkLocal;
-use super::sink;
+use super::{lock, sink};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -19,7 +19,7 @@ pub enum Level {
     Info,
     /// Worth knowing.
     Notice,
-    /// Somebody should look at it.
+    /// An administrator should look at it.
     Warn,
     /// A defect.
     Error,
@@ -60,10 +60,7 @@ static LINES: ForkLocal<Mutex<Lines>> = ForkLocal::new();
 static ANY: AtomicBool = AtomicBool::new(false);
 
 fn lines() -> MutexGuard<'static, Lines> {
-    LINES
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    lock(LINES.get_or_init(Mutex::default))
 }
 
 /// Leaves a line for the host. A repetition of the last one, and what is beyond the capacity, is
@@ -94,10 +91,7 @@ impl Limited {
     /// Leaves the line that `text` makes for the host, if it is time for one.
     pub(crate) fn log(&self, level: Level, text: impl FnOnce() -> String) {
         let now = Instant::now();
-        let mut state = self
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = lock(&self.0);
         let (last, left_out) = &mut *state;
         if last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
             *left_out += 1;
@@ -155,9 +149,9 @@ pub(super) mod tests {
     /// The lines are the process's: one test of them at a time.
     pub(in crate::host) fn alone() -> MutexGuard<'static, ()> {
         static ALONE: Mutex<()> = Mutex::new(());
-        let guard = ALONE.lock();
+        let guard = lock(&ALONE);
         take();
-        guard.unwrap_or_else(|poisoned| poisoned.into_inner())
+        guard
     }
 
     #[test]

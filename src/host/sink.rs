@@ -1,6 +1,7 @@
 //! A function of the host's that takes log lines at once, on whichever thread they come up.
 
 use super::fork::ForkLocal;
+use super::lock;
 use super::log::Line;
 use std::cell::Cell;
 use std::ptr;
@@ -10,8 +11,8 @@ use std::sync::{Mutex, MutexGuard};
 /// Takes a line.
 pub(crate) type Sink = Box<dyn Fn(&Line) + Send + Sync>;
 
-/// The current one. A child of a fork keeps its parent's. It is looked at, and called, by whoever
-/// holds [`CALLING`] alone.
+/// The current one. A child of a fork keeps its parent's. Only the thread that holds [`CALLING`] follows
+/// the pointer.
 static SINK: AtomicPtr<Sink> = AtomicPtr::new(ptr::null_mut());
 
 /// Held during a call: the host's function is called by one thread at a time.
@@ -28,10 +29,7 @@ fn is_inside() -> bool {
 }
 
 fn calling() -> MutexGuard<'static, ()> {
-    CALLING
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    lock(CALLING.get_or_init(Mutex::default))
 }
 
 /// Gives a line to the host's function; false where there is none, or where that function itself
@@ -65,8 +63,8 @@ pub(crate) fn set(sink: Option<Sink>) {
     // From within itself it is left behind: it still runs.
     if !is_inside() && !previous.is_null() {
         drop(calling());
-        // SAFETY: the pointer comes from Box::into_raw here, and was taken out by this call alone.
-        // Whoever had looked at it before has let the lock go.
+        // SAFETY: the pointer comes from Box::into_raw here, and was taken out by this call alone. A
+        // thread that had looked at it before has given the lock back.
         #[allow(unsafe_code)]
         drop(unsafe { Box::from_raw(previous) });
     }

@@ -205,8 +205,8 @@ impl Storage {
     ///
     /// [`Error::Internal`] where the engine cannot be started.
     pub fn stats(&self) -> Result<Vec<(String, f64)>, Error> {
-        let samples = self.engine()?.samples().into_iter();
-        Ok(samples.map(|sample| (sample.name, sample.value)).collect())
+        let families = self.engine()?.metrics().into_iter();
+        Ok(families.flat_map(|family| family.samples).collect())
     }
 
     /// The same in Prometheus' text format.
@@ -215,16 +215,16 @@ impl Storage {
     ///
     /// As [`Storage::stats`].
     pub fn metrics(&self) -> Result<String, Error> {
-        Ok(render(&self.engine()?.samples()))
+        Ok(render(&self.engine()?.metrics()))
     }
 
     /// The same with other values than this process's: by the sample's name, 0 where there is none.
     #[cfg(feature = "lua-module")]
     pub(crate) fn metrics_of(&self, value: impl Fn(&str) -> Option<f64>) -> Result<String, Error> {
-        let mut samples = self.engine()?.samples();
-        for sample in &mut samples {
-            sample.value = value(&sample.name).unwrap_or_default();
+        let mut families = self.engine()?.metrics();
+        for (name, sample) in families.iter_mut().flat_map(|family| &mut family.samples) {
+            *sample = value(name).unwrap_or_default();
         }
-        Ok(render(&samples))
+        Ok(render(&families))
     }
 }

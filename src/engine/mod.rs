@@ -14,7 +14,7 @@ mod stats;
 mod worker;
 
 pub(crate) use job::{BoxedJob, Job};
-pub(crate) use stats::{Sample, render};
+pub(crate) use stats::render;
 
 use crate::Error;
 use crate::completion::{Reply, deliver};
@@ -27,7 +27,7 @@ use crate::pool::Pool;
 use crate::tls::{Files, Tls};
 use cleaner::Cleaner;
 use queue::{Queue, Wake};
-use stats::Stats;
+use stats::{Family, Stats};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -119,9 +119,9 @@ impl Engine {
     }
 
     /// Every counter and gauge, in the order in which they are printed.
-    pub(crate) fn samples(&self) -> Vec<Sample> {
+    pub(crate) fn metrics(&self) -> Vec<Family> {
         let waiting = self.lock().len();
-        self.stats.samples(&self.pool, waiting)
+        self.stats.families(&self.pool, waiting)
     }
 
     /// Takes an operation; its reply gets the outcome. Returns at once.

@@ -6,7 +6,7 @@ use crate::config::{Config, Secret};
 use crate::db::Tables;
 use crate::engine::{BoxedJob, Engine, Job, render};
 use crate::host::{fork::ForkLocal, lock};
-use crate::op::{AnyOperation, Operation, Outcome, Typed};
+use crate::op::{AnyOperation, Operation, Outcome, Typed, text};
 use crate::pool::Credentials;
 use crate::tls::Files;
 use std::collections::HashMap;
@@ -90,11 +90,7 @@ impl Storage {
     ///
     /// [`Error::Text`] for a NUL byte; [`Error::Internal`] where the engine cannot be started.
     pub fn set_password(&self, password: &str) -> Result<(), Error> {
-        if password.contains('\0') {
-            let (name, reason) = ("password", "contains a NUL byte");
-            return Err(Error::Text { name, reason });
-        }
-        let password = Secret::new(password.to_owned());
+        let password = Secret::new(text("password", password.as_bytes())?);
         self.engine().map(|engine| engine.set_password(password))
     }
 
@@ -152,11 +148,7 @@ impl Storage {
         operation: Box<dyn AnyOperation>,
         submit: fn(&Arc<Engine>, BoxedJob) -> Result<(), Error>,
     ) -> Outcome {
-        let Config {
-            connection,
-            timeouts,
-            ..
-        } = &self.0.config;
+        let timeouts = self.0.config.timeouts;
         let latest = Instant::now() + timeouts.total() + GRACE;
         let (sender, receiver) = mpsc::sync_channel(1);
         // The caller may have given up by then.
@@ -165,7 +157,7 @@ impl Storage {
         let left = latest.saturating_duration_since(Instant::now());
         receiver.recv_timeout(left).unwrap_or_else(|_| {
             Err(Error::Timeout {
-                server: connection.describe(),
+                server: self.0.config.connection.describe(),
                 timeout: timeouts.statement,
             })
         })

@@ -7,7 +7,6 @@
 
 use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
 
 /// What the planner must know of an operation.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +38,7 @@ impl Footprint {
 
 /// Sessions in use, with how many reads use each.
 #[derive(Debug, Default)]
-struct Busy(HashMap<u64, Use, BuildHasherDefault<AlreadyHashed>>);
+struct Busy(HashMap<u64, Use>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
@@ -262,24 +261,6 @@ impl<T: Planned> Planner<T> {
             operation
         };
         batch.into_iter().map(take).collect()
-    }
-}
-
-/// Passes a hash on as it is.
-#[derive(Debug, Default)]
-struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only u64 keys are hashed");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

@@ -6,8 +6,7 @@
 use crate::Error;
 use crate::config::Timeouts;
 use crate::db::Tables;
-use crate::host::lock;
-use crate::host::log::{self, Level};
+use crate::host::{lock, log, log::Level};
 use crate::ops::{Sweep, SweepPace};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};

@@ -35,7 +35,7 @@ pub(super) struct Queue {
     pub(super) jobs: Planner<BoxedJob>,
     /// Jobs that met a lock, and when to try again. Their sessions stay in use: what comes later
     /// for them must not overtake.
-    locked: Vec<(Instant, BoxedJob)>,
+    pub(super) locked: Vec<(Instant, BoxedJob)>,
     /// A locked job is being tried; or was tried last, so that the others are next.
     pub(super) trying: bool,
     tried_last: bool,
@@ -63,9 +63,7 @@ pub(super) struct Batch {
 pub(super) enum Wake {
     /// None: those that are awake suffice.
     Nothing,
-    /// A sleeping thread.
     Sleeper,
-    /// A new thread.
     NewThread,
 }
 
@@ -78,11 +76,6 @@ impl Queue {
     /// Whether the one job that waits is the only one there is.
     pub(super) fn is_first(&self) -> bool {
         self.len() == 1 && self.jobs.is_idle() && self.threads == self.sleeping
-    }
-
-    /// Keeps a job that met a lock until `at`; its sessions stay in use.
-    pub(super) fn keep_locked(&mut self, job: BoxedJob, at: Instant) {
-        self.locked.push((at, job));
     }
 
     /// A lock was released: jobs that wait for one may try now.

@@ -95,9 +95,9 @@ impl Engine {
     }
 }
 
-/// Registered with each engine; all but the first call find nothing to do.
+/// Registered with each engine; all but the first call find nothing to do. A panic must not leave it,
+/// and at exit there is no log to write it to.
 extern "C" fn stop_all_at_exit() {
-    // A panic must not leave this function, and at exit there is no log to write it to.
     let _ = catch_unwind(stop_all);
 }
 

@@ -95,7 +95,7 @@ impl<const N: usize> Counters<N> {
 }
 
 /// How often what was how large.
-struct Histogram {
+pub(super) struct Histogram {
     /// How many of what is noted make one of what is printed.
     unit: f64,
     /// The bound of each bucket, and what it holds without those below it.
@@ -130,11 +130,11 @@ impl Histogram {
         self.sum.fetch_add(value, Relaxed);
     }
 
-    fn note_time(&self, time: Duration) {
+    pub(super) fn note_time(&self, time: Duration) {
         self.note(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
     }
 
-    fn family(&self, name: &str) -> Family {
+    fn family(&self, name: &str, help: &'static str) -> Family {
         let mut count = 0;
         let mut samples = Vec::new();
         for (bound, bucket) in &self.buckets {
@@ -147,7 +147,7 @@ impl Histogram {
         samples.push(("_bucket{le=\"+Inf\"}".into(), count as f64));
         samples.push(("_sum".into(), sum));
         samples.push(("_count".into(), count as f64));
-        Family::new("histogram", name, samples)
+        Family::new("histogram", name, samples).help(help)
     }
 }
 
@@ -157,8 +157,8 @@ pub(super) struct Stats {
     operations: Vec<(TypeId, &'static str, Counters<{ OUTCOMES.len() }>)>,
     splits: Counters<{ SPLITS.len() }>,
     queued: Histogram,
-    checkout: Histogram,
-    statement: Histogram,
+    pub(super) checkout: Histogram,
+    pub(super) statement: Histogram,
     batch: Histogram,
     cleaned: AtomicU64,
     cleaned_at: AtomicU64,
@@ -186,14 +186,6 @@ impl Stats {
     pub(super) fn begin(&self, waited: impl ExactSizeIterator<Item = Duration>) {
         self.batch.note(waited.len() as u64);
         waited.for_each(|waited| self.queued.note_time(waited));
-    }
-
-    pub(super) fn checked_out(&self, took: Duration) {
-        self.checkout.note_time(took);
-    }
-
-    pub(super) fn ended(&self, took: Duration) {
-        self.statement.note_time(took);
     }
 
     /// A batch was split.
@@ -236,47 +228,44 @@ impl Stats {
         let counter = |name, samples| Family::new("counter", name, samples);
         let gauge = |name, samples| Family::new("gauge", name, samples);
         let one = |value: u64| vec![(String::new(), value as f64)];
+        let cleaned_at = self.cleaned_at.load(Relaxed);
         let operations = self.operations.iter().flat_map(|(_, kind, counters)| {
             let label = format!("kind=\"{kind}\",outcome");
             counters.samples(&label)
         });
-        let (open, idle) = (pool.open(), pool.idle_count());
         let (opened, failed, opening) = pool.status().attempts();
-        let busy = f64::from(open.saturating_sub(idle));
-        let connections = vec![
-            ("{state=\"busy\"}".into(), busy),
-            ("{state=\"idle\"}".into(), idle.into()),
-            ("{state=\"opening\"}".into(), opening as f64),
+        let (open, idle) = (pool.open(), pool.idle_count());
+        let busy = open.saturating_sub(idle);
+        let states = [
+            ("busy", busy.into()),
+            ("idle", idle.into()),
+            ("opening", opening),
         ];
+        let states = states.map(|(state, count)| (format!("{{state=\"{state}\"}}"), count as f64));
         vec![
             counter("operations_total", operations.collect())
                 .help("Operations by kind and outcome."),
             counter("batches_split_total", self.splits.samples("reason"))
                 .help("Batches that were split and retried one by one, by the reason."),
-            gauge("connections", connections).help("Connections by state."),
+            gauge("connections", states.into()).help("Connections by state."),
             counter("connections_opened_total", one(opened)).help("Connections opened."),
             counter("connections_failed_total", one(failed))
                 .help("Attempts to connect that failed."),
             gauge("backlog", one(waiting as u64)).help("Operations waiting for a connection."),
             counter("cleaned_sessions_total", one(self.cleaned.load(Relaxed)))
                 .help("Expired sessions deleted by the clean-up."),
-            gauge(
-                "cleanup_last_timestamp_seconds",
-                one(self.cleaned_at.load(Relaxed)),
-            )
-            .help("When this process last cleaned up, in seconds since 1970; 0 if never."),
-            self.queued
-                .family("queue_seconds")
-                .help("Time from a call until its statement begins."),
+            gauge("cleanup_last_timestamp_seconds", one(cleaned_at))
+                .help("When this process last cleaned up, in seconds since 1970; 0 if never."),
+            self.queued.family(
+                "queue_seconds",
+                "Time from a call until its statement begins.",
+            ),
             self.checkout
-                .family("checkout_seconds")
-                .help("Time until a connection is held."),
+                .family("checkout_seconds", "Time until a connection is held."),
             self.statement
-                .family("statement_seconds")
-                .help("Time of a statement."),
+                .family("statement_seconds", "Time of a statement."),
             self.batch
-                .family("batch_operations")
-                .help("Operations that share a statement."),
+                .family("batch_operations", "Operations that share a statement."),
         ]
     }
 }
@@ -291,7 +280,7 @@ mod tests {
         for size in [1, 2, 3, 128, 129] {
             histogram.note(size);
         }
-        let samples = histogram.family("x").samples;
+        let samples = histogram.family("x", "").samples;
         let values: Vec<f64> = samples.iter().map(|(_, value)| *value).collect();
         assert_eq!(values, [1., 2., 3., 3., 3., 3., 3., 4., 5., 263., 5.]);
         let name = "resty_session_postgres_x_bucket";
@@ -301,7 +290,7 @@ mod tests {
 
     #[test]
     fn times_are_printed_in_seconds() {
-        let text = render(&[Histogram::of_times().family("x")]);
+        let text = render(&[Histogram::of_times().family("x", "")]);
         let bounds = text.split("le=\"").skip(1);
         let bounds: Vec<&str> = bounds.filter_map(|rest| rest.split('"').next()).collect();
         let expected = "0.0001 0.00025 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 \

@@ -64,14 +64,14 @@ fn sleep<'a>(engine: &'a Engine, mut queue: MutexGuard<'a, Queue>) -> MutexGuard
 /// Gets a connection while there is something to do with it.
 fn check_out(engine: &Engine) -> Option<Pooled> {
     if let Some(connection) = engine.pool.idle() {
-        engine.stats.checked_out(Duration::ZERO);
+        engine.stats.checkout.note_time(Duration::ZERO);
         return Some(connection);
     }
     engine.lock().connecting += 1;
     let _connecting = Connecting(engine);
     let start = Instant::now();
     let connection = wait_for_connection(engine)?;
-    engine.stats.checked_out(start.elapsed());
+    engine.stats.checkout.note_time(start.elapsed());
     Some(connection)
 }
 
@@ -125,7 +125,7 @@ pub(super) fn run_batch(engine: &Arc<Engine>, connection: &mut Pooled, mut batch
     engine.stats.begin(waited);
     let run = || run_statement(engine, connection, &batch);
     let result = catch_unwind(AssertUnwindSafe(run));
-    engine.stats.ended(now.elapsed());
+    engine.stats.statement.note_time(now.elapsed());
     match result.unwrap_or_else(|_| Err(Fault::defect("a statement panicked"))) {
         Ok(answers) => succeed(engine, batch, answers),
         Err(fault) => {
@@ -134,10 +134,8 @@ pub(super) fn run_batch(engine: &Arc<Engine>, connection: &mut Pooled, mut batch
             }
             // What is tried again should meet a fresh connection. The idle ones are closed when the
             // operations have been put back or answered.
-            let idle = match fault.connection {
-                Verdict::AllBroken => engine.pool.take_idle(),
-                Verdict::Usable | Verdict::Broken => Vec::new(),
-            };
+            let all_broken = fault.connection == Verdict::AllBroken;
+            let idle = all_broken.then(|| engine.pool.take_idle());
             fail(engine, batch, &fault);
             drop(idle);
         }
@@ -197,21 +195,18 @@ fn fail(engine: &Arc<Engine>, batch: Batch, fault: &Fault) {
     let mut again = Vec::new();
     let mut queue = engine.lock();
     for mut job in batch.jobs {
+        job.footprint.group = None;
         match next(&mut job, fault, batched) {
             Next::Answer(error) => {
                 queue.jobs.release(&job.footprint);
                 answers.push((job, Err(error)));
             }
-            Next::Retry => {
-                job.footprint.group = None;
-                again.push(job);
-            }
+            Next::Retry => again.push(job),
             Next::RetryAfter(pause) => {
-                job.footprint.group = None;
                 // A try that its own deadline would interrupt costs a connection: rather none.
                 let end = job.expires();
                 let at = Some(now + pause).filter(|at| *at + 2 * LOCK_TIMEOUT < end);
-                queue.keep_locked(job, at.unwrap_or(end));
+                queue.locked.push((at.unwrap_or(end), job));
             }
         }
     }
@@ -226,24 +221,21 @@ fn fail(engine: &Arc<Engine>, batch: Batch, fault: &Fault) {
 }
 
 fn next(job: &mut Job, fault: &Fault, batched: bool) -> Next {
-    let error = || fault.error.clone();
     match fault.retry {
-        Retry::Never => Next::Answer(error()),
         Retry::Split if batched => Next::Retry,
-        Retry::Split => Next::Answer(error()),
         // Not at once: until it is known which of them the lock is for, each may have to wait.
         Retry::WhenUnlocked if batched => Next::RetryAfter(Duration::ZERO),
         Retry::WhenUnlocked | Retry::Later => {
-            job.last_error = Some(error());
+            job.last_error = Some(fault.error.clone());
             job.pause = (job.pause * 2).clamp(LOCK_PAUSE.0, LOCK_PAUSE.1);
             Next::RetryAfter(job.pause)
         }
-        Retry::AtOnce if job.losses >= MOST_LOSSES => Next::Answer(error()),
-        Retry::AtOnce => {
+        Retry::AtOnce if job.losses < MOST_LOSSES => {
             job.losses += 1;
-            job.last_error = Some(error());
+            job.last_error = Some(fault.error.clone());
             Next::Retry
         }
+        Retry::Never | Retry::Split | Retry::AtOnce => Next::Answer(fault.error.clone()),
     }
 }
 

@@ -4,7 +4,6 @@
 
 use super::fork::ForkLocal;
 use super::{lock, sink};
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -48,7 +47,7 @@ pub struct Line {
 
 #[derive(Default)]
 struct Lines {
-    waiting: VecDeque<Line>,
+    waiting: Vec<Line>,
     dropped: usize,
 }
 
@@ -72,10 +71,10 @@ pub(crate) fn log(level: Level, text: String) {
     }
     let mut lines = lines();
     ANY.store(true, Ordering::Relaxed);
-    if lines.waiting.back() == Some(&line) || lines.waiting.len() >= CAPACITY {
+    if lines.waiting.last() == Some(&line) || lines.waiting.len() >= CAPACITY {
         lines.dropped += 1;
     } else {
-        lines.waiting.push_back(line);
+        lines.waiting.push(line);
     }
 }
 
@@ -131,15 +130,15 @@ pub(crate) fn catch_panic_messages() {
 pub fn take() -> Vec<Line> {
     let mut lines = lines();
     ANY.store(false, Ordering::Relaxed);
-    let mut taken: Vec<Line> = lines.waiting.drain(..).collect();
-    let dropped = std::mem::take(&mut lines.dropped);
+    let Lines {
+        mut waiting,
+        dropped,
+    } = std::mem::take(&mut *lines);
     if dropped > 0 {
-        taken.push(Line {
-            level: Level::Notice,
-            text: format!("{dropped} more lines like these"),
-        });
+        let (level, text) = (Level::Notice, format!("{dropped} more lines like these"));
+        waiting.push(Line { level, text });
     }
-    taken
+    waiting
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use super::lock;
 use super::log::Line;
 use std::cell::Cell;
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, MutexGuard};
 
 /// Takes a line.
 pub(crate) type Sink = Box<dyn Fn(&Line) + Send + Sync>;
@@ -28,17 +28,13 @@ fn is_inside() -> bool {
     INSIDE.try_with(Cell::get).unwrap_or(false)
 }
 
-fn calling() -> MutexGuard<'static, ()> {
-    lock(CALLING.get_or_init(Mutex::default))
-}
-
 /// Gives a line to the host's function; false where there is none, or where that function itself
 /// has caused the line.
 pub(super) fn write(line: &Line) -> bool {
     if SINK.load(Ordering::Acquire).is_null() || is_inside() {
         return false;
     }
-    let _calling = calling();
+    let _calling = lock(CALLING.get_or_init(Mutex::default));
     // It may have been taken away while this thread waited.
     let sink = SINK.load(Ordering::Acquire);
     // SAFETY: the pointer is null or comes from Box::into_raw in `set`, which frees what it points
@@ -62,7 +58,7 @@ pub(crate) fn set(sink: Option<Sink>) {
     let previous = SINK.swap(sink, Ordering::AcqRel);
     // From within itself it is left behind: it still runs.
     if !is_inside() && !previous.is_null() {
-        drop(calling());
+        drop(lock(CALLING.get_or_init(Mutex::default)));
         // SAFETY: the pointer comes from Box::into_raw here, and was taken out by this call alone. A
         // thread that had looked at it before has given the lock back.
         #[allow(unsafe_code)]

@@ -1,9 +1,10 @@
 //! Log lines for the host. A library in nginx must not write to stdout or stderr, and its threads
 //! cannot call nginx; so lines wait here until the host takes them. A host whose log any thread may
-//! write to can have them at once instead (`sink.rs`).
+//! write to can have them at once instead (`sink`).
 
-use super::fork::ForkLocal;
-use super::{lock, sink};
+pub(crate) mod sink;
+
+use super::{fork::ForkLocal, lock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -142,11 +143,11 @@ pub fn take() -> Vec<Line> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     /// The lines are the process's: one test of them at a time.
-    pub(in crate::host) fn alone() -> MutexGuard<'static, ()> {
+    pub(super) fn alone() -> MutexGuard<'static, ()> {
         static ALONE: Mutex<()> = Mutex::new(());
         let guard = lock(&ALONE);
         take();

@@ -2,8 +2,10 @@
 
 pub(crate) mod fork;
 pub mod log;
-pub(crate) mod sink;
 pub(crate) mod thread;
+
+#[cfg(feature = "capi")]
+pub(crate) use log::sink;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

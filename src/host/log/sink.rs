@@ -1,8 +1,7 @@
 //! A function of the host's that takes log lines at once, on whichever thread they come up.
 
-use super::fork::ForkLocal;
-use super::lock;
-use super::log::Line;
+use super::Line;
+use crate::host::{fork::ForkLocal, lock};
 use std::cell::Cell;
 use std::ptr;
 use std::sync::Mutex;
@@ -65,7 +64,7 @@ pub(crate) fn set(sink: Option<Sink>) {
         drop(unsafe { Box::from_raw(previous) });
     }
     if is_there {
-        for line in super::log::take() {
+        for line in super::take() {
             write(&line);
         }
     }
@@ -73,7 +72,7 @@ pub(crate) fn set(sink: Option<Sink>) {
 
 #[cfg(all(test, feature = "capi"))]
 mod tests {
-    use super::super::log::{self, Level, tests::alone};
+    use super::super::{self as log, Level, tests::alone};
     use super::*;
     use std::sync::Arc;
 

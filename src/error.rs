@@ -116,23 +116,16 @@ pub enum Error {
 }
 
 impl Error {
-    /// A configuration error of `key`.
     pub(crate) fn config(key: impl Into<String>, reason: impl Into<String>) -> Self {
-        Error::Config {
-            key: key.into(),
-            reason: reason.into(),
-        }
+        let (key, reason) = (key.into(), reason.into());
+        Error::Config { key, reason }
     }
 
-    /// An argument error of `name`.
     pub(crate) fn argument(name: &'static str, reason: impl Into<String>) -> Self {
-        Error::Argument {
-            name,
-            reason: reason.into(),
-        }
+        let reason = reason.into();
+        Error::Argument { name, reason }
     }
 
-    /// A defect of this library, described.
     pub(crate) fn internal(what: impl Into<Arc<str>>) -> Self {
         Error::Internal(what.into())
     }

@@ -1,16 +1,16 @@
 //! The storage: where an operation enters, from whichever language.
 
 use crate::Error;
-use crate::completion::{CompletionQueue, Reply, Slot, Ticket};
+use crate::completion::{CompletionQueue, Reply, Ticket};
 use crate::config::{Config, Secret};
 use crate::db::Tables;
-use crate::engine::{Engine, Job, render};
-use crate::host::fork::ForkLocal;
-use crate::op::{AnyOperation, Operation, Outcome, Typed};
+use crate::engine::{BoxedJob, Engine, Job, render};
+use crate::host::{fork::ForkLocal, lock};
+use crate::op::{AnyOperation, Operation, Outcome, Typed, text};
 use crate::pool::Credentials;
 use crate::tls::Files;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// How much longer than the engine's own deadline a blocking caller waits for its answer.
@@ -51,8 +51,7 @@ impl Storage {
     /// cannot be used, each operation fails with that reason until it can; [`Storage::checked`] fails
     /// at once.
     pub fn new(config: Config) -> Self {
-        let storages = STORAGES.get_or_init(Mutex::default).lock();
-        let mut storages = storages.unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut storages = lock(STORAGES.get_or_init(Mutex::default));
         if let Some(storage) = storages.get(&config) {
             return storage.clone();
         }
@@ -77,11 +76,10 @@ impl Storage {
         let storage = Self::new(config);
         // A file that was unusable when an equal storage was made may be usable now; new connections
         // read it again, too.
-        let files = match &storage.0.files {
-            Err(_) => Files::read(&storage.0.config.connection.tls).map(drop),
-            Ok(_) => Ok(()),
-        };
-        files.map(|()| storage)
+        if storage.0.files.is_err() {
+            Files::read(&storage.0.config.connection.tls)?;
+        }
+        Ok(storage)
     }
 
     /// Replaces the password that this process opens further connections with; open connections stay.
@@ -92,13 +90,8 @@ impl Storage {
     ///
     /// [`Error::Text`] for a NUL byte; [`Error::Internal`] where the engine cannot be started.
     pub fn set_password(&self, password: &str) -> Result<(), Error> {
-        if password.contains('\0') {
-            let (name, reason) = ("password", "contains a NUL byte");
-            return Err(Error::Text { name, reason });
-        }
-        self.engine()?
-            .set_password(Secret::new(password.to_owned()));
-        Ok(())
+        let password = Secret::new(text("password", password.as_bytes())?);
+        self.engine().map(|engine| engine.set_password(password))
     }
 
     /// The configuration.
@@ -110,20 +103,16 @@ impl Storage {
         if let Some(engine) = self.0.engine.get() {
             return Ok(engine);
         }
-        let Inner {
-            config,
-            files,
-            passwords,
-            ..
-        } = &*self.0;
-        let engine = Engine::of(config, files, passwords)?;
+        let storage = &*self.0;
+        let config = &storage.config;
+        let engine = Engine::of(config, &storage.files, &storage.passwords)?;
         if let Some(interval) = config.cleanup_interval {
-            engine.clean_up(&self.0.tables, config.timeouts, interval);
+            engine.clean_up(&storage.tables, config.timeouts, interval);
         }
-        Ok(self.0.engine.get_or_init(|| engine))
+        Ok(storage.engine.get_or_init(|| engine))
     }
 
-    fn job(&self, operation: Box<dyn AnyOperation>, reply: Reply) -> Job {
+    fn job(&self, operation: Box<dyn AnyOperation>, reply: Reply) -> BoxedJob {
         Job::new(operation, &self.0.tables, self.0.config.timeouts, reply)
     }
 
@@ -157,14 +146,16 @@ impl Storage {
     fn wait_for(
         &self,
         operation: Box<dyn AnyOperation>,
-        submit: fn(&Engine, Job) -> Result<(), Error>,
+        submit: fn(&Arc<Engine>, BoxedJob) -> Result<(), Error>,
     ) -> Outcome {
         let timeouts = self.0.config.timeouts;
         let latest = Instant::now() + timeouts.total() + GRACE;
-        let slot = Arc::new(Slot::default());
-        submit(self.engine()?, self.job(operation, Reply::slot(&slot)))?;
+        let (sender, receiver) = mpsc::sync_channel(1);
+        // The caller may have given up by then.
+        let reply = Reply::callback(move |outcome| drop(sender.send(outcome)));
+        submit(self.engine()?, self.job(operation, reply))?;
         let left = latest.saturating_duration_since(Instant::now());
-        slot.wait(left).unwrap_or_else(|| {
+        receiver.recv_timeout(left).unwrap_or_else(|_| {
             Err(Error::Timeout {
                 server: self.0.config.connection.describe(),
                 timeout: timeouts.statement,
@@ -206,7 +197,8 @@ impl Storage {
     ///
     /// [`Error::Internal`] where the engine cannot be started.
     pub fn stats(&self) -> Result<Vec<(String, f64)>, Error> {
-        Ok(self.engine()?.samples())
+        let families = self.engine()?.metrics().into_iter();
+        Ok(families.flat_map(|family| family.samples).collect())
     }
 
     /// The same in Prometheus' text format.
@@ -215,17 +207,16 @@ impl Storage {
     ///
     /// As [`Storage::stats`].
     pub fn metrics(&self) -> Result<String, Error> {
-        Ok(render(&self.stats()?))
+        Ok(render(&self.engine()?.metrics()))
     }
 
     /// The same with other values than this process's: by the sample's name, 0 where there is none.
     #[cfg(feature = "lua-module")]
     pub(crate) fn metrics_of(&self, value: impl Fn(&str) -> Option<f64>) -> Result<String, Error> {
-        let samples = self.stats()?.into_iter();
-        let samples = samples.map(|(name, _)| {
-            let value = value(&name).unwrap_or_default();
-            (name, value)
-        });
-        Ok(render(&samples.collect::<Vec<_>>()))
+        let mut families = self.engine()?.metrics();
+        for (name, sample) in families.iter_mut().flat_map(|family| &mut family.samples) {
+            *sample = value(name).unwrap_or_default();
+        }
+        Ok(render(&families))
     }
 }

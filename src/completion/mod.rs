@@ -1,33 +1,35 @@
-//! How an outcome reaches its caller: a blocking caller waits at a slot of its own, an event loop has a
-//! queue.
+//! How an outcome reaches its caller: an event loop has a queue; a blocking caller, and the engine
+//! itself, a function.
 
 mod queue;
-mod slot;
 mod waker;
 
 pub use queue::{CompletionQueue, Ticket};
-pub(crate) use slot::Slot;
 
 use crate::Error;
 use crate::op::Outcome;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 /// Where an outcome goes. Dropped without an outcome, it delivers an internal error, so that each caller
 /// gets an answer.
 pub(crate) struct Reply(Option<Destination>);
 
 enum Destination {
-    Slot(Arc<Slot>),
     Queued(Arc<CompletionQueue>, Ticket),
     /// A function of the library's own, called on the thread that has the outcome, under no lock.
     Callback(Box<dyn FnOnce(Outcome) + Send>),
 }
 
-impl Reply {
-    pub(crate) fn slot(slot: &Arc<Slot>) -> Self {
-        Reply(Some(Destination::Slot(Arc::clone(slot))))
+impl Destination {
+    fn deliver(self, outcome: Outcome) {
+        match self {
+            Destination::Queued(queue, ticket) => queue.push([(ticket, outcome)]),
+            Destination::Callback(callback) => callback(outcome),
+        }
     }
+}
 
+impl Reply {
     pub(crate) fn queued(queue: &Arc<CompletionQueue>, ticket: Ticket) -> Self {
         Reply(Some(Destination::Queued(Arc::clone(queue), ticket)))
     }
@@ -44,53 +46,35 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if self.0.is_some() {
-            let outcome = Err(Error::internal("the operation was dropped"));
-            deliver_to(self.0.take(), outcome);
+        if let Some(destination) = self.0.take() {
+            destination.deliver(Err(Error::internal("the operation was dropped")));
         }
-    }
-}
-
-fn deliver_to(destination: Option<Destination>, outcome: Outcome) {
-    match destination {
-        Some(Destination::Slot(slot)) => slot.fill(outcome),
-        Some(Destination::Queued(queue, ticket)) => queue.push([(ticket, outcome)]),
-        Some(Destination::Callback(callback)) => callback(outcome),
-        None => {}
     }
 }
 
 /// Delivers many outcomes, with one lock and at most one wake-up for each run of them that goes to
 /// one queue.
 pub(crate) fn deliver(outcomes: impl IntoIterator<Item = (Reply, Outcome)>) {
-    let mut run: Vec<(Ticket, Outcome)> = Vec::new();
-    let mut run_queue: Option<Arc<CompletionQueue>> = None;
+    let mut run: Option<(Arc<CompletionQueue>, Vec<_>)> = None;
     for (mut reply, outcome) in outcomes {
-        match reply.0.take() {
-            Some(Destination::Queued(queue, ticket)) => {
-                if run_queue
-                    .as_ref()
-                    .is_some_and(|last| !Arc::ptr_eq(last, &queue))
-                    && let Some(last) = run_queue.take()
-                {
-                    last.push(run.drain(..));
-                }
-                run.push((ticket, outcome));
-                run_queue.get_or_insert(queue);
+        match (reply.0.take(), &mut run) {
+            (Some(Destination::Queued(queue, ticket)), Some((last, ready)))
+                if Arc::ptr_eq(last, &queue) =>
+            {
+                ready.push((ticket, outcome));
             }
-            other => deliver_to(other, outcome),
+            (Some(Destination::Queued(queue, ticket)), _) => {
+                if let Some((last, ready)) = run.replace((queue, vec![(ticket, outcome)])) {
+                    last.push(ready);
+                }
+            }
+            (Some(callback), _) => callback.deliver(outcome),
+            (None, _) => {}
         }
     }
-    if let Some(queue) = run_queue {
-        queue.push(run);
+    if let Some((last, ready)) = run {
+        last.push(ready);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No code that can panic runs under these locks.
-    mutex
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 #[cfg(test)]
@@ -99,7 +83,7 @@ mod tests {
     use crate::op::Answer;
     use std::io::Read;
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
+    use std::sync::mpsc;
 
     fn connected() -> (Arc<CompletionQueue>, UnixStream) {
         let queue = Arc::new(CompletionQueue::new());
@@ -142,9 +126,10 @@ mod tests {
 
     #[test]
     fn a_reply_that_is_dropped_still_answers() {
-        let slot = Arc::new(Slot::default());
-        drop(Reply::slot(&slot));
-        let outcome = slot.wait(Duration::ZERO).expect("an outcome");
+        let (sender, receiver) = mpsc::channel();
+        let reply = Reply::callback(move |outcome| sender.send(outcome).expect("a receiver"));
+        drop(reply);
+        let outcome = receiver.try_recv().expect("an outcome");
         assert!(matches!(outcome, Err(Error::Internal(_))));
     }
 

@@ -17,7 +17,11 @@ pub(super) enum Waker {
     /// Not at all: the owner drains when it likes.
     #[default]
     None,
-    Listening(WakeSocket),
+    Listening {
+        listener: UnixListener,
+        /// Removed, with the socket in it, when this is dropped.
+        _folder: TempDir,
+    },
     Connected(UnixStream),
     /// Both ends are here: the event loop polls the second and never reads from it.
     #[cfg(feature = "capi")]
@@ -25,19 +29,25 @@ pub(super) enum Waker {
 }
 
 impl Waker {
-    /// By a socket that the event loop connects to, and its path.
+    /// By a socket that the event loop connects to, and its path. Only this user can enter its folder.
     pub(super) fn listening() -> io::Result<(Self, PathBuf)> {
-        let socket = WakeSocket::open()?;
-        let path = socket.path.clone();
-        Ok((Waker::Listening(socket), path))
+        let folder = tempfile::Builder::new()
+            .prefix("rsp-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()?;
+        let path = folder.path().join("wake");
+        let listener = UnixListener::bind(&path)?;
+        listener.set_nonblocking(true)?;
+        let _folder = folder;
+        Ok((Waker::Listening { listener, _folder }, path))
     }
 
     /// By the connection that the event loop has made.
     pub(super) fn accept(&self) -> io::Result<Self> {
-        let Waker::Listening(socket) = self else {
+        let Waker::Listening { listener, .. } = self else {
             return Err(io::Error::other("not listening"));
         };
-        let (stream, _) = socket.listener.accept()?;
+        let (stream, _) = listener.accept()?;
         stream.set_nonblocking(true)?;
         Ok(Waker::Connected(stream))
     }
@@ -65,37 +75,11 @@ impl Waker {
             Waker::Connected(stream) => stream,
             #[cfg(feature = "capi")]
             Waker::Polled(stream, _) => stream,
-            Waker::None | Waker::Listening(_) => return,
+            Waker::None | Waker::Listening { .. } => return,
         };
         // A full socket buffer means that a wake-up is under way; a closed socket, that the reader
         // is gone. Neither may raise a signal in the host.
         let socket = socket2::SockRef::from(stream);
         let _ = socket.send_with_flags(b"!", libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
-    }
-}
-
-/// A listening socket in a folder of its own that only this user can enter.
-pub(super) struct WakeSocket {
-    listener: UnixListener,
-    path: PathBuf,
-    /// Removed, with the socket in it, when this is dropped.
-    _folder: TempDir,
-}
-
-impl WakeSocket {
-    fn open() -> io::Result<Self> {
-        let private = Permissions::from_mode(0o700);
-        let folder = tempfile::Builder::new()
-            .prefix("rsp-")
-            .permissions(private)
-            .tempdir()?;
-        let path = folder.path().join("wake");
-        let listener = UnixListener::bind(&path)?;
-        listener.set_nonblocking(true)?;
-        Ok(WakeSocket {
-            listener,
-            path,
-            _folder: folder,
-        })
     }
 }

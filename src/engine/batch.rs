@@ -7,35 +7,27 @@
 
 use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
 
 /// What the planner must know of an operation.
-pub(crate) trait Batchable {
-    /// Operations of equal groups may share a statement; `None` has a statement of its own.
-    fn group(&self) -> Option<Group>;
-    /// The sessions it touches.
-    fn footprint(&self) -> &Footprint;
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Footprint {
+    /// Operations on the same tables (their address) and of the same type may share a statement; with
+    /// `None` it has a statement of its own.
+    pub(super) group: Option<(usize, TypeId)>,
+    /// Whether it writes its sessions.
+    pub(super) writes: bool,
+    /// Hashes of them: its own and, of a set, the one it replaces. Two sessions with one hash merely
+    /// wait for each other.
+    pub(super) sessions: [Option<u64>; 2],
     /// About how many bytes it sends.
-    fn bytes(&self) -> usize;
-    /// The largest batch, of at most `count` operations of its group, that one statement should hold.
-    fn batch_size(&self, count: usize) -> usize;
+    pub(super) bytes: usize,
+    /// The largest batch, of at most so many operations of its group, that one statement should hold.
+    pub(super) batch_size: fn(usize) -> usize,
 }
 
-/// Says which operations may share a statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Group {
-    /// The address of their tables.
-    pub(crate) tables: usize,
-    /// The type of the operations.
-    pub(crate) kind: TypeId,
-}
-
-/// Hashes of the sessions that an operation touches: its own and, of a set, the one it replaces.
-/// Two sessions with one hash merely wait for each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Footprint {
-    pub(crate) writes: bool,
-    pub(crate) sessions: [Option<u64>; 2],
+/// Something with a footprint.
+pub(super) trait Planned {
+    fn footprint(&self) -> &Footprint;
 }
 
 impl Footprint {
@@ -46,7 +38,7 @@ impl Footprint {
 
 /// Sessions in use, with how many reads use each.
 #[derive(Debug, Default)]
-struct Busy(HashMap<u64, Use, BuildHasherDefault<AlreadyHashed>>);
+struct Busy(HashMap<u64, Use>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
@@ -57,41 +49,32 @@ enum Use {
 }
 
 impl Busy {
-    /// Whether no session is in use.
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether `footprint` must wait for what uses its sessions.
     fn conflicts(&self, footprint: &Footprint) -> bool {
-        !self.0.is_empty()
-            && footprint
-                .sessions()
-                .any(|session| match self.0.get(&session) {
-                    None => false,
-                    Some(Use::Read(_)) => footprint.writes,
-                    Some(Use::Written) => true,
-                })
+        let must_wait = |session| match self.0.get(&session) {
+            None => false,
+            Some(Use::Read(_)) => footprint.writes,
+            Some(Use::Written) => true,
+        };
+        !self.0.is_empty() && footprint.sessions().any(must_wait)
     }
 
     /// Notes the use of `footprint`'s sessions. A write that is noted over a read stays a write.
     fn insert(&mut self, footprint: &Footprint) {
         for session in footprint.sessions() {
             let entry = self.0.entry(session).or_insert(Use::Read(0));
-            match (&mut *entry, footprint.writes) {
-                (Use::Read(readers), false) => *readers += 1,
-                (entry, true) => *entry = Use::Written,
-                (Use::Written, false) => {}
+            match entry {
+                _ if footprint.writes => *entry = Use::Written,
+                Use::Read(readers) => *readers += 1,
+                Use::Written => {}
             }
         }
     }
 
     /// Whether any of `footprint`'s sessions is in use.
     fn touches(&self, footprint: &Footprint) -> bool {
-        !self.0.is_empty()
-            && footprint
-                .sessions()
-                .any(|session| self.0.contains_key(&session))
+        let mut sessions = footprint.sessions();
+        !self.0.is_empty() && sessions.any(|session| self.0.contains_key(&session))
     }
 
     /// Ends the use of `footprint`'s sessions.
@@ -109,11 +92,11 @@ impl Busy {
 
 /// Limits of one batch.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(super) struct Limits {
     /// Operations at most.
-    pub(crate) operations: usize,
+    pub(super) operations: usize,
     /// Bytes sent at most, but for a single operation that is larger.
-    pub(crate) bytes: usize,
+    pub(super) bytes: usize,
 }
 
 /// How many waiting operations are looked at for one batch, as a multiple of its size: behind a
@@ -122,7 +105,7 @@ const LOOK_AHEAD: usize = 4;
 
 /// The operations that wait.
 #[derive(Debug)]
-pub(crate) struct Planner<T> {
+pub(super) struct Planner<T> {
     /// In the order in which they came.
     waiting: VecDeque<T>,
     /// Operations whose sessions are in use, and those that must not overtake them; older than any
@@ -149,30 +132,30 @@ impl<T> Default for Planner<T> {
     }
 }
 
-impl<T: Batchable> Planner<T> {
+impl<T: Planned> Planner<T> {
     /// How many operations wait.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.blocked.len()
     }
 
     /// Whether no session is in use.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.busy.is_empty()
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy.0.is_empty()
     }
 
     /// Adds an operation behind all others.
-    pub(crate) fn push(&mut self, operation: T) {
+    pub(super) fn push(&mut self, operation: T) {
         self.waiting.push_back(operation);
     }
 
     /// Ends the use of a taken operation's sessions.
-    pub(crate) fn release(&mut self, footprint: &Footprint) {
+    pub(super) fn release(&mut self, footprint: &Footprint) {
         self.busy.remove(footprint);
         self.recheck |= self.claimed.touches(footprint);
     }
 
     /// Puts operations that were taken back before all others, in their order.
-    pub(crate) fn put_back(&mut self, operations: Vec<T>) {
+    pub(super) fn put_back(&mut self, operations: Vec<T>) {
         // What waits for their sessions is younger than they are.
         self.unblock();
         for operation in operations.into_iter().rev() {
@@ -182,7 +165,7 @@ impl<T: Batchable> Planner<T> {
     }
 
     /// Takes out the waiting operations that `which` picks.
-    pub(crate) fn remove_if(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
+    pub(super) fn remove_if(&mut self, mut which: impl FnMut(&T) -> bool) -> Vec<T> {
         if !self.blocked.iter().chain(&self.waiting).any(&mut which) {
             return Vec::new();
         }
@@ -211,7 +194,7 @@ impl<T: Batchable> Planner<T> {
     }
 
     /// The oldest operation that could be taken now.
-    pub(crate) fn first(&mut self) -> Option<&T> {
+    pub(super) fn first(&mut self) -> Option<&T> {
         if self.recheck {
             self.unblock();
         }
@@ -226,11 +209,13 @@ impl<T: Batchable> Planner<T> {
 
     /// Takes the next batch; its sessions are in use until they are released. Empty where nothing
     /// can run now.
-    pub(crate) fn take(&mut self, limits: Limits) -> Vec<T> {
+    pub(super) fn take(&mut self, limits: Limits) -> Vec<T> {
         let Some(first) = self.first() else {
             return Vec::new();
         };
-        let group = first.group();
+        let Footprint {
+            group, batch_size, ..
+        } = *first.footprint();
         // With each its place among those that were looked at.
         let mut batch: Vec<(usize, T)> = Vec::new();
         let mut left: Vec<(usize, T)> = Vec::new();
@@ -250,9 +235,11 @@ impl<T: Batchable> Planner<T> {
             }
             seen.insert(footprint);
             let joins = batch.is_empty()
-                || group.is_some() && next.group() == group && bytes + next.bytes() <= limits.bytes;
+                || group.is_some()
+                    && footprint.group == group
+                    && bytes + footprint.bytes <= limits.bytes;
             if joins && !follows {
-                bytes += next.bytes();
+                bytes += footprint.bytes;
                 batch.push((place, next));
             } else {
                 left.push((place, next));
@@ -261,12 +248,10 @@ impl<T: Batchable> Planner<T> {
                 break;
             }
         }
-        if let Some((_, first)) = batch.first() {
-            let size = first.batch_size(batch.len()).max(1);
-            if size < batch.len() {
-                left.extend(batch.split_off(size));
-                left.sort_unstable_by_key(|(place, _)| *place);
-            }
+        let size = batch_size(batch.len()).max(1);
+        if size < batch.len() {
+            left.extend(batch.split_off(size));
+            left.sort_unstable_by_key(|(place, _)| *place);
         }
         for (_, operation) in left.into_iter().rev() {
             self.waiting.push_front(operation);
@@ -276,24 +261,6 @@ impl<T: Batchable> Planner<T> {
             operation
         };
         batch.into_iter().map(take).collect()
-    }
-}
-
-/// Passes a hash on as it is.
-#[derive(Debug, Default)]
-pub(crate) struct AlreadyHashed(u64);
-
-impl Hasher for AlreadyHashed {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only u64 keys are hashed");
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }
 

@@ -6,10 +6,10 @@
 use crate::Error;
 use crate::config::Timeouts;
 use crate::db::Tables;
-use crate::host::log::{self, Level};
+use crate::host::{lock, log, log::Level};
 use crate::ops::{Sweep, SweepPace};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// After failures, the next attempt waits this many intervals at most.
@@ -37,15 +37,9 @@ fn around(interval: Duration) -> Duration {
 }
 
 impl Cleaner {
-    fn lock(&self) -> MutexGuard<'_, Vec<Task>> {
-        self.0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     /// Has tables cleaned up from now on.
     pub(super) fn add(&self, tables: &Arc<Tables>, timeouts: Timeouts, interval: Duration) {
-        let mut tasks = self.lock();
+        let mut tasks = lock(&self.0);
         if !tasks.iter().any(|task| Arc::ptr_eq(&task.tables, tables)) {
             tasks.push(Task {
                 tables: Arc::clone(tables),
@@ -61,19 +55,19 @@ impl Cleaner {
 
     /// Ends all clean-ups.
     pub(super) fn stop(&self) {
-        self.lock().clear();
+        lock(&self.0).clear();
     }
 
     /// When the next statement is due.
     pub(super) fn next(&self) -> Option<Instant> {
-        let tasks = self.lock();
+        let tasks = lock(&self.0);
         let waiting = tasks.iter().filter(|task| !task.running);
         waiting.map(|task| task.due).min()
     }
 
     /// The statements that are due; each must end in [`Cleaner::done`].
     pub(super) fn due(&self, now: Instant) -> Vec<(Sweep, Arc<Tables>, Timeouts)> {
-        let mut tasks = self.lock();
+        let mut tasks = lock(&self.0);
         let due = tasks.iter_mut();
         let due = due.filter(|task| !task.running && task.due <= now);
         due.map(|task| {
@@ -86,28 +80,23 @@ impl Cleaner {
 
     /// A statement has ended: plans the next one.
     pub(super) fn done(&self, tables: &Arc<Tables>, error: Option<&Error>) {
-        let mut tasks = self.lock();
+        let mut tasks = lock(&self.0);
         let mut all = tasks.iter_mut();
         let Some(task) = all.find(|task| Arc::ptr_eq(&task.tables, tables)) else {
             return;
         };
         task.running = false;
-        let first_failure = task.failures == 0;
-        let pause = match error {
-            None => {
-                task.failures = 0;
-                let interval = task.interval;
-                task.pace.pause().unwrap_or_else(|| around(interval))
-            }
-            Some(_) => {
-                task.failures = (task.failures + 1).min(MOST_INTERVALS);
-                around(task.interval) * task.failures
-            }
+        let failed_before = task.failures > 0;
+        task.failures = match error {
+            None => 0,
+            Some(_) => (task.failures + 1).min(MOST_INTERVALS),
         };
+        let more_to_do = task.pace.pause().filter(|_| error.is_none());
+        let pause = more_to_do.unwrap_or_else(|| around(task.interval) * task.failures.max(1));
         task.due = Instant::now() + pause;
         drop(tasks);
         if let Some(error) = error
-            && first_failure
+            && !failed_before
             && *error != Error::Stopped
         {
             log::log(Level::Warn, format!("no clean-up: {error}"));

@@ -2,11 +2,10 @@
 //! stuck in, wakes another thread where a locked operation is due or the oldest has waited too long, and
 //! starts clean-ups.
 
-use super::queue::Queue;
-use super::{Job, Shared};
+use super::{BoxedJob, Engine};
 use crate::Error;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, MutexGuard};
+use crate::host::log::Level;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often it looks. Deadlines are kept to about this.
@@ -16,95 +15,84 @@ const TICK: Duration = Duration::from_millis(20);
 /// is traffic.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long it sleeps where nothing is planned and nothing wakes it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
 /// Runs until the engine stops.
-pub(super) fn run(shared: &Arc<Shared>) {
-    while catch_unwind(AssertUnwindSafe(|| tick_until_stopped(shared))).is_err() {}
-}
-
-fn tick_until_stopped(shared: &Arc<Shared>) {
-    let mut queue = shared.lock();
+pub(super) fn run(engine: &Arc<Engine>) {
+    let mut queue = engine.lock();
     while !queue.stopping {
-        let now = Instant::now();
-        let expired = queue.expired(now);
-        let wake = queue.wake(now, shared.most_threads);
-        let recent = queue
-            .last_submit
-            .is_some_and(|last| now.saturating_duration_since(last) < LINGER);
-        let sleep = queue.is_quiet() && !recent;
-        drop(queue);
-        shared.wake(wake);
-        shared.clean_up(now);
-        if !expired.is_empty() {
-            expire(shared, expired);
-        }
-        queue = shared.lock();
-        if sleep && queue.is_quiet() {
-            queue.clock_sleeps = true;
+        let recent = queue.last_submit.is_some_and(|at| at.elapsed() < LINGER);
+        queue.clock_sleeps = queue.len() == 0 && !recent;
+        let pause = if queue.clock_sleeps {
             // Under the queue's lock, which the end of a clean-up takes before it wakes the clock.
-            let next = shared.cleaner.next();
-            queue = sleep_until(shared, queue, next);
-            queue.clock_sleeps = false;
-        } else if !queue.stopping {
-            let waited = shared.tick.wait_timeout(queue, TICK);
-            queue = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            let next = engine.cleaner.next();
+            next.map_or(LONGEST_SLEEP, |at| {
+                at.saturating_duration_since(Instant::now())
+            })
+        } else {
+            TICK
+        };
+        let woken = engine.tick.wait_timeout(queue, pause);
+        queue = woken.unwrap_or_else(PoisonError::into_inner).0;
+        queue.clock_sleeps = false;
+        let now = Instant::now();
+        let expired = queue.remove_if(|job| job.expires() <= now);
+        engine.dispatch(queue, now);
+        engine.start_clean_ups(now);
+        if !expired.is_empty() {
+            expire(engine, expired);
         }
+        queue = engine.lock();
     }
-}
-
-/// Sleeps until there is an operation to watch, or the time has come.
-fn sleep_until<'a>(
-    shared: &'a Shared,
-    queue: MutexGuard<'a, Queue>,
-    at: Option<Instant>,
-) -> MutexGuard<'a, Queue> {
-    let asleep = |queue: &mut Queue| queue.clock_sleeps && !queue.stopping;
-    let Some(at) = at else {
-        let woken = shared.tick.wait_while(queue, asleep);
-        return woken.unwrap_or_else(|poisoned| poisoned.into_inner());
-    };
-    let left = at.saturating_duration_since(Instant::now());
-    let woken = shared.tick.wait_timeout_while(queue, left, asleep);
-    woken.unwrap_or_else(|poisoned| poisoned.into_inner()).0
 }
 
 /// Answers operations whose time is up.
-fn expire(shared: &Shared, expired: Vec<Job>) {
-    let status = shared.pool.status();
+fn expire(engine: &Engine, expired: Vec<BoxedJob>) {
+    let status = engine.pool.status();
     let failure = status.last_failure().map(|failure| failure.reason);
-    let opening = status.is_opening();
-    let busy = failure.is_none() && !opening;
-    let without = expired
-        .iter()
-        .filter(|job| job.last_error.is_none())
-        .count();
-    if busy && without > 0 {
-        shared.report_busy(without);
-    }
     let why: Arc<str> = match &failure {
         Some(reason) => Arc::clone(reason),
-        None if opening => "still connecting".into(),
-        None => "all connections are busy".into(),
+        None if status.is_opening() => "still connecting".into(),
+        None => {
+            report_busy(engine, &expired);
+            "all connections are busy".into()
+        }
     };
-    shared.answer(expired.into_iter().map(|job| {
-        let error = match &job.last_error {
+    engine.answer(expired.into_iter().map(|mut job| {
+        let error = match job.last_error.take() {
             Some(error) => and_no_new_connection(error, failure.as_deref()),
             None => Error::NoConnection {
-                server: Arc::clone(&shared.server),
+                server: Arc::clone(&engine.server),
                 timeout: job.timeouts.connect,
                 reason: Arc::clone(&why),
             },
         };
-        (job, error)
+        (job, Err(error))
     }));
 }
 
+fn report_busy(engine: &Engine, expired: &[BoxedJob]) {
+    let without = expired.iter().filter(|job| job.last_error.is_none());
+    let operations = without.count();
+    if operations > 0 {
+        let (server, most) = (&engine.server, engine.most_threads);
+        engine.reports.busy.log(Level::Warn, || {
+            format!(
+                "all connections to {server} (of {most} at most) are busy: {operations} \
+                 operations got none in their time"
+            )
+        });
+    }
+}
+
 /// Adds to a lost connection why no new one could be opened since.
-fn and_no_new_connection(last_error: &Error, failure: Option<&str>) -> Error {
+fn and_no_new_connection(last_error: Error, failure: Option<&str>) -> Error {
     match (last_error, failure) {
         (Error::Lost { server, reason }, Some(failure)) => Error::Lost {
-            server: Arc::clone(server),
+            server,
             reason: format!("{reason}; no new one: {failure}").into(),
         },
-        _ => last_error.clone(),
+        (last_error, _) => last_error,
     }
 }

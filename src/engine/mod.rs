@@ -1,160 +1,323 @@
 //! The engine: takes operations from any number of callers and runs them, in batches, on a few
 //! threads and connections of its own. No caller waits beyond its deadline, whatever the database does.
+//!
+//! This file has what the threads and the callers share, and how an operation gets from the ones to the
+//! others: accepted, a thread woken for it, answered.
 
 mod batch;
 mod cleaner;
 mod clock;
 mod job;
-mod prometheus;
 mod queue;
 mod registry;
-mod reports;
-mod shared;
 mod stats;
-#[cfg(test)]
-mod tests;
 mod worker;
 
-pub(crate) use job::Job;
-pub(crate) use prometheus::{Sample, render};
+pub(crate) use job::{BoxedJob, Job};
+pub(crate) use stats::render;
 
 use crate::Error;
+use crate::completion::{Reply, deliver};
 use crate::config::{Config, Secret, Timeouts};
 use crate::db::Tables;
-use crate::host::thread;
+use crate::host::log::{Level, Limited};
+use crate::host::{lock, thread};
+use crate::op::Outcome;
 use crate::pool::Pool;
-use crate::tls::Tls;
+use crate::tls::{Files, Tls};
 use cleaner::Cleaner;
-use reports::Reports;
-use shared::Shared;
-use stats::{Gauges, Stats};
-use std::sync::{Arc, Condvar, Mutex};
+use queue::{Queue, Wake};
+use stats::{Family, Stats};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// How often an engine that is being stopped looks whether its threads have ended.
-const STOP_STEP: Duration = Duration::from_millis(5);
-
 /// One pool of connections and the threads that use it.
-pub(crate) struct Engine(Arc<Shared>);
+pub(crate) struct Engine {
+    pool: Pool,
+    queue: Mutex<Queue>,
+    cleaner: Cleaner,
+    stats: Stats,
+    reports: Reports,
+    /// Sleeping threads wait here to be woken.
+    work: Condvar,
+    /// The clock waits here, between its ticks or for the first operation.
+    tick: Condvar,
+    /// A thread that stops the engine waits here for the others to end.
+    ended: Condvar,
+    /// The servers, for messages.
+    server: Arc<str>,
+    /// How long an attempt to connect takes at most.
+    attempt_time: Duration,
+    most_threads: usize,
+    /// As configured; what would hold a connection each in a pool without batching does not count
+    /// as waiting.
+    backlog: usize,
+}
+
+/// Kinds of lines for the host's log.
+#[derive(Default)]
+struct Reports {
+    lost: Limited,
+    silent: Limited,
+    split: Limited,
+    busy: Limited,
+    backlog: Limited,
+}
 
 impl Engine {
     /// An engine without worker threads and connections: they come with the first operations.
-    pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
-        let shared = Arc::new(Shared {
-            pool: Pool::new(config, tls, passwords)?,
+    fn new(
+        config: &Config,
+        files: &Result<Files, Error>,
+        passwords: &Option<Secret>,
+    ) -> Result<Arc<Self>, Error> {
+        let connection = &config.connection;
+        let tls = Tls::new(
+            connection.tls.clone(),
+            connection.allow_cleartext,
+            files.clone(),
+        );
+        let engine = Arc::new(Engine {
+            pool: Pool::new(config, tls, passwords.clone())?,
             queue: Mutex::default(),
             cleaner: Cleaner::default(),
             stats: Stats::default(),
+            reports: Reports::default(),
             work: Condvar::new(),
             tick: Condvar::new(),
             ended: Condvar::new(),
-            server: config.connection.describe(),
+            server: connection.describe(),
             attempt_time: config.timeouts.connect + Duration::from_millis(100),
             most_threads: config.pool.size,
             backlog: config.pool.backlog,
-            reports: Reports::default(),
         });
-        let clock = Arc::clone(&shared);
-        thread::spawn("rsp-clock", move || clock::run(&clock))
-            .map_err(|error| Error::internal(format!("no thread could be started: {error}")))?;
-        Ok(Engine(shared))
+        engine.start("rsp-clock", clock::run)?;
+        Ok(engine)
+    }
+
+    /// Starts a thread. Where it panics it goes on: the operations it held have been answered by then.
+    fn start(self: &Arc<Self>, name: &str, run: fn(&Arc<Self>)) -> Result<(), Error> {
+        let engine = Arc::clone(self);
+        let run = move || while catch_unwind(AssertUnwindSafe(|| run(&engine))).is_err() {};
+        thread::spawn(name, run)
+            .map_err(|error| Error::internal(format!("no thread could be started: {error}")))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
     }
 
     /// Has tables cleaned up in the background, about once an interval.
     pub(crate) fn clean_up(&self, tables: &Arc<Tables>, timeouts: Timeouts, interval: Duration) {
-        self.0.cleaner.add(tables, timeouts, interval);
+        self.cleaner.add(tables, timeouts, interval);
     }
 
-    /// Logs that there is a new engine; not under a lock that others wait for.
-    pub(crate) fn announce(&self) {
-        self.0.report_start();
+    /// Replaces the password of the connections to come.
+    pub(crate) fn set_password(&self, password: Secret) {
+        self.pool.set_password(password);
     }
 
     /// Every counter and gauge, in the order in which they are printed.
-    pub(crate) fn samples(&self) -> Vec<Sample> {
-        let shared = &self.0;
-        let (open, idle) = (shared.pool.open(), shared.pool.idle_count());
-        let (opened, failed, opening) = shared.pool.status().attempts();
-        let waiting = shared.lock().len() as u64;
-        shared.stats.samples(&Gauges {
-            connections: [
-                ("busy", open.saturating_sub(idle).into()),
-                ("idle", idle.into()),
-                ("opening", opening),
-            ],
-            opened,
-            failed,
-            waiting,
-        })
+    pub(crate) fn metrics(&self) -> Vec<Family> {
+        let waiting = self.lock().len();
+        self.stats.families(&self.pool, waiting)
     }
 
     /// Takes an operation; its reply gets the outcome. Returns at once.
-    pub(crate) fn submit(&self, job: Job) -> Result<(), Error> {
+    pub(crate) fn submit(self: &Arc<Self>, job: BoxedJob) -> Result<(), Error> {
         let now = job.submitted;
-        self.0.dispatch(self.0.accept(job)?, now);
+        self.dispatch(self.accept(job)?, now);
         Ok(())
     }
 
     /// Takes an operation of a caller that will wait for its reply anyway. If no other operation is
     /// under way and a connection is idle, the caller's own thread runs the statement: to hand it to
-    /// another thread and back costs a lone caller as much as the statement.
-    pub(crate) fn submit_and_help(&self, job: Job) -> Result<(), Error> {
+    /// another thread and back costs a single caller as much as the statement.
+    pub(crate) fn submit_and_help(self: &Arc<Self>, job: BoxedJob) -> Result<(), Error> {
         let now = job.submitted;
-        let shared = &self.0;
-        let mut queue = shared.accept(job)?;
+        let mut queue = self.accept(job)?;
         if queue.is_first()
             // The blocking client cannot run inside another runtime.
             && tokio::runtime::Handle::try_current().is_err()
-            && let Some(mut connection) = shared.pool.idle()
+            && let Some(mut connection) = self.pool.idle()
             && let Some(batch) = queue.take(now)
         {
             // For as long as it helps, it is one of the engine's threads.
             queue.threads += 1;
             drop(queue);
-            worker::run_batch(shared, &mut connection, batch);
+            worker::run_batch(self, &mut connection, batch);
             drop(connection);
-            queue = shared.lock();
+            queue = self.lock();
             queue.threads -= 1;
-            shared.ended.notify_all();
+            self.ended.notify_all();
         }
-        shared.dispatch(queue, now);
+        self.dispatch(queue, now);
         Ok(())
     }
 
-    /// Replaces the password of the connections to come.
-    pub(crate) fn set_password(&self, password: Secret) {
-        self.0.pool.set_password(password);
+    /// Puts a job into the queue, if that takes one more, and hands the queue over locked.
+    fn accept(&self, job: BoxedJob) -> Result<MutexGuard<'_, Queue>, Error> {
+        let mut queue = self.lock();
+        let limit = self.backlog;
+        let refusal = if queue.stopping {
+            Error::Stopped
+        } else if queue.len() >= limit + self.most_threads {
+            Error::Backlog { limit }
+        } else {
+            queue.last_submit = Some(job.submitted);
+            queue.jobs.push(job);
+            return Ok(queue);
+        };
+        drop(queue);
+        if let Error::Backlog { .. } = refusal {
+            self.stats.answered(&*job.operation, Some(&refusal));
+            let server = &self.server;
+            self.reports.backlog.log(Level::Warn, || {
+                format!("the backlog of {limit} operations for {server} is full: more are refused")
+            });
+        }
+        job.reply.forget();
+        Err(refusal)
     }
 
-    /// Ends the engine: what waits is answered, what runs gets half of the time to finish and is then
-    /// cancelled. Connections are closed with a Terminate message. Never takes longer than `time`.
-    pub(crate) fn stop(&self, time: Duration) {
-        let start = Instant::now();
-        let shared = &self.0;
-        shared.pool.status().close();
-        shared.cleaner.stop();
-        let mut queue = shared.lock();
-        queue.stopping = true;
-        let cleared = queue.clear(&Error::Stopped);
+    /// Unlocks the queue and has a thread woken for what is in it, if one is needed.
+    fn dispatch(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, now: Instant) {
+        let wake = queue.wake(now, self.most_threads);
+        let wake_clock = queue.len() > 0 && std::mem::take(&mut queue.clock_sleeps);
         drop(queue);
-        let unanswered = cleared.len();
-        shared.answer(cleared);
-        shared.work.notify_all();
-        shared.tick.notify_all();
-        // Connections that are being opened or used come to the pool later, and are closed then.
-        while start.elapsed() < time {
-            let ended = shared.all_ended_by(Instant::now() + STOP_STEP);
-            drop(shared.pool.take_idle());
-            if ended && !shared.pool.status().is_opening() && shared.pool.open() == 0 {
-                break;
-            }
-            if start.elapsed() > time / 2 {
-                shared.pool.status().cancel_all();
-            }
-            if ended {
-                std::thread::sleep(STOP_STEP);
+        match wake {
+            Wake::Nothing => {}
+            Wake::Sleeper => self.work.notify_one(),
+            Wake::NewThread => {
+                if let Err(error) = self.start("rsp-worker", worker::run) {
+                    let mut queue = self.lock();
+                    queue.threads -= 1;
+                    let none_left = queue.threads == 0;
+                    drop(queue);
+                    if none_left {
+                        self.fail_waiting(&error);
+                    }
+                }
             }
         }
-        shared.report_stop(unanswered);
+        if wake_clock {
+            self.tick.notify_one();
+        }
+    }
+
+    /// Puts the clean-ups that are due into the queue.
+    fn start_clean_ups(self: &Arc<Self>, now: Instant) {
+        for (sweep, tables, timeouts) in self.cleaner.due(now) {
+            let (engine, swept) = (Arc::clone(self), Arc::clone(&tables));
+            let reply = Reply::callback(move |outcome| {
+                engine.cleaner.done(&swept, outcome.err().as_ref());
+                // The clock sleeps until the next event that it knew of.
+                engine.lock().clock_sleeps = false;
+                engine.tick.notify_one();
+            });
+            let job = Job::new(Box::new(sweep), &tables, timeouts, reply);
+            let mut queue = self.lock();
+            queue.jobs.push(job);
+            self.dispatch(queue, now);
+        }
+    }
+
+    /// Answers jobs that were taken out of the queue.
+    fn answer(&self, outcomes: impl IntoIterator<Item = (BoxedJob, Outcome)>) {
+        deliver(outcomes.into_iter().map(|(job, outcome)| {
+            self.stats.answered(&*job.operation, outcome.as_ref().err());
+            (job.reply, outcome)
+        }));
+    }
+
+    /// Answers all operations that wait with an error. Returns how many.
+    fn fail_waiting(&self, error: &Error) -> usize {
+        let jobs = self.lock().remove_if(|_| true);
+        let count = jobs.len();
+        self.answer(jobs.into_iter().map(|job| (job, Err(error.clone()))));
+        count
+    }
+}
+
+/// Panics in the engine's threads: each test has a callback panic on the thread that delivers its outcome.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Epoch;
+    use crate::ops::Get;
+    use crate::pool::tests::one_at_a_time;
+    use std::sync::mpsc;
+
+    /// Far less than the time after which the clock would answer in a worker's place.
+    const LONG: Duration = Duration::from_secs(2);
+
+    fn engine(config: &Config) -> Arc<Engine> {
+        Engine::new(config, &Ok(Files::default()), &None).expect("an engine")
+    }
+
+    fn submit(engine: &Arc<Engine>, config: &Config, reply: Reply) {
+        let (sessions, metadata) = (config.sessions.clone(), config.metadata.clone());
+        let tables = Arc::new(Tables::new(sessions, metadata, None));
+        let get = Box::new(Get::new("key", Epoch::now()).expect("a key"));
+        let job = Job::new(get, &tables, config.timeouts, reply);
+        engine.submit(job).expect("room");
+    }
+
+    /// Has the thread panic that answers an operation, and returns when it did.
+    fn have_it_panic(engine: &Arc<Engine>, config: &Config) {
+        let (unwound, wait) = mpsc::channel::<()>();
+        let reply = Reply::callback(move |_| {
+            let _unwound = unwound;
+            panic!("as planned");
+        });
+        submit(engine, config, reply);
+        assert_eq!(
+            wait.recv_timeout(LONG),
+            Err(mpsc::RecvTimeoutError::Disconnected)
+        );
+    }
+
+    fn outcome_of_another(engine: &Arc<Engine>, config: &Config) -> Outcome {
+        let (sender, receiver) = mpsc::channel();
+        let reply = Reply::callback(move |outcome| sender.send(outcome).expect("a receiver"));
+        submit(engine, config, reply);
+        receiver.recv_timeout(LONG).expect("an answer")
+    }
+
+    #[test]
+    fn a_worker_that_panics_is_replaced() {
+        let _guard = one_at_a_time();
+        let mut config = Config::default();
+        // No server to ask: a worker says so at once.
+        config.connection.servers.clear();
+        let engine = engine(&config);
+        for _ in 0..3 {
+            have_it_panic(&engine, &config);
+            let outcome = outcome_of_another(&engine, &config);
+            assert!(matches!(outcome, Err(Error::Refused { .. })), "{outcome:?}");
+        }
+        engine.stop(LONG);
+        let queue = engine.lock();
+        assert_eq!((queue.threads, queue.connecting), (0, 0));
+    }
+
+    #[test]
+    fn a_clock_that_panics_is_replaced() {
+        let _guard = one_at_a_time();
+        let mut config = Config::default();
+        // No server listens there.
+        config.connection.servers[0].port = 1;
+        config.timeouts.connect = Duration::from_millis(50);
+        let engine = engine(&config);
+        for _ in 0..3 {
+            have_it_panic(&engine, &config);
+            let outcome = outcome_of_another(&engine, &config);
+            assert!(
+                matches!(outcome, Err(Error::NoConnection { .. })),
+                "{outcome:?}"
+            );
+        }
+        engine.stop(LONG);
     }
 }

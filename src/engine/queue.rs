@@ -1,15 +1,14 @@
 //! The operations that wait, and the threads that are awake to run them. All of it under one lock, which
 //! is never held across I/O.
 
-use super::batch::{Batchable, Limits, Planner};
-use super::job::Job;
-use crate::Error;
+use super::batch::{Limits, Planner};
+use super::job::{BoxedJob, Job};
 use std::time::{Duration, Instant};
 
 /// What one statement may hold. With 256 concurrent requests, 128 operations were measured an eighth
 /// to a fifth faster than 64. The bytes keep large values from adding up to a statement of many
 /// megabytes.
-pub(crate) const BATCH: Limits = Limits {
+pub(super) const BATCH: Limits = Limits {
     operations: 128,
     bytes: 1 << 20,
 };
@@ -32,82 +31,55 @@ fn wait_threshold(active: usize) -> Duration {
 
 /// The engine's state.
 #[derive(Default)]
-pub(crate) struct Queue {
-    jobs: Planner<Job>,
+pub(super) struct Queue {
+    pub(super) jobs: Planner<BoxedJob>,
     /// Jobs that met a lock, and when to try again. Their sessions stay in use: what comes later
     /// for them must not overtake.
-    locked: Vec<(Instant, Job)>,
+    pub(super) locked: Vec<(Instant, BoxedJob)>,
     /// A locked job is being tried; or was tried last, so that the others are next.
-    trying: bool,
+    pub(super) trying: bool,
     tried_last: bool,
     /// Threads that exist, that sleep, and that were notified but have not woken yet. A caller that
     /// runs its own statement counts as a thread meanwhile.
-    pub(crate) threads: usize,
-    pub(crate) sleeping: usize,
-    pub(crate) woken: usize,
+    pub(super) threads: usize,
+    pub(super) sleeping: usize,
+    pub(super) woken: usize,
     /// Threads that wait for a connection.
-    pub(crate) connecting: usize,
-    pub(crate) stopping: bool,
+    pub(super) connecting: usize,
+    pub(super) stopping: bool,
     /// The clock sleeps until it is notified that there is something to watch.
-    pub(crate) clock_sleeps: bool,
-    pub(crate) last_submit: Option<Instant>,
+    pub(super) clock_sleeps: bool,
+    pub(super) last_submit: Option<Instant>,
 }
 
 /// What a thread takes to run as one statement.
-pub(crate) struct Batch {
-    pub(crate) jobs: Vec<Job>,
+pub(super) struct Batch {
+    pub(super) jobs: Vec<BoxedJob>,
     /// It is a locked job's next try.
-    pub(crate) retry: bool,
+    pub(super) retry: bool,
 }
 
 /// Which thread is to be woken, to run what waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wake {
+pub(super) enum Wake {
     /// None: those that are awake suffice.
     Nothing,
-    /// A sleeping thread.
     Sleeper,
-    /// A new thread.
     NewThread,
 }
 
 impl Queue {
-    /// Whether the clock has nothing to watch.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.len() == 0
-    }
-
     /// How many jobs wait.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.jobs.len() + self.locked.len()
     }
 
     /// Whether the one job that waits is the only one there is.
-    pub(crate) fn is_first(&self) -> bool {
+    pub(super) fn is_first(&self) -> bool {
         self.len() == 1 && self.jobs.is_idle() && self.threads == self.sleeping
     }
 
-    pub(crate) fn push(&mut self, job: Job) {
-        self.jobs.push(job);
-    }
-
-    /// Puts jobs that were taken back to where they were, in their order.
-    pub(crate) fn put_back(&mut self, jobs: Vec<Job>) {
-        self.jobs.put_back(jobs);
-    }
-
-    /// Keeps a job that met a lock until `at`; its sessions stay in use.
-    pub(crate) fn keep_locked(&mut self, job: Job, at: Instant) {
-        self.locked.push((at, job));
-    }
-
-    /// Ends a locked job's try.
-    pub(crate) fn end_retry(&mut self) {
-        self.trying = false;
-    }
-
     /// A lock was released: jobs that wait for one may try now.
-    pub(crate) fn try_locked_now(&mut self, now: Instant) {
+    pub(super) fn try_locked_now(&mut self, now: Instant) {
         for (at, _) in &mut self.locked {
             *at = now.min(*at);
         }
@@ -122,12 +94,12 @@ impl Queue {
     }
 
     /// Whether there is something to do now.
-    pub(crate) fn has_work(&mut self, now: Instant) -> bool {
+    pub(super) fn has_work(&mut self, now: Instant) -> bool {
         self.jobs.first().is_some() || self.due(now).is_some()
     }
 
     /// Takes what to do next; nothing where nothing can run now.
-    pub(crate) fn take(&mut self, now: Instant) -> Option<Batch> {
+    pub(super) fn take(&mut self, now: Instant) -> Option<Batch> {
         let fresh_first = self.tried_last && self.jobs.first().is_some();
         self.tried_last = false;
         if !fresh_first && let Some(place) = self.due(now) {
@@ -142,13 +114,8 @@ impl Queue {
         (!jobs.is_empty()).then_some(Batch { jobs, retry })
     }
 
-    /// Ends the use of a taken job's sessions.
-    pub(crate) fn release(&mut self, job: &Job) {
-        self.jobs.release(job.footprint());
-    }
-
     /// Decides which thread is to be woken to run what waits, and counts it as woken.
-    pub(crate) fn wake(&mut self, now: Instant, most_threads: usize) -> Wake {
+    pub(super) fn wake(&mut self, now: Instant, most_threads: usize) -> Wake {
         let active = self.threads - self.sleeping;
         let retry = self.due(now).is_some();
         let late = match self.jobs.first() {
@@ -174,22 +141,11 @@ impl Queue {
         }
     }
 
-    /// Takes out the jobs whose time is up.
-    pub(crate) fn expired(&mut self, now: Instant) -> Vec<Job> {
-        self.remove_if(|job| job.expires() <= now)
-    }
-
-    /// Takes out all jobs, to answer them with `error`.
-    pub(crate) fn clear(&mut self, error: &Error) -> Vec<(Job, Error)> {
-        let all = self.remove_if(|_| true).into_iter();
-        all.map(|job| (job, error.clone())).collect()
-    }
-
-    fn remove_if(&mut self, which: impl Fn(&Job) -> bool) -> Vec<Job> {
-        let mut removed = self.jobs.remove_if(&which);
-        let locked = self.locked.extract_if(.., |(_, job)| which(job));
-        for (_, job) in locked {
-            self.jobs.release(job.footprint());
+    /// Takes out the jobs that `which` picks.
+    pub(super) fn remove_if(&mut self, which: impl Fn(&Job) -> bool) -> Vec<BoxedJob> {
+        let mut removed = self.jobs.remove_if(|job| which(job));
+        for (_, job) in self.locked.extract_if(.., |(_, job)| which(job)) {
+            self.jobs.release(&job.footprint);
             removed.push(job);
         }
         removed

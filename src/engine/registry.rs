@@ -1,42 +1,33 @@
-//! The engines of this process: storages that may share connections get the same one.
+//! The engines of this process, from their start to their stop: storages that may share connections get
+//! the same one.
 
 use super::Engine;
 use crate::Error;
 use crate::config::{Config, ConnectionConfig, PoolConfig, Secret, Timeouts};
-use crate::host::{exit, fork::ForkLocal, thread};
-use crate::tls::{Files, Tls};
+use crate::host::log::{self, Level};
+use crate::host::{at_exit, fork::ForkLocal, lock, thread};
+use crate::tls::Files;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-type Engines = Mutex<HashMap<PoolKey, Arc<Engine>>>;
+/// What storages share an engine by: the name of the pool, whose limits are those of the first
+/// configuration; or equal limits.
+type Key = (
+    ConnectionConfig,
+    Option<String>,
+    Option<(PoolConfig, Timeouts)>,
+);
 
 /// A child of a fork starts with none: the parent's threads and connections are not its own.
-static ENGINES: ForkLocal<Engines> = ForkLocal::new();
-
-/// What storages share a pool by.
-#[derive(PartialEq, Eq, Hash)]
-struct PoolKey {
-    connection: ConnectionConfig,
-    sharing: Sharing,
-}
-
-#[derive(PartialEq, Eq, Hash)]
-enum Sharing {
-    /// By the pool's name; the first configuration sets the pool's limits.
-    Name(String),
-    /// By equal limits.
-    Limits(PoolConfig, Timeouts),
-}
+static ENGINES: ForkLocal<Mutex<HashMap<Key, Arc<Engine>>>> = ForkLocal::new();
 
 /// How long the exit of the host may be delayed. nginx gives its workers about a second.
 const EXIT_TIME: Duration = Duration::from_millis(800);
 
-fn lock(engines: &Engines) -> MutexGuard<'_, HashMap<PoolKey, Arc<Engine>>> {
-    engines
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
+/// How often an engine that is being stopped looks whether its threads have ended.
+const STOP_STEP: Duration = Duration::from_millis(5);
 
 impl Engine {
     /// The engine of a configuration, started if this process has none.
@@ -46,38 +37,68 @@ impl Engine {
         passwords: &Option<Secret>,
     ) -> Result<Arc<Engine>, Error> {
         let pool = &config.pool;
-        let key = PoolKey {
-            connection: config.connection.clone(),
-            sharing: match &pool.name {
-                Some(name) => Sharing::Name(name.clone()),
-                None => Sharing::Limits(pool.clone(), config.timeouts),
-            },
-        };
-        let mut engines = lock(ENGINES.get_or_init(Engines::default));
+        let limits = pool.name.is_none().then(|| (pool.clone(), config.timeouts));
+        let key = (config.connection.clone(), pool.name.clone(), limits);
+        let mut engines = lock(ENGINES.get_or_init(Mutex::default));
         if let Some(engine) = engines.get(&key) {
             return Ok(Arc::clone(engine));
         }
-        let connection = &config.connection;
-        let tls = Tls::new(
-            connection.tls.clone(),
-            connection.allow_cleartext,
-            files.clone(),
-        );
-        let engine = Arc::new(Engine::new(config, tls, passwords.clone())?);
+        let engine = Engine::new(config, files, passwords)?;
         // After the engine, and so after OpenSSL, has set itself up: handlers run in reverse order, and
         // no thread of ours may be inside OpenSSL when its own handler takes it down.
-        exit::at_exit(stop_all_at_exit);
+        at_exit(stop_all_at_exit);
         engines.insert(key, Arc::clone(&engine));
         drop(engines);
-        engine.announce();
+        let (server, most) = (&engine.server, engine.most_threads);
+        let text = format!("engine for {server} started, with {most} connections at most");
+        log::log(Level::Info, text);
         Ok(engine)
+    }
+
+    /// Ends the engine: what waits is answered, what runs gets half of the time to finish and is then
+    /// cancelled. Connections are closed with a Terminate message. Never takes longer than `time`.
+    pub(super) fn stop(&self, time: Duration) {
+        let start = Instant::now();
+        let status = self.pool.status();
+        status.close();
+        self.cleaner.stop();
+        self.lock().stopping = true;
+        let mut unanswered = self.fail_waiting(&Error::Stopped);
+        self.work.notify_all();
+        self.tick.notify_all();
+        // Connections that are being opened or used come to the pool later, and are closed then.
+        while start.elapsed() < time {
+            let (queue, _) = self
+                .ended
+                .wait_timeout_while(self.lock(), STOP_STEP, |queue| queue.threads > 0)
+                .unwrap_or_else(PoisonError::into_inner);
+            let ended = queue.threads == 0;
+            drop(queue);
+            // What was interrupted, and would be tried again.
+            unanswered += self.fail_waiting(&Error::Stopped);
+            drop(self.pool.take_idle());
+            if ended && !status.is_opening() && self.pool.open() == 0 {
+                break;
+            }
+            if start.elapsed() > time / 2 {
+                status.cancel_all();
+            }
+            if ended {
+                std::thread::sleep(STOP_STEP);
+            }
+        }
+        let mut text = format!("engine for {} stopped", self.server);
+        if unanswered > 0 {
+            text += &format!("; {unanswered} pending operations failed");
+        }
+        log::log(Level::Info, text);
     }
 }
 
-/// Registered with each engine; all but the first call find nothing to do.
+/// Registered with each engine; all but the first call find nothing to do. A panic must not leave it,
+/// and at exit there is no log to write it to.
 extern "C" fn stop_all_at_exit() {
-    // A panic must not leave this function, and at exit there is no log to write it to.
-    let _ = std::panic::catch_unwind(stop_all);
+    let _ = catch_unwind(stop_all);
 }
 
 /// Ends this process's engines, within [`EXIT_TIME`]. Not on the calling thread: at exit its
@@ -88,19 +109,16 @@ fn stop_all() {
         return;
     };
     let end = Instant::now() + EXIT_TIME;
-    let (ended, wait) = mpsc::channel();
+    let (ended, wait) = mpsc::channel::<()>();
     for (_, engine) in lock(engines).drain() {
         let ended = ended.clone();
         // Where no thread can be had, the kernel closes what is open.
         let _ = thread::spawn("rsp-stop", move || {
             engine.stop(EXIT_TIME);
-            let _ = ended.send(());
+            drop(ended);
         });
     }
     drop(ended);
     // Until all have ended or the time is up; a thread that does not end is left behind.
-    while wait
-        .recv_timeout(end.saturating_duration_since(Instant::now()))
-        .is_ok()
-    {}
+    let _ = wait.recv_timeout(end.saturating_duration_since(Instant::now()));
 }

@@ -1,14 +1,58 @@
-//! The engine's counters. Counting costs an addition or two to an atomic, under no lock. `prometheus`
-//! prints them.
+//! The engine's counters, and their text format for Prometheus. Counting costs an addition or two to an
+//! atomic, under no lock.
 
-use super::prometheus::*;
 use crate::Error;
 use crate::op::{AnyOperation, Kind};
 use crate::ops::{KINDS, Sweep};
-use crate::pool::Retry;
+use crate::pool::{Pool, Retry};
 use std::any::TypeId;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A sample's name with its labels, and its value.
+type Sample = (String, f64);
+
+/// A group of samples.
+pub(crate) struct Family {
+    name: String,
+    kind: &'static str,
+    help: &'static str,
+    pub(crate) samples: Vec<Sample>,
+}
+
+impl Family {
+    /// A family of samples, each named by what follows the family's name.
+    fn new(kind: &'static str, name: &str, mut samples: Vec<Sample>) -> Self {
+        let (name, help) = (format!("resty_session_postgres_{name}"), "");
+        for (sample, _) in &mut samples {
+            sample.insert_str(0, &name);
+        }
+        Family {
+            name,
+            kind,
+            help,
+            samples,
+        }
+    }
+
+    fn help(mut self, help: &'static str) -> Self {
+        self.help = help;
+        self
+    }
+}
+
+/// Families in Prometheus' text format.
+pub(crate) fn render(families: &[Family]) -> String {
+    let mut text = String::new();
+    for family in families {
+        let (name, kind, help) = (&family.name, family.kind, family.help);
+        text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        for (sample, value) in &family.samples {
+            text += &format!("{sample} {value}\n");
+        }
+    }
+    text
+}
 
 /// The outcomes of operations.
 const OUTCOMES: [&str; 8] = [
@@ -25,108 +69,114 @@ const OUTCOMES: [&str; 8] = [
 /// Why batches are split.
 const SPLITS: [&str; 3] = ["rejected", "locked", "lost"];
 
-/// The bounds of the buckets of times, in microseconds, and as Prometheus wants them, in seconds.
-const TIMES: [(u64, &str); 16] = [
-    (100, "0.0001"),
-    (250, "0.00025"),
-    (500, "0.0005"),
-    (1_000, "0.001"),
-    (2_500, "0.0025"),
-    (5_000, "0.005"),
-    (10_000, "0.01"),
-    (25_000, "0.025"),
-    (50_000, "0.05"),
-    (100_000, "0.1"),
-    (250_000, "0.25"),
-    (500_000, "0.5"),
-    (1_000_000, "1"),
-    (2_500_000, "2.5"),
-    (5_000_000, "5"),
-    (10_000_000, "10"),
-];
+/// A counter for each of some names, which are values of a label.
+struct Counters<const N: usize>(&'static [&'static str; N], [AtomicU64; N]);
 
-/// The same for the sizes of batches.
-const SIZES: [(u64, &str); 8] = [
-    (1, "1"),
-    (2, "2"),
-    (4, "4"),
-    (8, "8"),
-    (16, "16"),
-    (32, "32"),
-    (64, "64"),
-    (128, "128"),
-];
+impl<const N: usize> Counters<N> {
+    fn new(names: &'static [&'static str; N]) -> Self {
+        Counters(names, [const { AtomicU64::new(0) }; N])
+    }
+
+    fn count(&self, name: &str) {
+        if let Some(at) = self.0.iter().position(|known| *known == name) {
+            self.1[at].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// A sample of each; other labels may precede `label`.
+    fn samples(&self, label: &str) -> Vec<Sample> {
+        let counters = self.0.iter().zip(&self.1);
+        let sample = |(name, count): (&&str, &AtomicU64)| {
+            let labels = format!("{{{label}=\"{name}\"}}");
+            (labels, count.load(Relaxed) as f64)
+        };
+        counters.map(sample).collect()
+    }
+}
 
 /// How often what was how large.
-pub(crate) struct Histogram<const N: usize> {
-    /// Each bucket without those below it; what is beyond the last bound is only in the count.
-    buckets: [AtomicU64; N],
+pub(super) struct Histogram {
+    /// How many of what is noted make one of what is printed.
+    unit: f64,
+    /// The bound of each bucket, and what it holds without those below it.
+    buckets: Vec<(u64, AtomicU64)>,
+    /// What is above the last bound.
     beyond: AtomicU64,
     sum: AtomicU64,
 }
 
-impl<const N: usize> Default for Histogram<N> {
-    fn default() -> Self {
+impl Histogram {
+    fn new(unit: f64, bounds: impl IntoIterator<Item = u64>) -> Self {
+        let buckets = bounds.into_iter().map(|bound| (bound, AtomicU64::new(0)));
         Histogram {
-            buckets: [const { AtomicU64::new(0) }; N],
-            beyond: AtomicU64::default(),
-            sum: AtomicU64::default(),
+            unit,
+            buckets: buckets.collect(),
+            beyond: AtomicU64::new(0),
+            sum: AtomicU64::new(0),
         }
     }
-}
 
-impl<const N: usize> Histogram<N> {
-    fn note(&self, bounds: &[(u64, &str); N], value: u64) {
-        let at = bounds.partition_point(|(bound, _)| *bound < value);
-        self.buckets
-            .get(at)
-            .unwrap_or(&self.beyond)
-            .fetch_add(1, Relaxed);
+    /// Of times from 0.1 ms to 10 s, noted in microseconds and printed in seconds.
+    fn of_times() -> Self {
+        let starts = [100, 1_000, 10_000, 100_000, 1_000_000];
+        let bounds = starts.map(|start| [start, start * 5 / 2, start * 5]);
+        Histogram::new(1e6, bounds.into_iter().flatten().chain([10_000_000]))
+    }
+
+    fn note(&self, value: u64) {
+        let at = self.buckets.partition_point(|(bound, _)| *bound < value);
+        let bucket = self.buckets.get(at).map(|(_, bucket)| bucket);
+        bucket.unwrap_or(&self.beyond).fetch_add(1, Relaxed);
         self.sum.fetch_add(value, Relaxed);
     }
 
-    fn samples(&self, name: &str, bounds: &[(u64, &str); N], unit: f64, samples: &mut Vec<Sample>) {
+    pub(super) fn note_time(&self, time: Duration) {
+        self.note(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    fn family(&self, name: &str, help: &'static str) -> Family {
         let mut count = 0;
-        for (bucket, (_, bound)) in self.buckets.iter().zip(bounds) {
+        let mut samples = Vec::new();
+        for (bound, bucket) in &self.buckets {
             count += bucket.load(Relaxed);
-            samples.push((format!("{name}_bucket{{le=\"{bound}\"}}"), count as f64));
+            let bound = *bound as f64 / self.unit;
+            samples.push((format!("_bucket{{le=\"{bound}\"}}"), count as f64));
         }
         count += self.beyond.load(Relaxed);
-        samples.push((format!("{name}_bucket{{le=\"+Inf\"}}"), count as f64));
-        samples.push((format!("{name}_sum"), self.sum.load(Relaxed) as f64 * unit));
-        samples.push((format!("{name}_count"), count as f64));
+        let sum = self.sum.load(Relaxed) as f64 / self.unit;
+        samples.push(("_bucket{le=\"+Inf\"}".into(), count as f64));
+        samples.push(("_sum".into(), sum));
+        samples.push(("_count".into(), count as f64));
+        Family::new("histogram", name, samples).help(help)
     }
 }
 
-pub(crate) struct Stats {
+/// The counters of one engine.
+pub(super) struct Stats {
     /// Outcomes of each type of operations, with its name.
-    operations: Vec<(TypeId, &'static str, [AtomicU64; OUTCOMES.len()])>,
-    splits: [AtomicU64; SPLITS.len()],
-    queued: Histogram<{ TIMES.len() }>,
-    checkout: Histogram<{ TIMES.len() }>,
-    statement: Histogram<{ TIMES.len() }>,
-    batch: Histogram<{ SIZES.len() }>,
+    operations: Vec<(TypeId, &'static str, Counters<{ OUTCOMES.len() }>)>,
+    splits: Counters<{ SPLITS.len() }>,
+    queued: Histogram,
+    pub(super) checkout: Histogram,
+    pub(super) statement: Histogram,
+    batch: Histogram,
     cleaned: AtomicU64,
-    cleaned_at: AtomicI64,
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    cleaned_at: AtomicU64,
 }
 
 impl Default for Stats {
     fn default() -> Self {
         let kinds = KINDS.iter().chain([const { &Kind::of::<Sweep>() }]);
-        let counts = |kind: &Kind| (kind.id, kind.spec.name, Default::default());
+        let counters = |kind: &Kind| (kind.id, kind.spec.name, Counters::new(&OUTCOMES));
         Stats {
-            operations: kinds.map(counts).collect(),
-            splits: Default::default(),
-            queued: Histogram::default(),
-            checkout: Histogram::default(),
-            statement: Histogram::default(),
-            batch: Histogram::default(),
+            operations: kinds.map(counters).collect(),
+            splits: Counters::new(&SPLITS),
+            queued: Histogram::of_times(),
+            checkout: Histogram::of_times(),
+            statement: Histogram::of_times(),
+            batch: Histogram::new(1.0, [1, 2, 4, 8, 16, 32, 64, 128]),
             cleaned: AtomicU64::default(),
-            cleaned_at: AtomicI64::default(),
+            cleaned_at: AtomicU64::default(),
         }
     }
 }
@@ -134,33 +184,22 @@ impl Default for Stats {
 impl Stats {
     /// A statement begins: how long each of its operations has waited for it.
     pub(super) fn begin(&self, waited: impl ExactSizeIterator<Item = Duration>) {
-        self.batch.note(&SIZES, waited.len() as u64);
-        waited.for_each(|waited| self.queued.note(&TIMES, micros(waited)));
-    }
-
-    pub(super) fn checked_out(&self, took: Duration) {
-        self.checkout.note(&TIMES, micros(took));
-    }
-
-    pub(super) fn ended(&self, took: Duration) {
-        self.statement.note(&TIMES, micros(took));
+        self.batch.note(waited.len() as u64);
+        waited.for_each(|waited| self.queued.note_time(waited));
     }
 
     /// A batch was split.
     pub(super) fn split(&self, retry: Retry) {
-        let why = match retry {
+        self.splits.count(match retry {
             Retry::WhenUnlocked => "locked",
             Retry::Split => "rejected",
             Retry::Never | Retry::Later | Retry::AtOnce => "lost",
-        };
-        if let Some(at) = SPLITS.iter().position(|split| *split == why) {
-            self.splits[at].fetch_add(1, Relaxed);
-        }
+        });
     }
 
     /// An operation is answered.
     pub(super) fn answered(&self, operation: &dyn AnyOperation, error: Option<&Error>) {
-        let what = match error {
+        let outcome = match error {
             None => "ok",
             Some(Error::Backlog { .. }) => "backlog_full",
             Some(Error::NoConnection { .. } | Error::Refused { .. }) => "no_connection",
@@ -171,61 +210,64 @@ impl Stats {
             Some(_) => "other",
         };
         let id = operation.kind().id;
-        let kind = self.operations.iter().find(|(known, _, _)| *known == id);
-        let outcome = OUTCOMES.iter().position(|outcome| *outcome == what);
-        if let (Some((_, _, counts)), Some(outcome)) = (kind, outcome) {
-            counts[outcome].fetch_add(1, Relaxed);
+        if let Some((_, _, counters)) = self.operations.iter().find(|(known, ..)| *known == id) {
+            counters.count(outcome);
         }
     }
 
     /// A clean-up had its turn, and has deleted so many sessions.
     pub(super) fn cleaned(&self, count: u64) {
         self.cleaned.fetch_add(count, Relaxed);
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        self.cleaned_at.store(now.as_secs().cast_signed(), Relaxed);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = now.unwrap_or_default().as_secs();
+        self.cleaned_at.store(seconds, Relaxed);
     }
 
-    /// Every sample, with the gauges, in the order in which they are printed.
-    pub(super) fn samples(&self, gauges: &Gauges) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        let mut add = |name: String, value: f64| samples.push((name, value));
-        for (_, kind, outcomes) in &self.operations {
-            for (outcome, count) in OUTCOMES.iter().zip(outcomes) {
-                let labels = format!("{{kind=\"{kind}\",outcome=\"{outcome}\"}}");
-                add(format!("{OPERATIONS}{labels}"), count.load(Relaxed) as f64);
-            }
-        }
-        for (why, count) in SPLITS.iter().zip(&self.splits) {
-            add(
-                format!("{SPLIT}{{reason=\"{why}\"}}"),
-                count.load(Relaxed) as f64,
-            );
-        }
-        for (state, count) in gauges.connections {
-            add(format!("{CONNECTIONS}{{state=\"{state}\"}}"), count as f64);
-        }
-        add(OPENED.into(), gauges.opened as f64);
-        add(FAILED.into(), gauges.failed as f64);
-        add(BACKLOG.into(), gauges.waiting as f64);
-        add(CLEANED.into(), self.cleaned.load(Relaxed) as f64);
-        add(CLEANED_AT.into(), self.cleaned_at.load(Relaxed) as f64);
-        self.queued.samples(QUEUED, &TIMES, 1e-6, &mut samples);
-        self.checkout.samples(CHECKOUT, &TIMES, 1e-6, &mut samples);
-        self.statement
-            .samples(STATEMENT, &TIMES, 1e-6, &mut samples);
-        self.batch.samples(BATCH, &SIZES, 1.0, &mut samples);
-        samples
+    /// Everything, with what the pool counts, in the order in which it is printed.
+    pub(super) fn families(&self, pool: &Pool, waiting: usize) -> Vec<Family> {
+        let counter = |name, samples| Family::new("counter", name, samples);
+        let gauge = |name, samples| Family::new("gauge", name, samples);
+        let one = |value: u64| vec![(String::new(), value as f64)];
+        let cleaned_at = self.cleaned_at.load(Relaxed);
+        let operations = self.operations.iter().flat_map(|(_, kind, counters)| {
+            let label = format!("kind=\"{kind}\",outcome");
+            counters.samples(&label)
+        });
+        let (opened, failed, opening) = pool.status().attempts();
+        let (open, idle) = (pool.open(), pool.idle_count());
+        let busy = open.saturating_sub(idle);
+        let states = [
+            ("busy", busy.into()),
+            ("idle", idle.into()),
+            ("opening", opening),
+        ];
+        let states = states.map(|(state, count)| (format!("{{state=\"{state}\"}}"), count as f64));
+        vec![
+            counter("operations_total", operations.collect())
+                .help("Operations by kind and outcome."),
+            counter("batches_split_total", self.splits.samples("reason"))
+                .help("Batches that were split and retried one by one, by the reason."),
+            gauge("connections", states.into()).help("Connections by state."),
+            counter("connections_opened_total", one(opened)).help("Connections opened."),
+            counter("connections_failed_total", one(failed))
+                .help("Attempts to connect that failed."),
+            gauge("backlog", one(waiting as u64)).help("Operations waiting for a connection."),
+            counter("cleaned_sessions_total", one(self.cleaned.load(Relaxed)))
+                .help("Expired sessions deleted by the clean-up."),
+            gauge("cleanup_last_timestamp_seconds", one(cleaned_at))
+                .help("When this process last cleaned up, in seconds since 1970; 0 if never."),
+            self.queued.family(
+                "queue_seconds",
+                "Time from a call until its statement begins.",
+            ),
+            self.checkout
+                .family("checkout_seconds", "Time until a connection is held."),
+            self.statement
+                .family("statement_seconds", "Time of a statement."),
+            self.batch
+                .family("batch_operations", "Operations that share a statement."),
+        ]
     }
-}
-
-/// What is counted elsewhere.
-pub(super) struct Gauges {
-    pub(super) connections: [(&'static str, u64); 3],
-    pub(super) opened: u64,
-    pub(super) failed: u64,
-    pub(super) waiting: u64,
 }
 
 #[cfg(test)]
@@ -234,15 +276,25 @@ mod tests {
 
     #[test]
     fn a_histogram_counts_up_to_each_bound() {
-        let histogram = Histogram::default();
+        let histogram = Histogram::new(1.0, [1, 2, 4, 8, 16, 32, 64, 128]);
         for size in [1, 2, 3, 128, 129] {
-            histogram.note(&SIZES, size);
+            histogram.note(size);
         }
-        let mut samples = Vec::new();
-        histogram.samples("x", &SIZES, 1.0, &mut samples);
+        let samples = histogram.family("x", "").samples;
         let values: Vec<f64> = samples.iter().map(|(_, value)| *value).collect();
         assert_eq!(values, [1., 2., 3., 3., 3., 3., 3., 4., 5., 263., 5.]);
-        assert_eq!(samples[0].0, "x_bucket{le=\"1\"}");
-        assert_eq!(samples[8].0, "x_bucket{le=\"+Inf\"}");
+        let name = "resty_session_postgres_x_bucket";
+        assert_eq!(samples[0].0, format!("{name}{{le=\"1\"}}"));
+        assert_eq!(samples[8].0, format!("{name}{{le=\"+Inf\"}}"));
+    }
+
+    #[test]
+    fn times_are_printed_in_seconds() {
+        let text = render(&[Histogram::of_times().family("x", "")]);
+        let bounds = text.split("le=\"").skip(1);
+        let bounds: Vec<&str> = bounds.filter_map(|rest| rest.split('"').next()).collect();
+        let expected = "0.0001 0.00025 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1 \
+                        2.5 5 10 +Inf";
+        assert_eq!(bounds.join(" "), expected);
     }
 }

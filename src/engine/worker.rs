@@ -2,14 +2,14 @@
 //! for another try. A batch that was rejected is split, so that only the operation at fault fails.
 
 use super::queue::{Batch, Queue};
-use super::{Job, Shared};
+use super::{Engine, Job};
 use crate::Error;
-use crate::completion::deliver;
 use crate::db::Db;
+use crate::host::log::Level;
 use crate::op::{Answer, Answers, AnyOperation};
-use crate::pool::{Fault, LOCK_TIMEOUT, OpenError, Pooled, Retry, Verdict};
+use crate::pool::{Fault, LOCK_TIMEOUT, Pooled, Retry, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a thread pauses between attempts to connect before it looks whether a connection is still
@@ -25,39 +25,34 @@ const MOST_LOSSES: u32 = 4;
 const LOCK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
 /// Runs until the engine stops.
-pub(super) fn run(shared: &Arc<Shared>) {
-    // Whatever panics, the thread goes on: the operations it held have been answered by then.
-    while catch_unwind(AssertUnwindSafe(|| work_until_stopped(shared))).is_err() {}
-    shared.lock().threads -= 1;
-    shared.ended.notify_all();
-}
-
-fn work_until_stopped(shared: &Arc<Shared>) {
-    let mut queue = shared.lock();
+pub(super) fn run(engine: &Arc<Engine>) {
+    let mut queue = engine.lock();
     while !queue.stopping {
         if !queue.has_work(Instant::now()) {
             // What waits may be for sessions in use: the thread that uses them looks again.
-            queue = sleep(shared, queue);
+            queue = sleep(engine, queue);
             continue;
         }
         drop(queue);
-        if let Some(mut connection) = check_out(shared) {
-            let batch = shared.lock().take(Instant::now());
+        if let Some(mut connection) = check_out(engine) {
+            let batch = engine.lock().take(Instant::now());
             if let Some(batch) = batch {
-                run_batch(shared, &mut connection, batch);
+                run_batch(engine, &mut connection, batch);
             }
         }
-        queue = shared.lock();
+        queue = engine.lock();
     }
+    queue.threads -= 1;
+    engine.ended.notify_all();
 }
 
 /// Sleeps until woken.
-fn sleep<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+fn sleep<'a>(engine: &'a Engine, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
     queue.sleeping += 1;
-    queue = shared
+    queue = engine
         .work
         .wait_while(queue, |queue| queue.woken == 0 && !queue.stopping)
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+        .unwrap_or_else(PoisonError::into_inner);
     if queue.woken > 0 {
         queue.woken -= 1;
     } else {
@@ -67,29 +62,21 @@ fn sleep<'a>(shared: &'a Shared, mut queue: MutexGuard<'a, Queue>) -> MutexGuard
 }
 
 /// Gets a connection while there is something to do with it.
-fn check_out(shared: &Shared) -> Option<Pooled> {
-    if let Some(connection) = shared.pool.idle() {
-        shared.stats.checked_out(Duration::ZERO);
+fn check_out(engine: &Engine) -> Option<Pooled> {
+    if let Some(connection) = engine.pool.idle() {
+        engine.stats.checkout.note_time(Duration::ZERO);
         return Some(connection);
     }
-    let _connecting = Connecting::begin(shared);
+    engine.lock().connecting += 1;
+    let _connecting = Connecting(engine);
     let start = Instant::now();
-    let connection = wait_for_connection(shared);
-    if connection.is_some() {
-        shared.stats.checked_out(start.elapsed());
-    }
-    connection
+    let connection = wait_for_connection(engine)?;
+    engine.stats.checkout.note_time(start.elapsed());
+    Some(connection)
 }
 
 /// Counts as a thread that waits for a connection until it is dropped, also by a panic.
-struct Connecting<'a>(&'a Shared);
-
-impl<'a> Connecting<'a> {
-    fn begin(shared: &'a Shared) -> Self {
-        shared.lock().connecting += 1;
-        Connecting(shared)
-    }
-}
+struct Connecting<'a>(&'a Engine);
 
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
@@ -97,77 +84,66 @@ impl Drop for Connecting<'_> {
     }
 }
 
-fn wait_for_connection(shared: &Shared) -> Option<Pooled> {
+fn wait_for_connection(engine: &Engine) -> Option<Pooled> {
     loop {
-        let pause = shared.pool.status().next_attempt();
+        let pause = engine.pool.status().next_attempt();
         let pause = pause.map(|at| at.saturating_duration_since(Instant::now()));
         if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
             std::thread::sleep(pause.min(LOOK_AROUND));
         } else {
             // An attempt ends by then, one way or the other. To come back earlier would have r2d2
             // make a second one beside it.
-            match shared.pool.wait(shared.attempt_time) {
+            match engine.pool.wait(engine.attempt_time) {
                 Ok(Some(connection)) => return Some(connection),
-                // Others may still be served by the connections that there are.
-                Err(failure) if failure.refused && shared.pool.open() == 0 => {
-                    refuse_all(shared, failure);
+                // No operation has anything to wait for, unless there are other connections.
+                Err(failure) if failure.refused && engine.pool.open() == 0 => {
+                    engine.fail_waiting(&Error::Refused {
+                        server: Arc::clone(&engine.server),
+                        reason: failure.reason,
+                    });
                     return None;
                 }
                 Ok(None) | Err(_) => {}
             }
         }
-        let mut queue = shared.lock();
+        let mut queue = engine.lock();
         if queue.stopping || !queue.has_work(Instant::now()) {
             return None;
         }
     }
 }
 
-/// The server refused the connection, and there is no other one: no operation has anything to wait for.
-fn refuse_all(shared: &Shared, failure: OpenError) {
-    let error = Error::Refused {
-        server: Arc::clone(&shared.server),
-        reason: failure.reason,
-    };
-    let cleared = shared.lock().clear(&error);
-    shared.answer(cleared);
-}
-
 /// Runs a batch on the given connection, and answers it or keeps it for another try.
-pub(super) fn run_batch(shared: &Arc<Shared>, connection: &mut Pooled, mut batch: Batch) {
+pub(super) fn run_batch(engine: &Arc<Engine>, connection: &mut Pooled, mut batch: Batch) {
     let now = Instant::now();
     for job in &mut batch.jobs {
-        let timeout = job.timeouts.statement;
-        job.deadline.get_or_insert(now + timeout);
+        let end = now + job.timeouts.statement;
+        job.deadline.get_or_insert(end);
     }
     let waited = batch.jobs.iter();
-    shared
-        .stats
-        .begin(waited.map(|job| now.saturating_duration_since(job.submitted)));
-    let run = || run_statement(shared, connection, &batch);
+    let waited = waited.map(|job| now.saturating_duration_since(job.submitted));
+    engine.stats.begin(waited);
+    let run = || run_statement(engine, connection, &batch);
     let result = catch_unwind(AssertUnwindSafe(run));
-    shared.stats.ended(now.elapsed());
-    let result = result.unwrap_or_else(|_| Err(Fault::defect("a statement panicked")));
-    match result {
-        Ok(answers) => succeed(shared, batch, answers),
+    engine.stats.statement.note_time(now.elapsed());
+    match result.unwrap_or_else(|_| Err(Fault::defect("a statement panicked"))) {
+        Ok(answers) => succeed(engine, batch, answers),
         Err(fault) => {
             if fault.connection != Verdict::Usable {
                 connection.get().mark_broken();
             }
             // What is tried again should meet a fresh connection. The idle ones are closed when the
             // operations have been put back or answered.
-            let idle = match fault.connection {
-                Verdict::AllBroken => shared.pool.take_idle(),
-                Verdict::Usable | Verdict::Broken => Vec::new(),
-            };
-            fail(shared, batch, &fault);
+            let all_broken = fault.connection == Verdict::AllBroken;
+            let idle = all_broken.then(|| engine.pool.take_idle());
+            fail(engine, batch, &fault);
             drop(idle);
         }
     }
 }
 
 fn run_statement(
-    shared: &Shared,
+    engine: &Engine,
     connection: &mut Pooled,
     batch: &Batch,
 ) -> Result<Answers<Answer>, Fault> {
@@ -181,28 +157,22 @@ fn run_statement(
     let mut db = Db::new(connection.get(), &first.tables, until, timeout);
     let answers = (first.operation.kind().run)(&operations, &mut db)?;
     if let Some(cleaned) = db.cleaned() {
-        shared.stats.cleaned(cleaned);
+        engine.stats.cleaned(cleaned);
     }
     Ok(answers)
 }
 
-fn succeed(shared: &Shared, batch: Batch, answers: Answers<Answer>) {
-    let mut queue = shared.lock();
+fn succeed(engine: &Engine, batch: Batch, answers: Answers<Answer>) {
+    let mut queue = engine.lock();
     for job in &batch.jobs {
-        queue.release(job);
+        queue.jobs.release(&job.footprint);
     }
     if batch.retry {
-        queue.end_retry();
+        queue.trying = false;
         queue.try_locked_now(Instant::now());
     }
     drop(queue);
-    let count = |(job, answer): (Job, Result<Answer, Error>)| {
-        shared
-            .stats
-            .answered(&*job.operation, answer.as_ref().err());
-        (job.into_reply(), answer)
-    };
-    deliver(batch.jobs.into_iter().zip(answers).map(count));
+    engine.answer(batch.jobs.into_iter().zip(answers));
 }
 
 /// What becomes of an operation after its statement failed.
@@ -214,63 +184,83 @@ enum Next {
     RetryAfter(Duration),
 }
 
-fn fail(shared: &Arc<Shared>, batch: Batch, fault: &Fault) {
+fn fail(engine: &Arc<Engine>, batch: Batch, fault: &Fault) {
     let operations = batch.jobs.len();
     let batched = operations > 1;
     if batched {
-        shared.stats.split(fault.retry);
+        engine.stats.split(fault.retry);
     }
     let now = Instant::now();
     let mut answers = Vec::new();
     let mut again = Vec::new();
-    let mut queue = shared.lock();
+    let mut queue = engine.lock();
     for mut job in batch.jobs {
+        job.footprint.group = None;
         match next(&mut job, fault, batched) {
             Next::Answer(error) => {
-                queue.release(&job);
-                answers.push((job, error));
+                queue.jobs.release(&job.footprint);
+                answers.push((job, Err(error)));
             }
-            Next::Retry => {
-                job.single = true;
-                again.push(job);
-            }
+            Next::Retry => again.push(job),
             Next::RetryAfter(pause) => {
-                job.single = true;
                 // A try that its own deadline would interrupt costs a connection: rather none.
                 let end = job.expires();
                 let at = Some(now + pause).filter(|at| *at + 2 * LOCK_TIMEOUT < end);
-                queue.keep_locked(job, at.unwrap_or(end));
+                queue.locked.push((at.unwrap_or(end), job));
             }
         }
     }
     let tried_again = again.len();
-    queue.put_back(again);
+    queue.jobs.put_back(again);
     if batch.retry {
-        queue.end_retry();
+        queue.trying = false;
     }
-    shared.dispatch(queue, now);
-    shared.answer(answers);
-    shared.report_fault(fault, operations, tried_again);
+    engine.dispatch(queue, now);
+    engine.answer(answers);
+    report(engine, fault, operations, tried_again);
 }
 
 fn next(job: &mut Job, fault: &Fault, batched: bool) -> Next {
-    let error = || fault.error.clone();
     match fault.retry {
-        Retry::Never => Next::Answer(error()),
         Retry::Split if batched => Next::Retry,
-        Retry::Split => Next::Answer(error()),
         // Not at once: until it is known which of them the lock is for, each may have to wait.
         Retry::WhenUnlocked if batched => Next::RetryAfter(Duration::ZERO),
         Retry::WhenUnlocked | Retry::Later => {
-            job.last_error = Some(error());
+            job.last_error = Some(fault.error.clone());
             job.pause = (job.pause * 2).clamp(LOCK_PAUSE.0, LOCK_PAUSE.1);
             Next::RetryAfter(job.pause)
         }
-        Retry::AtOnce if job.losses >= MOST_LOSSES => Next::Answer(error()),
-        Retry::AtOnce => {
+        Retry::AtOnce if job.losses < MOST_LOSSES => {
             job.losses += 1;
-            job.last_error = Some(error());
+            job.last_error = Some(fault.error.clone());
             Next::Retry
         }
+        Retry::Never | Retry::Split | Retry::AtOnce => Next::Answer(fault.error.clone()),
+    }
+}
+
+/// A statement of so many operations has failed; `again` of them are tried again.
+fn report(engine: &Engine, fault: &Fault, operations: usize, again: usize) {
+    let (server, error, reports) = (&engine.server, &fault.error, &engine.reports);
+    match (fault.retry, error) {
+        (_, Error::Timeout { .. }) => reports.silent.log(Level::Warn, || {
+            format!(
+                "no answer from {server} to {operations} operations; their connection is closed"
+            )
+        }),
+        (_, Error::Lost { .. }) => reports.lost.log(Level::Warn, || {
+            format!("{error}; {again} of {operations} operations are repeated")
+        }),
+        (Retry::Later, _) => reports.lost.log(Level::Warn, || {
+            format!(
+                "{server} takes no writes: {error}; {operations} operations are repeated on another \
+                 connection"
+            )
+        }),
+        (Retry::Never, _) => {}
+        _ if operations > 1 => reports.split.log(Level::Info, || {
+            format!("a batch of {operations} operations is split and retried: {error}")
+        }),
+        _ => {}
     }
 }

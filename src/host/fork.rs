@@ -1,6 +1,6 @@
 //! State that does not survive a fork. nginx loads modules in its master and forks its workers
 //! from it; threads, sockets and TLS sessions stay behind in the parent. A child must not touch
-//! the parent's copies, not even to drop them (that would say goodbye on the parent's socket), so
+//! the parent's copies, not even to drop them (that would send Terminate on the parent's socket), so
 //! it leaks them and builds its own.
 
 use std::ptr;
@@ -49,8 +49,8 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
     pub(crate) fn get(&self) -> Option<&'static T> {
         let generation = generation();
         let current = self.current.load(Ordering::Acquire);
-        // SAFETY: the pointer is null or comes from Box::into_raw in `get_or_init`, and what it
-        // points to is never freed or changed.
+        // SAFETY: the pointer is null or comes from Box::leak in `get_or_init`; nothing frees or changes
+        // what it points to.
         #[allow(unsafe_code)]
         let made: Option<&'static Made<T>> = unsafe { current.as_ref() };
         made.filter(|made| made.generation == generation)
@@ -59,27 +59,20 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
 
     /// This process's value, made by `make` if it was not.
     pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &'static T {
-        let mut make = Some(make);
-        loop {
-            if let Some(value) = self.get() {
-                return value;
-            }
-            let stale = self.current.load(Ordering::Acquire);
-            let Some(make) = make.take() else { continue };
-            let made = Box::into_raw(Box::new(Made {
+        // Read before `get`, so that what another thread makes from now on is not replaced.
+        let stale = self.current.load(Ordering::Acquire);
+        self.get().unwrap_or_else(|| {
+            let made: &'static Made<T> = Box::leak(Box::new(Made {
                 generation: generation(),
                 value: make(),
             }));
-            let swapped =
+            let pointer = ptr::from_ref(made).cast_mut();
+            // Where another thread was first, its value is this process's, and `made` is leaked.
+            let _ =
                 self.current
-                    .compare_exchange(stale, made, Ordering::AcqRel, Ordering::Acquire);
-            if swapped.is_err() {
-                // Another thread was first.
-                // SAFETY: `made` comes from Box::into_raw above and was not published.
-                #[allow(unsafe_code)]
-                drop(unsafe { Box::from_raw(made) });
-            }
-        }
+                    .compare_exchange(stale, pointer, Ordering::AcqRel, Ordering::Acquire);
+            self.get().unwrap_or(&made.value)
+        })
     }
 }
 

@@ -1,10 +1,10 @@
 //! Log lines for the host. A library in nginx must not write to stdout or stderr, and its threads
 //! cannot call nginx; so lines wait here until the host takes them. A host whose log any thread may
-//! write to can have them at once instead (`sink.rs`).
+//! write to can have them at once instead (`sink`).
 
-use super::fork::ForkLocal;
-use super::sink;
-use std::collections::VecDeque;
+pub(crate) mod sink;
+
+use super::{fork::ForkLocal, lock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub enum Level {
     Info,
     /// Worth knowing.
     Notice,
-    /// Somebody should look at it.
+    /// An administrator should look at it.
     Warn,
     /// A defect.
     Error,
@@ -48,7 +48,7 @@ pub struct Line {
 
 #[derive(Default)]
 struct Lines {
-    waiting: VecDeque<Line>,
+    waiting: Vec<Line>,
     dropped: usize,
 }
 
@@ -60,10 +60,7 @@ static LINES: ForkLocal<Mutex<Lines>> = ForkLocal::new();
 static ANY: AtomicBool = AtomicBool::new(false);
 
 fn lines() -> MutexGuard<'static, Lines> {
-    LINES
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
+    lock(LINES.get_or_init(Mutex::default))
 }
 
 /// Leaves a line for the host. A repetition of the last one, and what is beyond the capacity, is
@@ -75,10 +72,10 @@ pub(crate) fn log(level: Level, text: String) {
     }
     let mut lines = lines();
     ANY.store(true, Ordering::Relaxed);
-    if lines.waiting.back() == Some(&line) || lines.waiting.len() >= CAPACITY {
+    if lines.waiting.last() == Some(&line) || lines.waiting.len() >= CAPACITY {
         lines.dropped += 1;
     } else {
-        lines.waiting.push_back(line);
+        lines.waiting.push(line);
     }
 }
 
@@ -94,10 +91,7 @@ impl Limited {
     /// Leaves the line that `text` makes for the host, if it is time for one.
     pub(crate) fn log(&self, level: Level, text: impl FnOnce() -> String) {
         let now = Instant::now();
-        let mut state = self
-            .0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut state = lock(&self.0);
         let (last, left_out) = &mut *state;
         if last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
             *left_out += 1;
@@ -137,27 +131,27 @@ pub(crate) fn catch_panic_messages() {
 pub fn take() -> Vec<Line> {
     let mut lines = lines();
     ANY.store(false, Ordering::Relaxed);
-    let mut taken: Vec<Line> = lines.waiting.drain(..).collect();
-    let dropped = std::mem::take(&mut lines.dropped);
+    let Lines {
+        mut waiting,
+        dropped,
+    } = std::mem::take(&mut *lines);
     if dropped > 0 {
-        taken.push(Line {
-            level: Level::Notice,
-            text: format!("{dropped} more lines like these"),
-        });
+        let (level, text) = (Level::Notice, format!("{dropped} more lines like these"));
+        waiting.push(Line { level, text });
     }
-    taken
+    waiting
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     /// The lines are the process's: one test of them at a time.
-    pub(in crate::host) fn alone() -> MutexGuard<'static, ()> {
+    pub(super) fn alone() -> MutexGuard<'static, ()> {
         static ALONE: Mutex<()> = Mutex::new(());
-        let guard = ALONE.lock();
+        let guard = lock(&ALONE);
         take();
-        guard.unwrap_or_else(|poisoned| poisoned.into_inner())
+        guard
     }
 
     #[test]

@@ -1,10 +1,29 @@
-//! Living in somebody else's process: what its forks, signals, exit and log ask of a library.
+//! Running inside a host's process: what its forks, signals, exit and log ask of a library.
 
-pub(crate) mod exit;
 pub(crate) mod fork;
 pub mod log;
-pub(crate) mod sink;
 pub(crate) mod thread;
+
+#[cfg(feature = "capi")]
+pub(crate) use log::sink;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a mutex, also after a panic under its lock: to go on is better than never to answer, and what
+/// this library keeps under its locks is complete between any two statements.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Has `handler` called when the process exits, before the handlers that are registered already. It
+/// must not unwind, and must not wait for anything without a limit.
+pub(crate) fn at_exit(handler: extern "C" fn()) {
+    // SAFETY: the handler is a function of this library, which is never unloaded (-z nodelete).
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::atexit(handler);
+    }
+}
 
 #[cfg(all(test, target_env = "gnu"))]
 mod tests {

@@ -8,53 +8,42 @@ enum Kind {
     Delete,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 struct Op {
     id: usize,
-    kind: Kind,
-    single: bool,
     footprint: Footprint,
-    bytes: usize,
 }
 
-impl Batchable for Op {
-    fn group(&self) -> Option<Group> {
-        let kind = match self.kind {
-            Kind::Get => TypeId::of::<u8>(),
-            Kind::Set => TypeId::of::<u16>(),
-            Kind::Delete => TypeId::of::<u32>(),
-        };
-        (!self.single).then_some(Group { tables: 0, kind })
-    }
-
+impl Planned for Op {
     fn footprint(&self) -> &Footprint {
         &self.footprint
     }
+}
 
-    fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Above 16, sets share a statement in fours.
-    fn batch_size(&self, count: usize) -> usize {
-        match self.kind {
-            Kind::Set if count > 16 => count - count % 4,
-            _ => count,
-        }
-    }
+/// Above 16, sets share a statement in fours.
+fn fours(count: usize) -> usize {
+    if count > 16 { count - count % 4 } else { count }
 }
 
 fn op(id: usize, kind: Kind, sessions: &[u64]) -> Op {
-    Op {
-        id,
-        kind,
-        single: false,
-        footprint: Footprint {
-            writes: matches!(kind, Kind::Set | Kind::Delete),
-            sessions: [sessions.first().copied(), sessions.get(1).copied()],
-        },
+    let (type_id, batch_size): (_, fn(usize) -> usize) = match kind {
+        Kind::Get => (TypeId::of::<u8>(), |count| count),
+        Kind::Set => (TypeId::of::<u16>(), fours),
+        Kind::Delete => (TypeId::of::<u32>(), |count| count),
+    };
+    let footprint = Footprint {
+        group: Some((0, type_id)),
+        writes: matches!(kind, Kind::Set | Kind::Delete),
+        sessions: [sessions.first().copied(), sessions.get(1).copied()],
         bytes: 10,
-    }
+        batch_size,
+    };
+    Op { id, footprint }
+}
+
+fn single(mut op: Op) -> Op {
+    op.footprint.group = None;
+    op
 }
 
 const LIMITS: Limits = Limits {
@@ -180,9 +169,10 @@ fn sets_that_were_left_do_not_go_before_older_operations() {
 
 #[test]
 fn a_batch_is_bounded_in_bytes_but_takes_one_large_operation() {
-    let large = |id| Op {
-        bytes: 5000,
-        ..op(id, Kind::Set, &[id as u64])
+    let large = |id| {
+        let mut op = op(id, Kind::Set, &[id as u64]);
+        op.footprint.bytes = 5000;
+        op
     };
     let (batch, left) = plan(vec![large(0), large(1), op(2, Kind::Set, &[2])]);
     assert_eq!((batch, left), (vec![0], vec![1, 2]));
@@ -190,10 +180,7 @@ fn a_batch_is_bounded_in_bytes_but_takes_one_large_operation() {
 
 #[test]
 fn a_single_operation_is_not_batched() {
-    let single = |id| Op {
-        single: true,
-        ..op(id, Kind::Get, &[id as u64])
-    };
+    let single = |id| single(op(id, Kind::Get, &[id as u64]));
     let (batch, left) = plan(vec![single(0), op(1, Kind::Get, &[1]), single(2)]);
     assert_eq!((batch, left), (vec![0], vec![1, 2]));
     let (batch, left) = plan(vec![
@@ -207,13 +194,11 @@ fn a_single_operation_is_not_batched() {
 fn any_op() -> impl Strategy<Value = Op> {
     let kind = prop_oneof![Just(Kind::Get), Just(Kind::Set), Just(Kind::Delete)];
     let old = prop::option::of(0..9u64);
-    (kind, 0..9u64, old, prop::bool::weighted(0.1)).prop_map(|(kind, session, old, single)| {
+    (kind, 0..9u64, old, prop::bool::weighted(0.1)).prop_map(|(kind, session, old, is_single)| {
         let old = old.filter(|old| kind == Kind::Set && *old != session);
         let sessions: Vec<u64> = [Some(session), old].into_iter().flatten().collect();
-        Op {
-            single,
-            ..op(0, kind, &sessions)
-        }
+        let op = op(0, kind, &sessions);
+        if is_single { single(op) } else { op }
     })
 }
 
@@ -295,7 +280,7 @@ proptest! {
                 let batch = planner.take(LIMITS);
                 prop_assert_eq!(announced, batch.first().map(|op| op.id));
                 for (n, op) in batch.iter().enumerate() {
-                    prop_assert_eq!(op.group(), batch[0].group());
+                    prop_assert_eq!(op.footprint.group, batch[0].footprint.group);
                     let others = in_flight.iter().flatten().chain(&batch[..n]);
                     prop_assert!(!others.into_iter().any(|other| touch_each_other(op, other)));
                 }

@@ -1,17 +1,17 @@
 //! A function of the host's that takes log lines at once, on whichever thread they come up.
 
-use super::fork::ForkLocal;
-use super::log::Line;
+use super::Line;
+use crate::host::{fork::ForkLocal, lock};
 use std::cell::Cell;
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, MutexGuard};
 
 /// Takes a line.
 pub(crate) type Sink = Box<dyn Fn(&Line) + Send + Sync>;
 
-/// The current one. A child of a fork keeps its parent's. It is looked at, and called, by whoever
-/// holds [`CALLING`] alone.
+/// The current one. A child of a fork keeps its parent's. Only the thread that holds [`CALLING`] follows
+/// the pointer.
 static SINK: AtomicPtr<Sink> = AtomicPtr::new(ptr::null_mut());
 
 /// Held during a call: the host's function is called by one thread at a time.
@@ -27,20 +27,13 @@ fn is_inside() -> bool {
     INSIDE.try_with(Cell::get).unwrap_or(false)
 }
 
-fn calling() -> MutexGuard<'static, ()> {
-    CALLING
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
 /// Gives a line to the host's function; false where there is none, or where that function itself
 /// has caused the line.
 pub(super) fn write(line: &Line) -> bool {
     if SINK.load(Ordering::Acquire).is_null() || is_inside() {
         return false;
     }
-    let _calling = calling();
+    let _calling = lock(CALLING.get_or_init(Mutex::default));
     // It may have been taken away while this thread waited.
     let sink = SINK.load(Ordering::Acquire);
     // SAFETY: the pointer is null or comes from Box::into_raw in `set`, which frees what it points
@@ -64,14 +57,14 @@ pub(crate) fn set(sink: Option<Sink>) {
     let previous = SINK.swap(sink, Ordering::AcqRel);
     // From within itself it is left behind: it still runs.
     if !is_inside() && !previous.is_null() {
-        drop(calling());
-        // SAFETY: the pointer comes from Box::into_raw here, and was taken out by this call alone.
-        // Whoever had looked at it before has let the lock go.
+        drop(lock(CALLING.get_or_init(Mutex::default)));
+        // SAFETY: the pointer comes from Box::into_raw here, and was taken out by this call alone. A
+        // thread that had looked at it before has given the lock back.
         #[allow(unsafe_code)]
         drop(unsafe { Box::from_raw(previous) });
     }
     if is_there {
-        for line in super::log::take() {
+        for line in super::take() {
             write(&line);
         }
     }
@@ -79,7 +72,7 @@ pub(crate) fn set(sink: Option<Sink>) {
 
 #[cfg(all(test, feature = "capi"))]
 mod tests {
-    use super::super::log::{self, Level, tests::alone};
+    use super::super::{self as log, Level, tests::alone};
     use super::*;
     use std::sync::Arc;
 

@@ -1,11 +1,10 @@
 //! Why a connection could not be opened.
 
-use super::client::ClientError;
-use crate::tls::ClearTextRefused;
-use postgres::error::{DbError, SqlState};
-use std::error::Error as StdError;
+use crate::tls::NegotiationError;
+use postgres::error::{DbError, Error, SqlState};
+use std::error::Error as _;
 use std::fmt::Display;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 /// Why a connection could not be opened.
@@ -47,50 +46,45 @@ impl OpenError {
         }
     }
 
-    /// A failure to negotiate TLS. The network's own errors are no refusal.
-    pub(super) fn tls(error: &io::Error) -> Self {
-        OpenError {
-            refused: error.kind() == io::ErrorKind::Other,
-            remedy: Remedy::Encryption,
-            ..OpenError::failed("TLS", error)
-        }
-    }
-
     /// The deadline passed after the socket was connected.
     pub(super) fn no_answer() -> Self {
         OpenError::failed("start-up", "no answer from the server")
     }
-}
 
-impl From<ClientError> for OpenError {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Expired => OpenError::no_answer(),
-            ClientError::Failed(error) => error.into(),
+    /// Errors of the kind `Other` are no errors of the network: OpenSSL or our stream refuses to go on.
+    fn tls(error: &io::Error) -> Self {
+        OpenError {
+            refused: error.kind() == ErrorKind::Other,
+            remedy: Remedy::Encryption,
+            ..OpenError::failed("TLS", error)
         }
     }
 }
 
-impl From<postgres::Error> for OpenError {
-    fn from(error: postgres::Error) -> Self {
-        if let Some(answer) = error.as_db_error() {
-            return answer.into();
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        let Some(source) = error.source() else {
+            return OpenError::failed("start-up", error);
+        };
+        if let Some(answer) = source.downcast_ref::<DbError>() {
+            return OpenError::from(answer);
         }
-        match error.source() {
-            None => OpenError::failed("start-up", error),
-            Some(source) => match source.downcast_ref::<io::Error>() {
-                // A server that speaks TLS 1.3 looks at our certificate after the handshake.
-                Some(error) if is_made_of::<openssl::ssl::Error>(error) => OpenError {
-                    refused: true,
-                    ..OpenError::tls(error)
-                },
-                Some(error) if is_made_of::<ClearTextRefused>(error) => {
-                    OpenError::refused("start-up", error)
-                }
-                Some(error) => OpenError::failed("connect", error),
-                // The client refuses to go on: it has no password, or must not send it like that.
-                None => OpenError::refused("start-up", source),
-            },
+        if let Some(NegotiationError(error)) = source.downcast_ref() {
+            return OpenError::tls(error);
+        }
+        match source.downcast_ref::<io::Error>() {
+            Some(error) if error.kind() != ErrorKind::Other => OpenError::failed("connect", error),
+            // A server that speaks TLS 1.3 looks at our certificate after the handshake.
+            Some(error)
+                if error
+                    .get_ref()
+                    .is_some_and(|inner| inner.is::<openssl::ssl::Error>()) =>
+            {
+                OpenError::tls(error)
+            }
+            // The stream or the client refuses to go on: it must not send the password like that, or
+            // has none.
+            _ => OpenError::refused("start-up", source),
         }
     }
 }
@@ -98,26 +92,22 @@ impl From<postgres::Error> for OpenError {
 impl From<&DbError> for OpenError {
     fn from(answer: &DbError) -> Self {
         let code = answer.code();
-        let refusals = [
-            SqlState::INVALID_CATALOG_NAME,
-            SqlState::INSUFFICIENT_PRIVILEGE,
-        ];
         let message = format!("{} (SQLSTATE {})", answer.message(), code.code());
+        let refused = match *code {
+            SqlState::INVALID_CATALOG_NAME | SqlState::INSUFFICIENT_PRIVILEGE => true,
+            _ => code.code().starts_with("28"),
+        };
+        let remedy = match *code {
+            // No line of pg_hba.conf fits the connection, or the server misses a client certificate.
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Remedy::Encryption,
+            // Poolers refuse settings with this.
+            SqlState::PROTOCOL_VIOLATION => Remedy::NoSettings,
+            _ => Remedy::None,
+        };
         OpenError {
-            refused: code.code().starts_with("28") || refusals.contains(code),
-            remedy: match *code {
-                // No line of pg_hba.conf fits the connection, or the server misses a client
-                // certificate.
-                SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Remedy::Encryption,
-                // Poolers refuse settings with this.
-                SqlState::PROTOCOL_VIOLATION => Remedy::NoSettings,
-                _ => Remedy::None,
-            },
+            refused,
+            remedy,
             ..OpenError::failed("start-up", message)
         }
     }
-}
-
-fn is_made_of<T: StdError + 'static>(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<T>())
 }

@@ -1,23 +1,26 @@
 //! The state of a pool's connections: how the last attempt to open one ended, and how to interrupt
 //! all of them.
 
-use super::client::Interrupt;
 use super::open_error::OpenError;
 use crate::host::log::{self, Level};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// The state of a pool's connections.
 #[derive(Default)]
-pub(crate) struct Status(Mutex<Known>);
+pub(crate) struct Status {
+    known: Mutex<Known>,
+    /// Ends what all connections do, now and later.
+    pub(super) stop: CancellationToken,
+}
 
 #[derive(Default)]
 struct Known {
     /// Why the last attempt failed, and when.
     last_failure: Option<(OpenError, Instant)>,
-    /// Those of the connections, including those being opened.
-    interrupts: Vec<Weak<Interrupt>>,
     /// How many attempts in a row have failed.
     failures: u32,
     opening: usize,
@@ -36,9 +39,7 @@ const REMINDER: Duration = Duration::from_secs(10);
 
 impl Status {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the last attempt failed, unless one has succeeded since.
@@ -76,58 +77,54 @@ impl Status {
 
     /// Ends what all connections do, now and later.
     pub(crate) fn cancel_all(&self) {
-        for interrupt in self.lock().interrupts.drain(..) {
-            if let Some(interrupt) = interrupt.upgrade() {
-                interrupt.set();
-            }
-        }
+        self.stop.cancel();
     }
 
-    /// An interrupt that [`Status::cancel_all`] sets.
-    pub(super) fn interrupt(&self) -> Arc<Interrupt> {
-        let interrupt = Arc::default();
-        let mut known = self.lock();
-        known.interrupts.retain(|known| known.strong_count() > 0);
-        known.interrupts.push(Arc::downgrade(&interrupt));
-        interrupt
-    }
-
-    /// Notes that an attempt begins, unless the pool is closed.
-    pub(super) fn begin(&self) -> Result<(), OpenError> {
+    /// Makes an attempt to connect to `servers`, unless the pool is closed. Notes and logs how it ended.
+    pub(super) fn attempt<T>(
+        &self,
+        servers: &str,
+        open: impl FnOnce() -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
         let mut known = self.lock();
         if known.closed {
             return Err(OpenError::failed("connect", "the pool is closed"));
         }
         known.opening += 1;
-        Ok(())
-    }
-
-    /// Notes and logs how an attempt to connect to `servers` ended.
-    pub(super) fn end(&self, servers: &str, failure: Option<&OpenError>) {
-        let mut known = self.lock();
-        known.opening -= 1;
-        let failed_before = known.last_failure.is_some();
-        known.last_failure = failure.map(|failure| (failure.clone(), Instant::now()));
-        let line = if let Some(failure) = failure {
-            known.failures += 1;
-            known.attempts.1 += 1;
-            let due = known.logged.is_none_or(|at| at.elapsed() >= REMINDER);
-            due.then(|| {
-                known.logged = Some(Instant::now());
-                let text = format!("no connection to {servers}: {failure}");
-                (Level::Warn, text)
-            })
-        } else {
-            known.attempts.0 += 1;
-            known.failures = 0;
-            failed_before.then(|| {
-                known.logged = None;
-                (Level::Notice, format!("connected to {servers} again"))
-            })
-        };
         drop(known);
+        let opened = catch_unwind(AssertUnwindSafe(open))
+            .unwrap_or_else(|_| Err(OpenError::failed("connect", "internal error")));
+        let line = self.lock().note(servers, opened.as_ref().err());
         if let Some((level, text)) = line {
             log::log(level, text);
         }
+        opened
+    }
+}
+
+impl Known {
+    /// Notes how an attempt ended. Returns a line for the log.
+    fn note(&mut self, servers: &str, failure: Option<&OpenError>) -> Option<(Level, String)> {
+        let now = Instant::now();
+        self.opening -= 1;
+        let before = std::mem::replace(
+            &mut self.last_failure,
+            failure.map(|failure| (failure.clone(), now)),
+        );
+        let Some(failure) = failure else {
+            self.attempts.0 += 1;
+            self.failures = 0;
+            self.logged = None;
+            let text = format!("connected to {servers} again");
+            return before.map(|_| (Level::Notice, text));
+        };
+        self.attempts.1 += 1;
+        self.failures += 1;
+        let due = self.logged.is_none_or(|at| at.elapsed() >= REMINDER);
+        due.then(|| {
+            self.logged = Some(now);
+            let text = format!("no connection to {servers}: {failure}");
+            (Level::Warn, text)
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Runs a connection's client, which is tokio-postgres, and blocks the calling thread for it: on a
 //! single-threaded runtime that the connection owns, until the connection's deadline.
 
-use crate::tls::{Negotiator, Stream};
+use crate::tls::Stream;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout_at;
-use tokio_postgres::{Client, Config, Connection, Error, Socket};
+use tokio_postgres::{Connection, Error, Socket};
 use tokio_util::sync::CancellationToken;
 
 /// How long closing a connection may take: the Terminate message is sent and the socket shut down.
@@ -19,7 +19,7 @@ const CLOSE_TIME: Duration = Duration::from_millis(100);
 pub(super) struct Driver {
     runtime: Runtime,
     /// `None` before it is open and once it has ended.
-    connection: Option<Connection<Socket, Stream>>,
+    pub(super) connection: Option<Connection<Socket, Stream>>,
     /// Ends what runs, and what is run later, from another thread.
     stop: CancellationToken,
     /// The deadline of the calls to come.
@@ -56,19 +56,6 @@ impl Driver {
         output
     }
 
-    /// Opens the connection.
-    pub(super) fn connect(
-        &mut self,
-        options: &Config,
-        negotiator: Negotiator,
-    ) -> Option<Result<Client, Error>> {
-        let opened = self.wait(options.connect(negotiator))?;
-        Some(opened.map(|(client, connection)| {
-            self.connection = Some(connection);
-            client
-        }))
-    }
-
     /// The result of a client's call, or `None` if there is none in time.
     pub(super) fn run<T>(
         &mut self,
@@ -93,8 +80,8 @@ impl Driver {
 impl Drop for Driver {
     fn drop(&mut self) {
         // The server may still be at work on what was given up: the socket is closed at once.
-        if let Some(connection) = self.connection.take().filter(|_| !self.expired) {
-            let mut connection = Some(connection);
+        let mut connection = self.connection.take();
+        if !self.expired {
             self.until = Instant::now() + CLOSE_TIME;
             self.wait(poll_fn(|cx| transfer(&mut connection, cx)));
         }

@@ -11,20 +11,12 @@ use std::sync::{Mutex, PoisonError};
 
 /// What new connections authenticate with.
 pub(crate) struct Credentials {
-    password: Mutex<Option<Secret>>,
+    pub(super) password: Mutex<Option<Secret>>,
     /// The content of the password file when the storage was made, if it could be read.
-    passwords: Option<Secret>,
+    pub(super) passwords: Option<Secret>,
 }
 
 impl Credentials {
-    pub(super) fn new(password: Option<Secret>, passwords: Option<Secret>) -> Self {
-        let password = Mutex::new(password);
-        Credentials {
-            password,
-            passwords,
-        }
-    }
-
     /// The content of the password file, read while the process may still be root.
     pub(crate) fn read_ahead(config: &ConnectionConfig) -> Option<Secret> {
         read_file(config.passfile.as_deref()?).ok()

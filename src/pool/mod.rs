@@ -27,7 +27,7 @@ use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use status::Status;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 struct Manager(Arc<Opener>);
@@ -42,7 +42,9 @@ impl r2d2::ManageConnection for Manager {
     /// Runs on r2d2's thread. After a panic there, r2d2 would count the connection as being opened for
     /// the rest of the process's life; so panics are caught.
     fn connect(&self) -> Result<Self::Connection, Infallible> {
-        Ok(self.0.attempt().map(Box::new))
+        let Manager(opener) = self;
+        let opened = opener.status.attempt(&opener.server, || opener.open());
+        Ok(opened.map(Box::new))
     }
 
     /// Never called: the pool is built without a test on check-out, because a round trip for each
@@ -85,7 +87,11 @@ pub(crate) struct Pool {
 impl Pool {
     /// A pool without connections, and its one thread, which opens and closes them.
     pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
-        let credentials = Credentials::new(config.connection.password.clone(), passwords);
+        let password = Mutex::new(config.connection.password.clone());
+        let credentials = Credentials {
+            password,
+            passwords,
+        };
         let opener = Arc::new(Opener::new(config, tls, credentials));
         let manager = Manager(Arc::clone(&opener));
         let build = || {
@@ -116,12 +122,9 @@ impl Pool {
 
     /// An idle connection, if there is one.
     pub(crate) fn idle(&self) -> Option<Pooled> {
-        loop {
-            // A failure that no caller waited for is dropped.
-            if let Ok(connection) = Pooled::new(self.connections.try_get()?) {
-                return Some(connection);
-            }
-        }
+        let mut idle = std::iter::from_fn(|| self.connections.try_get());
+        // A failure that no caller waited for is dropped.
+        idle.find_map(|attempt| Pooled::new(attempt).ok())
     }
 
     /// Waits for a connection, and has one more opened if the pool's size allows it. `None` after the
@@ -145,10 +148,12 @@ impl Pool {
 
     /// Takes the idle connections out of the pool. They are closed when they are dropped.
     pub(crate) fn take_idle(&self) -> Vec<Pooled> {
-        let mut idle: Vec<Pooled> = std::iter::from_fn(|| self.idle()).collect();
-        idle.iter_mut()
-            .for_each(|connection| connection.get().mark_broken());
-        idle
+        let idle = std::iter::from_fn(|| self.idle());
+        let broken = idle.map(|mut connection| {
+            connection.get().mark_broken();
+            connection
+        });
+        broken.collect()
     }
 
     /// Replaces the password for new connections.

@@ -4,7 +4,7 @@ use super::client::Driver;
 use super::connection::Connection;
 use super::credentials::Credentials;
 use super::open_error::{OpenError, Remedy};
-use super::server_session::ServerSessions;
+use super::server_session::{ServerSessions, Start};
 use super::status::Status;
 use crate::config::{self, Binding, ConnectionConfig, Host, Server, Timeouts};
 use crate::host::thread;
@@ -25,7 +25,7 @@ pub(super) struct Opener {
     tls: Arc<Tls>,
     sessions: Arc<ServerSessions>,
     /// The servers, for messages.
-    server: Arc<str>,
+    pub(super) server: Arc<str>,
     pub(super) credentials: Credentials,
     pub(super) status: Status,
 }
@@ -45,13 +45,8 @@ impl Opener {
         }
     }
 
-    /// Makes an attempt to open a connection, unless the pool is closed, and notes how it ended.
-    pub(super) fn attempt(&self) -> Result<Connection, OpenError> {
-        self.status.attempt(&self.server, || self.open())
-    }
-
     /// Tries one server after the other, and of each, one address after the other.
-    fn open(&self) -> Result<Connection, OpenError> {
+    pub(super) fn open(&self) -> Result<Connection, OpenError> {
         let end = Instant::now() + self.timeouts.connect;
         let mut servers = self.config.servers.clone();
         self.shuffle(&mut servers);
@@ -123,11 +118,11 @@ impl Opener {
     /// without encryption if that is allowed.
     fn open_at(&self, options: &Config, end: Instant) -> Result<Connection, OpenError> {
         let mut encrypt = options.get_ssl_mode() != SslMode::Disable;
-        let mut sets_at_start = self.sessions.sets_at_start();
+        let mut start = self.sessions.start();
         loop {
-            let opened = self.open_once(options.clone(), encrypt, sets_at_start, end);
+            let opened = self.open_once(options.clone(), encrypt, start.as_ref(), end);
             match opened.as_ref().map_err(|error| error.remedy) {
-                Err(Remedy::NoSettings) if sets_at_start => sets_at_start = false,
+                Err(Remedy::NoSettings) if start.is_some() => start = None,
                 Err(Remedy::Encryption) if encrypt && self.tls.read_again() => {}
                 Err(Remedy::Encryption) if encrypt && self.tls.is_optional() => encrypt = false,
                 _ => return opened,
@@ -139,7 +134,7 @@ impl Opener {
         &self,
         mut options: Config,
         encrypt: bool,
-        sets_at_start: bool,
+        start: Option<&Start>,
         end: Instant,
     ) -> Result<Connection, OpenError> {
         let mut driver = Driver::new(end, self.status.stop.clone())
@@ -147,17 +142,14 @@ impl Opener {
         let left = end.saturating_duration_since(Instant::now());
         // Before the driver's time is up, so that the error names this step.
         options.connect_timeout(left * 19 / 20);
-        let witness = sets_at_start.then(|| {
-            let (settings, witness) = self.sessions.start();
-            options.options(settings);
-            witness
-        });
+        if let Some(start) = start {
+            options.options(&start.options);
+        }
         let negotiator = self.tls.negotiator(encrypt);
-        let opened = driver.connect(&options, negotiator.clone());
-        let client = opened.ok_or_else(OpenError::no_answer)??;
-        let inspected = self
-            .sessions
-            .inspect(&mut driver, &client, witness.as_deref());
+        let opened = driver.wait(options.connect(negotiator.clone()));
+        let (client, connection) = opened.ok_or_else(OpenError::no_answer)??;
+        driver.connection = Some(connection);
+        let inspected = self.sessions.inspect(&mut driver, &client, start);
         Ok(Connection {
             settings_hold: inspected?,
             client,

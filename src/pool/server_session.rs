@@ -29,6 +29,15 @@ pub(super) struct ServerSessions {
     pooler: AtomicBool,
 }
 
+/// How to start a session with settings.
+pub(super) struct Start {
+    /// The options of the start-up message.
+    pub(super) options: String,
+    /// The random value of a setting that is made along with ours. If it cannot be read back, a pooler
+    /// has dropped the settings, or has connected us to another client's session.
+    witness: String,
+}
+
 /// PostgreSQL accepts a setting of any name with a dot.
 const WITNESS: &str = "resty_session_postgres.connection";
 
@@ -57,20 +66,15 @@ impl ServerSessions {
         }
     }
 
-    /// Whether to ask for the settings when a session starts. A pooler may refuse a connection for
-    /// them.
-    pub(super) fn sets_at_start(&self) -> bool {
-        let noticed = self.pooler.load(Ordering::Relaxed);
-        self.config.prepared != PreparedStatements::Never && !noticed
-    }
-
-    /// The options of a start-up message with the settings, and the random value of a setting that is
-    /// made along with them. If it cannot be read back, a pooler has dropped the settings, or has
-    /// connected us to another client's session.
-    pub(super) fn start(&self) -> (String, String) {
+    /// How to start a session with the settings, unless a pooler is known to be there or none of them
+    /// may be left in a session.
+    pub(super) fn start(&self) -> Option<Start> {
+        if self.config.prepared == PreparedStatements::Never || self.has_pooler() {
+            return None;
+        }
         let witness = format!("{:x}", RandomState::new().hash_one(WITNESS));
         let options = format!("{} -c {WITNESS}={witness}", self.options);
-        (options, witness)
+        Some(Start { options, witness })
     }
 
     /// Checks a new session: fails if its server is not of the wanted kind; otherwise returns whether
@@ -79,9 +83,10 @@ impl ServerSessions {
         &self,
         driver: &mut Driver,
         client: &Client,
-        witness: Option<&str>,
+        start: Option<&Start>,
     ) -> Result<bool, OpenError> {
         let target = self.config.target;
+        let witness = start.map(|start| &*start.witness);
         let mut holds = false;
         if witness.is_some() || target != TargetSession::Any {
             let query = format!(
@@ -122,9 +127,7 @@ impl ServerSessions {
 
     /// Whether a session was treated as the server's own, and a pooler was noticed later.
     pub(super) fn is_mistaken(&self, settings_hold: bool) -> bool {
-        settings_hold
-            && self.config.prepared == PreparedStatements::Auto
-            && self.pooler.load(Ordering::Relaxed)
+        settings_hold && self.config.prepared == PreparedStatements::Auto && self.has_pooler()
     }
 
     /// Looks whether a prepared statement was missing, or was another client's: only a pooler causes
@@ -137,6 +140,10 @@ impl ServerSessions {
         if self.config.prepared == PreparedStatements::Auto && lost.contains(code) {
             self.notice_pooler();
         }
+    }
+
+    fn has_pooler(&self) -> bool {
+        self.pooler.load(Ordering::Relaxed)
     }
 
     fn notice_pooler(&self) {

@@ -2,7 +2,7 @@
 //! all of them.
 
 use super::open_error::OpenError;
-use crate::host::log::{self, Level};
+use crate::host::log::{self, Level, Limited};
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Default)]
 pub(crate) struct Status {
     known: Mutex<Known>,
+    /// The log lines about failures.
+    failures: Limited,
     /// Ends what all connections do, now and later.
     pub(super) stop: CancellationToken,
 }
@@ -27,15 +29,10 @@ struct Known {
     /// How many attempts have succeeded, and how many have failed.
     attempts: (u64, u64),
     closed: bool,
-    /// When a failure was last logged.
-    logged: Option<Instant>,
 }
 
 /// The pauses after failed attempts: the first, which is doubled each time, and the longest.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
-
-/// How often an unreachable server is mentioned in the log.
-const REMINDER: Duration = Duration::from_secs(10);
 
 impl Status {
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -94,37 +91,30 @@ impl Status {
         drop(known);
         let opened = catch_unwind(AssertUnwindSafe(open))
             .unwrap_or_else(|_| Err(OpenError::failed("connect", "internal error")));
-        let line = self.lock().note(servers, opened.as_ref().err());
-        if let Some((level, text)) = line {
-            log::log(level, text);
+        let mut known = self.lock();
+        known.opening -= 1;
+        let failed_before = known.last_failure.take().is_some();
+        match &opened {
+            Ok(_) => {
+                known.attempts.0 += 1;
+                known.failures = 0;
+            }
+            Err(failure) => {
+                known.attempts.1 += 1;
+                known.failures += 1;
+                known.last_failure = Some((failure.clone(), Instant::now()));
+            }
+        }
+        drop(known);
+        match &opened {
+            Ok(_) if failed_before => {
+                log::log(Level::Notice, format!("connected to {servers} again"));
+            }
+            Ok(_) => {}
+            Err(failure) => self.failures.log(Level::Warn, || {
+                format!("no connection to {servers}: {failure}")
+            }),
         }
         opened
-    }
-}
-
-impl Known {
-    /// Notes how an attempt ended. Returns a line for the log.
-    fn note(&mut self, servers: &str, failure: Option<&OpenError>) -> Option<(Level, String)> {
-        let now = Instant::now();
-        self.opening -= 1;
-        let before = std::mem::replace(
-            &mut self.last_failure,
-            failure.map(|failure| (failure.clone(), now)),
-        );
-        let Some(failure) = failure else {
-            self.attempts.0 += 1;
-            self.failures = 0;
-            self.logged = None;
-            let text = format!("connected to {servers} again");
-            return before.map(|_| (Level::Notice, text));
-        };
-        self.attempts.1 += 1;
-        self.failures += 1;
-        let due = self.logged.is_none_or(|at| at.elapsed() >= REMINDER);
-        due.then(|| {
-            self.logged = Some(now);
-            let text = format!("no connection to {servers}: {failure}");
-            (Level::Warn, text)
-        })
     }
 }

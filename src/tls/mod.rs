@@ -17,7 +17,7 @@ use postgres_openssl::TlsConnector;
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The SSLRequest message: its length, and 1234.5679 in place of a version.
@@ -31,20 +31,13 @@ pub(crate) struct Tls {
     state: Mutex<State>,
 }
 
-/// What the files held when they were last read, and the connector made from that.
-struct State {
-    files: Result<Files, Error>,
-    connector: Result<Option<SslConnector>, Error>,
-}
+/// What the files held when they were last read, and the connector made from that, if TLS is on.
+type State = Result<(Files, Option<SslConnector>), Error>;
 
-impl State {
-    fn new(config: &TlsConfig, files: Result<Files, Error>) -> Self {
-        let connector = match &files {
-            Ok(files) => files.connector(config),
-            Err(error) => Err(error.clone()),
-        };
-        State { files, connector }
-    }
+fn state(config: &TlsConfig, files: Result<Files, Error>) -> State {
+    let files = files?;
+    let connector = files.connector(config)?;
+    Ok((files, connector))
 }
 
 impl Tls {
@@ -53,16 +46,15 @@ impl Tls {
         allow_cleartext: bool,
         files: Result<Files, Error>,
     ) -> Self {
-        let state = Mutex::new(State::new(&config, files));
         Tls {
+            state: Mutex::new(state(&config, files)),
             config,
             allow_cleartext,
-            state,
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|error| error.into_inner())
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the files again. Returns whether they have changed, so that another attempt may succeed.
@@ -72,11 +64,14 @@ impl Tls {
         if config.root.is_none() && config.revoked.is_none() && config.client.is_none() {
             return false;
         }
-        let fresh = Files::read(config);
-        let mut state = self.state();
-        let changed = fresh.is_ok() && fresh != state.files;
-        if changed || state.files.is_err() {
-            *state = State::new(config, fresh);
+        let fresh = state(config, Files::read(config));
+        let mut known = self.state();
+        let changed = match (&fresh, &*known) {
+            (Ok((fresh, _)), Ok((known, _))) => fresh != known,
+            _ => fresh.is_ok(),
+        };
+        if changed || known.is_err() {
+            *known = fresh;
         }
         changed
     }
@@ -98,8 +93,12 @@ impl Tls {
     /// Errors of the kind `Other` are refusals by the server or the configuration; the others are
     /// those of the network.
     async fn negotiate(&self, mut socket: Socket, host: &str, encrypt: bool) -> io::Result<Stream> {
-        let connector = self.state().connector.clone().map_err(io::Error::other)?;
-        if let Some(connector) = connector.filter(|_| encrypt) {
+        let connector = match &*self.state() {
+            _ if !encrypt => None,
+            Ok((_, connector)) => connector.clone(),
+            Err(error) => return Err(io::Error::other(error.clone())),
+        };
+        if let Some(connector) = connector {
             if self.config.direct || ask_for_tls(&mut socket).await? {
                 let mut session = connector.configure()?;
                 session.set_verify_hostname(self.config.verify == Verify::Name);

@@ -36,12 +36,11 @@ pub(crate) struct Connection {
 }
 
 /// A statement that is ready to be run.
-#[derive(Clone)]
 pub(super) enum Ready {
     /// In the server's session.
     Prepared(Statement),
     /// By its text, with the types of its parameters.
-    Text(Arc<(String, Vec<Type>)>),
+    Text(String, Vec<Type>),
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -100,10 +99,13 @@ impl Connection {
         make: impl FnOnce() -> Sql,
         params: &Params<'_>,
     ) -> Result<Vec<Row>, Fault> {
-        let result = match self.ready(id, make)? {
-            Ready::Prepared(statement) => self.driver.run(self.client.query(&statement, params)),
-            Ready::Text(text) => {
-                let (text, types) = &*text;
+        if !self.statements.contains_key(&id) {
+            let ready = self.prepare(&make())?;
+            self.statements.insert(id, ready);
+        }
+        let result = match &self.statements[&id] {
+            Ready::Prepared(statement) => self.driver.run(self.client.query(statement, params)),
+            Ready::Text(text, types) => {
                 let typed: Vec<_> = params.iter().copied().zip(types.iter().cloned()).collect();
                 self.driver.run(self.client.query_typed(text, &typed))
             }
@@ -138,22 +140,15 @@ impl Connection {
         result
     }
 
-    fn ready(&mut self, id: StatementId, make: impl FnOnce() -> Sql) -> Result<Ready, Fault> {
-        if let Some(ready) = self.statements.get(&id) {
-            return Ok(ready.clone());
-        }
-        let sql = make();
+    fn prepare(&mut self, sql: &Sql) -> Result<Ready, Fault> {
         let settings = Some(&*self.sessions.settings).filter(|_| !self.settings_hold);
         let text = sql.text(settings);
         let types: Vec<Type> = sql.types.iter().map(|kind| kind.as_type()).collect();
-        let ready = if self.sessions.prepares(self.settings_hold) {
-            let prepared = self.driver.run(self.client.prepare_typed(&text, &types));
-            Ready::Prepared(self.check(prepared)?)
-        } else {
-            Ready::Text(Arc::new((text, types)))
-        };
-        self.statements.insert(id, ready.clone());
-        Ok(ready)
+        if !self.sessions.prepares(self.settings_hold) {
+            return Ok(Ready::Text(text, types));
+        }
+        let prepared = self.driver.run(self.client.prepare_typed(&text, &types));
+        self.check(prepared).map(Ready::Prepared)
     }
 
     fn check<T>(&mut self, result: Option<Result<T, Error>>) -> Result<T, Fault> {

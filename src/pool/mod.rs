@@ -87,9 +87,8 @@ pub(crate) struct Pool {
 impl Pool {
     /// A pool without connections, and its one thread, which opens and closes them.
     pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
-        let password = Mutex::new(config.connection.password.clone());
         let credentials = Credentials {
-            password,
+            password: Mutex::new(config.connection.password.clone()),
             passwords,
         };
         let opener = Arc::new(Opener::new(config, tls, credentials));
@@ -148,12 +147,11 @@ impl Pool {
 
     /// Takes the idle connections out of the pool. They are closed when they are dropped.
     pub(crate) fn take_idle(&self) -> Vec<Pooled> {
-        let idle = std::iter::from_fn(|| self.idle());
-        let broken = idle.map(|mut connection| {
+        let mut idle: Vec<Pooled> = std::iter::from_fn(|| self.idle()).collect();
+        for connection in &mut idle {
             connection.get().mark_broken();
-            connection
-        });
-        broken.collect()
+        }
+        idle
     }
 
     /// Replaces the password for new connections.

@@ -59,34 +59,13 @@ impl Opener {
     /// If the load is to be balanced, each has the same chance to be the first.
     fn shuffle<T>(&self, items: &mut [T]) {
         if self.config.session.balance {
-            let random = RandomState::new();
-            let mut place = 0_usize;
-            items.sort_by_cached_key(|_| {
-                place += 1;
-                random.hash_one(place)
-            });
+            // The keys of each `RandomState` are others.
+            items.sort_by_cached_key(|_| RandomState::new().hash_one(()));
         }
     }
 
-    /// A server's addresses, as options for a connection to each.
+    /// The options for a connection to each of a server's addresses.
     fn addresses(&self, server: &Server, end: Instant) -> Result<Vec<Config>, OpenError> {
-        let mut options = self.options(server)?;
-        let host = match &server.host {
-            Host::Tcp(host) => host,
-            Host::Unix(folder) => {
-                options.host_path(folder).ssl_mode(SslMode::Disable);
-                return Ok(vec![options]);
-            }
-        };
-        options.host(host);
-        let mut found =
-            look_up(host, end).map_err(|error| OpenError::failed("name look-up", error))?;
-        self.shuffle(&mut found);
-        let at = |address| options.clone().hostaddr(address).clone();
-        Ok(found.into_iter().map(at).collect())
-    }
-
-    fn options(&self, server: &Server) -> Result<Config, OpenError> {
         let mut options = Config::new();
         options
             .user(&self.config.username)
@@ -110,7 +89,19 @@ impl Opener {
         if let Some(password) = self.credentials.password(&self.config, server)? {
             options.password(password.reveal());
         }
-        Ok(options)
+        let host = match &server.host {
+            Host::Tcp(host) => host,
+            Host::Unix(folder) => {
+                options.host_path(folder).ssl_mode(SslMode::Disable);
+                return Ok(vec![options]);
+            }
+        };
+        options.host(host);
+        let found = look_up(host, end).map_err(|error| OpenError::failed("name look-up", error));
+        let at = |address| options.clone().hostaddr(address).clone();
+        let mut addresses: Vec<Config> = found?.into_iter().map(at).collect();
+        self.shuffle(&mut addresses);
+        Ok(addresses)
     }
 
     /// Opens a connection to an address. If a pooler refuses the settings of the session's start, that

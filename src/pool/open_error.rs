@@ -8,8 +8,7 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 /// Why a connection could not be opened.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{reason}")]
+#[derive(Debug, Clone)]
 pub(crate) struct OpenError {
     /// The step that failed, and how.
     pub(crate) reason: Arc<str>,
@@ -20,7 +19,7 @@ pub(crate) struct OpenError {
 }
 
 /// What may help after a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Remedy {
     None,
     /// A start-up message without settings.
@@ -51,12 +50,23 @@ impl OpenError {
         OpenError::failed("start-up", "no answer from the server")
     }
 
-    /// Errors of the kind `Other` are no errors of the network: OpenSSL or our stream refuses to go on.
-    fn tls(error: &io::Error) -> Self {
+    fn answered(answer: &DbError) -> Self {
+        let code = answer.code();
+        let message = format!("{} (SQLSTATE {})", answer.message(), code.code());
+        let (refused, remedy) = match *code {
+            // No line of pg_hba.conf fits the connection, or the server misses a client certificate.
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (true, Remedy::Encryption),
+            // Poolers refuse settings with this.
+            SqlState::PROTOCOL_VIOLATION => (false, Remedy::NoSettings),
+            SqlState::INVALID_CATALOG_NAME | SqlState::INSUFFICIENT_PRIVILEGE => {
+                (true, Remedy::None)
+            }
+            _ => (code.code().starts_with("28"), Remedy::None),
+        };
         OpenError {
-            refused: error.kind() == ErrorKind::Other,
-            remedy: Remedy::Encryption,
-            ..OpenError::failed("TLS", error)
+            refused,
+            remedy,
+            ..OpenError::failed("start-up", message)
         }
     }
 }
@@ -66,48 +76,28 @@ impl From<Error> for OpenError {
         let Some(source) = error.source() else {
             return OpenError::failed("start-up", error);
         };
-        if let Some(answer) = source.downcast_ref::<DbError>() {
-            return OpenError::from(answer);
+        if let Some(answer) = source.downcast_ref() {
+            return OpenError::answered(answer);
         }
-        if let Some(NegotiationError(error)) = source.downcast_ref() {
-            return OpenError::tls(error);
+        let network = source.downcast_ref::<io::Error>();
+        // A server that speaks TLS 1.3 looks at our certificate after the handshake.
+        let alert = network.filter(|error| {
+            let inner = error.get_ref();
+            inner.is_some_and(|inner| inner.is::<openssl::ssl::Error>())
+        });
+        let handshake = source.downcast_ref();
+        if let Some(error) = handshake.map(|NegotiationError(error)| error).or(alert) {
+            return OpenError {
+                refused: error.kind() == ErrorKind::Other,
+                remedy: Remedy::Encryption,
+                ..OpenError::failed("TLS", error)
+            };
         }
-        match source.downcast_ref::<io::Error>() {
+        match network {
             Some(error) if error.kind() != ErrorKind::Other => OpenError::failed("connect", error),
-            // A server that speaks TLS 1.3 looks at our certificate after the handshake.
-            Some(error)
-                if error
-                    .get_ref()
-                    .is_some_and(|inner| inner.is::<openssl::ssl::Error>()) =>
-            {
-                OpenError::tls(error)
-            }
-            // The stream or the client refuses to go on: it must not send the password like that, or
+            // Our stream or the client refuses to go on: it must not send the password like that, or
             // has none.
             _ => OpenError::refused("start-up", source),
-        }
-    }
-}
-
-impl From<&DbError> for OpenError {
-    fn from(answer: &DbError) -> Self {
-        let code = answer.code();
-        let message = format!("{} (SQLSTATE {})", answer.message(), code.code());
-        let refused = match *code {
-            SqlState::INVALID_CATALOG_NAME | SqlState::INSUFFICIENT_PRIVILEGE => true,
-            _ => code.code().starts_with("28"),
-        };
-        let remedy = match *code {
-            // No line of pg_hba.conf fits the connection, or the server misses a client certificate.
-            SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Remedy::Encryption,
-            // Poolers refuse settings with this.
-            SqlState::PROTOCOL_VIOLATION => Remedy::NoSettings,
-            _ => Remedy::None,
-        };
-        OpenError {
-            refused,
-            remedy,
-            ..OpenError::failed("start-up", message)
         }
     }
 }

@@ -112,7 +112,7 @@ impl Status {
             }
             Ok(_) => {}
             Err(failure) => self.failures.log(Level::Warn, || {
-                format!("no connection to {servers}: {failure}")
+                format!("no connection to {servers}: {}", failure.reason)
             }),
         }
         opened

@@ -22,8 +22,8 @@ pub(crate) struct Connection {
     pub(super) client: Client,
     pub(super) driver: Driver,
     pub(super) sessions: Arc<ServerSessions>,
-    /// The settings that statements need were made when the session started, and stay. If not, this
-    /// is a pooler.
+    /// The settings that statements need were made when the session started, and stay. If not, there
+    /// may be a pooler.
     pub(super) settings_hold: bool,
     /// Makes the stream of a request to cancel what this connection runs.
     pub(super) negotiator: Negotiator,

@@ -127,6 +127,7 @@ fn trust(pem: &[u8]) -> io::Result<X509Store> {
 /// The system's OpenSSL knows where the system's store is.
 #[cfg(not(feature = "vendored"))]
 fn trust_the_system(_: &mut SslConnectorBuilder) {}
+
 /// A vendored OpenSSL would look where it was built.
 #[cfg(feature = "vendored")]
 fn trust_the_system(builder: &mut SslConnectorBuilder) {

@@ -34,7 +34,7 @@ pub(crate) struct Tls {
 /// What the files held when they were last read, and the connector made from that, if TLS is on.
 type State = Result<(Files, Option<SslConnector>), Error>;
 
-fn state(config: &TlsConfig, files: Result<Files, Error>) -> State {
+fn load(config: &TlsConfig, files: Result<Files, Error>) -> State {
     let files = files?;
     let connector = files.connector(config)?;
     Ok((files, connector))
@@ -47,7 +47,7 @@ impl Tls {
         files: Result<Files, Error>,
     ) -> Self {
         Tls {
-            state: Mutex::new(state(&config, files)),
+            state: Mutex::new(load(&config, files)),
             config,
             allow_cleartext,
         }
@@ -64,7 +64,7 @@ impl Tls {
         if config.root.is_none() && config.revoked.is_none() && config.client.is_none() {
             return false;
         }
-        let fresh = state(config, Files::read(config));
+        let fresh = load(config, Files::read(config));
         let mut known = self.state();
         let changed = match (&fresh, &*known) {
             (Ok((fresh, _)), Ok((known, _))) => fresh != known,

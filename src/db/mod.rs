@@ -65,12 +65,12 @@ impl<'a> Db<'a> {
 
     /// Another process holds what the operation needs: it is tried again later.
     pub(crate) fn locked(&self, reason: &str) -> Fault {
-        Fault::locked(self.connection.timeout(), reason)
+        Fault::locked(self.connection.timeout, reason)
     }
 
     /// The operation's time is up before it is done; the connection is fine.
     pub(crate) fn out_of_time(&self) -> Fault {
-        Fault::timed_out(self.connection.server(), self.connection.timeout())
+        Fault::timed_out(&self.connection.server, self.connection.timeout)
     }
 
     /// Notes for the statistics that a clean-up has deleted so many sessions.
@@ -84,10 +84,7 @@ impl<'a> Db<'a> {
     }
 
     fn id(&self, statement: &dyn Statement) -> StatementId {
-        StatementId {
-            tables: Arc::as_ptr(self.tables) as usize,
-            statement: statement.id(),
-        }
+        (Arc::as_ptr(self.tables) as usize, statement.id())
     }
 
     /// Runs a statement that answers rows.
@@ -128,9 +125,7 @@ impl<'a> Db<'a> {
         statement: &dyn Statement,
         params: &Params<'_>,
     ) -> Result<(), Fault> {
-        let (id, tables) = (self.id(statement), self.tables);
-        self.connection
-            .execute(id, || statement.sql(tables), params)
+        self.query(statement, params).map(drop)
     }
 
     /// Runs statements that have neither parameters nor rows.

@@ -1,247 +1,89 @@
-//! A blocking client of one connection, on top of tokio-postgres. Each call runs on the calling
-//! thread, on a single-threaded runtime that the connection owns, until the connection's deadline.
+//! Runs a connection's client, which is tokio-postgres, and blocks the calling thread for it: on a
+//! single-threaded runtime that the connection owns, until the connection's deadline.
 
 use crate::tls::Stream;
-use postgres::types::{ToSql, Type};
-use postgres::{Error, Row, SimpleQueryMessage, Statement};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::{Sleep, sleep_until};
-use tokio_postgres::{CancelToken, Connection};
+use tokio::time::timeout_at;
+use tokio_postgres::{Connection, Error, Socket};
+use tokio_util::sync::CancellationToken;
 
 /// How long closing a connection may take: the Terminate message is sent and the socket shut down.
 const CLOSE_TIME: Duration = Duration::from_millis(100);
 
-type Params<'a> = [&'a (dyn ToSql + Sync)];
-type TypedParams<'a> = [(&'a (dyn ToSql + Sync), Type)];
-
-/// Why a call has no result.
-#[derive(Debug)]
-pub(super) enum ClientError {
-    /// The deadline passed, or another thread interrupted the connection.
-    Expired,
-    /// The server or the connection reported an error.
-    Failed(Error),
-}
-
-/// Ends what a connection waits for, now and later, from another thread.
-#[derive(Default)]
-pub(super) struct Interrupt(Mutex<(bool, Option<Waker>)>);
-
-impl Interrupt {
-    pub(super) fn set(&self) {
-        let mut state = self.0.lock().unwrap_or_else(|error| error.into_inner());
-        state.0 = true;
-        if let Some(waker) = state.1.take() {
-            waker.wake();
-        }
-    }
-
-    /// Whether it is set. If not, the task of `cx` is woken when it is.
-    fn is_set(&self, cx: &Context<'_>) -> bool {
-        let mut state = self.0.lock().unwrap_or_else(|error| error.into_inner());
-        match &mut state.1 {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
-        }
-        state.0
-    }
-}
-
-/// Runs futures on the calling thread until they end, the deadline passes, or the interrupt is set.
+/// Runs what a client does. Dropped after its client, it closes the connection within [`CLOSE_TIME`].
 pub(super) struct Driver {
     runtime: Runtime,
-    timer: Pin<Box<Sleep>>,
-    until: Instant,
-    interrupt: Arc<Interrupt>,
-    expired: bool,
+    /// `None` before it is open and once it has ended.
+    pub(super) connection: Option<Connection<Socket, Stream>>,
+    /// Ends what runs, and what is run later, from another thread.
+    stop: CancellationToken,
+    /// The deadline of the calls to come.
+    pub(super) until: Instant,
+    /// Whether a call has ended without a result, so that the server may still be at work on it.
+    pub(super) expired: bool,
 }
 
 impl Driver {
     /// Fails if no file descriptor is left.
-    pub(super) fn new(until: Instant, interrupt: Arc<Interrupt>) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let timer = {
-            let _context = runtime.enter();
-            Box::pin(sleep_until(until.into()))
-        };
+    pub(super) fn new(until: Instant, stop: CancellationToken) -> io::Result<Self> {
         Ok(Driver {
-            runtime,
-            timer,
+            runtime: Builder::new_current_thread().enable_all().build()?,
+            connection: None,
+            stop,
             until,
-            interrupt,
             expired: false,
         })
     }
 
-    /// The output of `work`, or `None` if there is none in time.
+    /// The output of `work`, or `None` if there is none in time. A timer polled beside the work is not
+    /// enough while bytes arrive without a pause: when a task has used up tokio's cooperative budget,
+    /// its timers stay pending. `timeout_at` knows that case.
     pub(super) fn wait<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = pin!(work);
-        self.poll(|cx| work.as_mut().poll(cx))
-    }
-
-    /// The clock is read after each poll of `work`. A timer is not enough while bytes arrive without
-    /// a pause: when a task has used up tokio's cooperative budget, its timers stay pending.
-    fn poll<T>(&mut self, mut work: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Option<T> {
-        let (timer, until) = (&mut self.timer, self.until);
+        let work = self.stop.run_until_cancelled(work);
+        let until = self.until;
         let output = if Instant::now() < until {
-            self.runtime.block_on(poll_fn(|cx| {
-                if self.interrupt.is_set(cx) {
-                    return Poll::Ready(None);
-                }
-                if let Poll::Ready(output) = work(cx) {
-                    return Poll::Ready(Some(output));
-                }
-                poll_timer(timer, until, cx).map(|()| None)
-            }))
+            let output = async { timeout_at(until.into(), work).await.ok().flatten() };
+            self.runtime.block_on(output)
         } else {
             None
         };
         self.expired |= output.is_none();
         output
     }
-}
 
-/// Ready when `until` has passed. Deadlines mostly move on: a timer that is set to an earlier one is
-/// left to fire, which costs less than resetting it for each statement.
-fn poll_timer(timer: &mut Pin<Box<Sleep>>, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
-    while Instant::now() < until {
-        if timer.deadline().into_std() > until || timer.is_elapsed() {
-            timer.as_mut().reset(until.into());
-        }
-        ready!(timer.as_mut().poll(cx));
-    }
-    Poll::Ready(())
-}
-
-/// A connected client. Dropped, it closes the connection within [`CLOSE_TIME`].
-pub(super) struct Client {
-    // Dropped before the link, which makes tokio-postgres send the Terminate message.
-    client: tokio_postgres::Client,
-    link: Link,
-}
-
-/// The connection's socket, and what drives it.
-struct Link {
-    driver: Driver,
-    /// `None` once it has ended.
-    connection: Option<Connection<Stream, Stream>>,
-}
-
-impl Client {
-    pub(super) fn new(
-        driver: Driver,
-        client: tokio_postgres::Client,
-        connection: Connection<Stream, Stream>,
-    ) -> Self {
-        let connection = Some(connection);
-        Client {
-            client,
-            link: Link { driver, connection },
-        }
-    }
-
-    /// Sets the deadline of the calls to come.
-    pub(super) fn set_deadline(&mut self, until: Instant) {
-        self.link.driver.until = until;
-    }
-
-    pub(super) fn deadline(&self) -> Instant {
-        self.link.driver.until
-    }
-
-    /// Whether a call has ended without a result, so that the server may still be at work on it.
-    pub(super) fn has_expired(&self) -> bool {
-        self.link.driver.expired
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
-    }
-
-    pub(super) fn cancel_token(&self) -> CancelToken {
-        self.client.cancel_token()
-    }
-
-    pub(super) fn prepare(&mut self, sql: &str, types: &[Type]) -> Result<Statement, ClientError> {
-        self.link.run(self.client.prepare_typed(sql, types))
-    }
-
-    pub(super) fn query(
+    /// The result of a client's call, or `None` if there is none in time.
+    pub(super) fn run<T>(
         &mut self,
-        statement: &Statement,
-        params: &Params<'_>,
-    ) -> Result<Vec<Row>, ClientError> {
-        self.link.run(self.client.query(statement, params))
-    }
-
-    pub(super) fn query_typed(
-        &mut self,
-        sql: &str,
-        params: &TypedParams<'_>,
-    ) -> Result<Vec<Row>, ClientError> {
-        self.link.run(self.client.query_typed(sql, params))
-    }
-
-    pub(super) fn execute(
-        &mut self,
-        statement: &Statement,
-        params: &Params<'_>,
-    ) -> Result<u64, ClientError> {
-        self.link.run(self.client.execute(statement, params))
-    }
-
-    pub(super) fn execute_typed(
-        &mut self,
-        sql: &str,
-        params: &TypedParams<'_>,
-    ) -> Result<u64, ClientError> {
-        self.link.run(self.client.execute_typed(sql, params))
-    }
-
-    pub(super) fn batch_execute(&mut self, sql: &str) -> Result<(), ClientError> {
-        self.link.run(self.client.batch_execute(sql))
-    }
-
-    pub(super) fn simple_query(
-        &mut self,
-        sql: &str,
-    ) -> Result<Vec<SimpleQueryMessage>, ClientError> {
-        self.link.run(self.client.simple_query(sql))
-    }
-}
-
-impl Link {
-    fn run<T>(&mut self, work: impl Future<Output = Result<T, Error>>) -> Result<T, ClientError> {
-        let connection = &mut self.connection;
-        let mut work = pin!(work);
-        let output = self.driver.poll(|cx| {
-            let ended = transfer(connection, cx);
-            match (work.as_mut().poll(cx), ended) {
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Option<Result<T, Error>> {
+        let mut connection = self.connection.take();
+        let mut call = pin!(call);
+        let output = self.wait(poll_fn(|cx| {
+            let ended = transfer(&mut connection, cx);
+            match (call.as_mut().poll(cx), ended) {
                 (Poll::Ready(Err(error)), Poll::Ready(Some(reason))) if error.is_closed() => {
                     Poll::Ready(Err(reason))
                 }
                 (output, _) => output,
             }
-        });
+        }));
+        self.connection = connection;
         output
-            .ok_or(ClientError::Expired)?
-            .map_err(ClientError::Failed)
     }
 }
 
-impl Drop for Link {
+impl Drop for Driver {
     fn drop(&mut self) {
         // The server may still be at work on what was given up: the socket is closed at once.
-        if !self.driver.expired {
-            self.driver.until = Instant::now() + CLOSE_TIME;
-            let connection = &mut self.connection;
-            self.driver.poll(|cx| transfer(connection, cx));
+        let mut connection = self.connection.take();
+        if !self.expired {
+            self.until = Instant::now() + CLOSE_TIME;
+            self.wait(poll_fn(|cx| transfer(&mut connection, cx)));
         }
     }
 }
@@ -249,22 +91,21 @@ impl Drop for Link {
 /// Sends and receives what it can. Ready when the connection has ended, with the error if it was not
 /// closed from here. Notices and notifications are dropped.
 fn transfer(
-    connection: &mut Option<Connection<Stream, Stream>>,
+    connection: &mut Option<Connection<Socket, Stream>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Error>> {
     let Some(open) = connection else {
         return Poll::Ready(None);
     };
-    let reason = loop {
+    let ended = loop {
         match ready!(open.poll_message(cx)) {
             Some(Ok(_)) => {}
-            Some(Err(reason)) => break Some(reason),
-            None => break None,
+            ended => break ended,
         }
     };
     // The calls that wait for an answer fail.
     *connection = None;
-    Poll::Ready(reason)
+    Poll::Ready(ended.and_then(Result::err))
 }
 
 #[cfg(test)]
@@ -278,14 +119,14 @@ mod tests {
 
     /// Waits for `work` on another thread. Returns how long that took and whether there was an output.
     fn wait<F: Future>(
-        interrupt: Arc<Interrupt>,
+        stop: CancellationToken,
         time: Duration,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> (Duration, bool) {
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let start = Instant::now();
-            let mut driver = Driver::new(start + time, interrupt).expect("a runtime");
+            let mut driver = Driver::new(start + time, stop).expect("a runtime");
             let ended = driver.wait(work()).is_some();
             sender.send((start.elapsed(), ended)).expect("a receiver");
         });
@@ -295,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_deadline_ends_a_wait_also_if_the_work_is_never_idle() {
-        let (took, ended) = wait(Arc::default(), SOON, pending::<()>);
+        let (took, ended) = wait(CancellationToken::new(), SOON, pending::<()>);
         assert!(took >= SOON && !ended, "{took:?}");
         // This is what a socket does that always has something to read.
         let busy = || async {
@@ -303,26 +144,27 @@ mod tests {
                 tokio::task::consume_budget().await;
             }
         };
-        let (took, ended) = wait::<_>(Arc::default(), SOON, busy);
+        let (took, ended) = wait::<_>(CancellationToken::new(), SOON, busy);
         assert!(took >= SOON && !ended, "{took:?}");
     }
 
     #[test]
     fn another_thread_can_end_a_wait_before_the_deadline() {
-        let interrupt = Arc::<Interrupt>::default();
-        let other = Arc::clone(&interrupt);
+        let stop = CancellationToken::new();
+        let other = stop.clone();
         thread::spawn(move || {
             thread::sleep(SOON);
-            other.set();
+            other.cancel();
         });
-        let (took, ended) = wait(interrupt, Duration::from_secs(60), pending::<()>);
+        let (took, ended) = wait(stop, Duration::from_secs(60), pending::<()>);
         assert!(took < Duration::from_secs(5) && !ended, "{took:?}");
     }
 
     #[test]
     fn a_later_wait_may_have_an_earlier_or_a_later_deadline() {
         let start = Instant::now();
-        let mut driver = Driver::new(start + 100 * SOON, Arc::default()).expect("a runtime");
+        let mut driver =
+            Driver::new(start + 100 * SOON, CancellationToken::new()).expect("a runtime");
         assert_eq!(driver.wait(async { 1 }), Some(1));
         for until in [start + SOON, start + 3 * SOON] {
             driver.until = until;

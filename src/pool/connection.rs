@@ -1,91 +1,78 @@
 //! One connection: statements prepared once and kept with it, or sent as text where the server's session
 //! may not be relied on; each under a deadline.
 
-use super::cancel::Canceller;
-use super::client::{Client, ClientError};
+use super::client::Driver;
 use super::fault::{Fault, Verdict, causes, classify};
-use super::server_session::ServerSession;
+use super::server_session::ServerSessions;
 use super::statement::{Sql, StatementId};
+use crate::tls::Negotiator;
 use postgres::error::SqlState;
 use postgres::types::{FromSql, ToSql, Type};
-use postgres::{Row, Statement};
+use postgres::{Error, Row, Statement};
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
 /// A connection to a server.
 pub(crate) struct Connection {
-    client: Client,
+    // Dropped before the driver, which makes tokio-postgres send the Terminate message.
+    pub(super) client: Client,
+    pub(super) driver: Driver,
+    pub(super) sessions: Arc<ServerSessions>,
+    /// The settings that statements need were made when the session started, and stay. If not, there
+    /// may be a pooler.
+    pub(super) settings_hold: bool,
+    /// Makes the stream of a request to cancel what this connection runs.
+    pub(super) negotiator: Negotiator,
     /// The servers, for messages.
-    server: Arc<str>,
+    pub(crate) server: Arc<str>,
     /// How long the current operations may take in all.
-    timeout: Duration,
-    session: ServerSession,
-    /// Where the server does not end by itself a statement whose operations have been answered.
-    canceller: Option<Canceller>,
-    statements: HashMap<StatementId, Ready>,
-    broken: bool,
+    pub(crate) timeout: Duration,
+    pub(super) statements: HashMap<StatementId, Ready>,
+    pub(super) broken: bool,
 }
 
 /// A statement that is ready to be run.
-#[derive(Clone)]
-enum Ready {
+pub(super) enum Ready {
     /// In the server's session.
     Prepared(Statement),
     /// By its text, with the types of its parameters.
-    Text(Arc<(String, Vec<Type>)>),
+    Text(String, Vec<Type>),
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
+/// The time for a request to cancel. The pooler finds the statement by the client's connection, so that
+/// one must stay open for as long.
+const CANCEL_TIME: Duration = Duration::from_millis(50);
+
 pub(crate) type Params<'a> = [&'a (dyn ToSql + Sync)];
 
 impl Drop for Connection {
+    /// A server's own sessions have a `statement_timeout`, which ends a statement that was given up;
+    /// behind a pooler it would run on and hold its locks. The request to cancel it has a connection of
+    /// its own, and always takes [`CANCEL_TIME`]; errors are ignored.
     fn drop(&mut self) {
-        if self.client.has_expired()
-            && let Some(canceller) = self.canceller.take()
-        {
-            canceller.cancel();
+        if self.driver.expired && !self.settings_hold {
+            let until = Instant::now() + CANCEL_TIME;
+            let token = self.client.cancel_token();
+            if let Ok(mut driver) = Driver::new(until, CancellationToken::new()) {
+                driver.wait(async {
+                    let _ = token.cancel_query(self.negotiator.clone()).await;
+                    pending::<()>().await;
+                });
+            }
         }
     }
 }
 
 impl Connection {
-    pub(super) fn new(
-        client: Client,
-        server: Arc<str>,
-        session: ServerSession,
-        canceller: Option<Canceller>,
-    ) -> Self {
-        Connection {
-            client,
-            server,
-            timeout: Duration::ZERO,
-            session,
-            canceller,
-            statements: HashMap::new(),
-            broken: false,
-        }
-    }
-
     pub(super) fn is_broken(&self) -> bool {
-        self.broken || self.client.is_closed() || self.session.is_mistaken()
-    }
-
-    /// The servers, for messages.
-    pub(crate) fn server(&self) -> &Arc<str> {
-        &self.server
-    }
-
-    /// How long the current operations may take in all.
-    pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    /// How long the current operations may still take.
-    pub(crate) fn time_left(&self) -> Duration {
-        let until = self.client.deadline();
-        until.saturating_duration_since(Instant::now())
+        let is_mistaken = self.sessions.is_mistaken(self.settings_hold);
+        self.broken || self.client.is_closed() || is_mistaken
     }
 
     /// Has this connection closed instead of used again.
@@ -96,46 +83,50 @@ impl Connection {
     /// Sets the deadline of the statements to come: `until`, which is `timeout` after their operations
     /// began.
     pub(crate) fn set_deadline(&mut self, until: Instant, timeout: Duration) {
-        self.client.set_deadline(until);
+        self.driver.until = until;
         self.timeout = timeout;
     }
 
-    /// Runs a statement that answers rows. `make` is called where the connection does not know it yet.
+    /// How long the current operations may still take.
+    pub(crate) fn time_left(&self) -> Duration {
+        self.driver.until.saturating_duration_since(Instant::now())
+    }
+
+    /// Runs a statement. `make` is called where the connection does not know it yet.
     pub(crate) fn query(
         &mut self,
         id: StatementId,
         make: impl FnOnce() -> Sql,
         params: &Params<'_>,
     ) -> Result<Vec<Row>, Fault> {
-        let result = match self.ready(id, make)? {
-            Ready::Prepared(statement) => self.client.query(&statement, params),
-            Ready::Text(text) => self.client.query_typed(&text.0, &typed(params, &text.1)),
+        if !self.statements.contains_key(&id) {
+            let ready = self.prepare(&make())?;
+            self.statements.insert(id, ready);
+        }
+        let result = match &self.statements[&id] {
+            Ready::Prepared(statement) => self.driver.run(self.client.query(statement, params)),
+            Ready::Text(text, types) => {
+                let typed: Vec<_> = params.iter().copied().zip(types.iter().cloned()).collect();
+                self.driver.run(self.client.query_typed(text, &typed))
+            }
         };
-        result.map_err(|error| self.fault(error))
+        self.check(result)
     }
 
-    /// Runs a statement that answers no rows.
-    pub(crate) fn execute(
-        &mut self,
-        id: StatementId,
-        make: impl FnOnce() -> Sql,
-        params: &Params<'_>,
-    ) -> Result<(), Fault> {
-        let result = match self.ready(id, make)? {
-            Ready::Prepared(statement) => self.client.execute(&statement, params),
-            Ready::Text(text) => self.client.execute_typed(&text.0, &typed(params, &text.1)),
-        };
-        result.map(drop).map_err(|error| self.fault(error))
+    /// Runs statements that have neither parameters nor rows.
+    pub(crate) fn batch(&mut self, sql: &str) -> Result<(), Fault> {
+        let result = self.driver.run(self.client.batch_execute(sql));
+        self.check(result)
     }
 
     /// Begins a transaction. Each of its statements sees what was committed when the statement began,
     /// which those after a lock rely on, whatever `default_transaction_isolation` says.
     pub(crate) fn begin(&mut self) -> Result<(), Fault> {
-        if self.session.settings_hold {
+        if self.settings_hold {
             return self.batch(BEGIN);
         }
-        let settings = self.session.settings.as_query();
-        self.batch(&format!("{BEGIN}; {settings}"))
+        let begin = format!("{BEGIN}; {}", self.sessions.settings);
+        self.batch(&begin)
     }
 
     /// Ends a transaction as its result says: COMMIT or ROLLBACK.
@@ -149,64 +140,45 @@ impl Connection {
         result
     }
 
-    /// Runs statements that have neither parameters nor rows.
-    pub(crate) fn batch(&mut self, sql: &str) -> Result<(), Fault> {
-        let result = self.client.batch_execute(sql);
-        result.map_err(|error| self.fault(error))
-    }
-
-    fn ready(&mut self, id: StatementId, make: impl FnOnce() -> Sql) -> Result<Ready, Fault> {
-        if let Some(ready) = self.statements.get(&id) {
-            return Ok(ready.clone());
-        }
-        let sql = make();
-        let text = match self.session.settings_hold {
-            true => sql.text(),
-            false => sql.text_with(&self.session.settings),
-        };
+    fn prepare(&mut self, sql: &Sql) -> Result<Ready, Fault> {
+        let settings = Some(&*self.sessions.settings).filter(|_| !self.settings_hold);
+        let text = sql.text(settings);
         let types: Vec<Type> = sql.types.iter().map(|kind| kind.as_type()).collect();
-        let ready = if self.session.prepares {
-            let prepared = self.client.prepare(&text, &types);
-            Ready::Prepared(prepared.map_err(|error| self.fault(error))?)
-        } else {
-            Ready::Text(Arc::new((text, types)))
-        };
-        self.statements.insert(id, ready.clone());
-        Ok(ready)
+        if !self.sessions.prepares(self.settings_hold) {
+            return Ok(Ready::Text(text, types));
+        }
+        let prepared = self.driver.run(self.client.prepare_typed(&text, &types));
+        self.check(prepared).map(Ready::Prepared)
     }
 
-    fn fault(&mut self, error: ClientError) -> Fault {
-        let fault = match error {
-            ClientError::Expired => Fault::timed_out(&self.server, self.timeout),
-            ClientError::Failed(error) => self.classify(&error),
+    fn check<T>(&mut self, result: Option<Result<T, Error>>) -> Result<T, Fault> {
+        let fault = match result {
+            Some(Ok(value)) => return Ok(value),
+            Some(Err(error)) => self.fault(&error),
+            None => Fault::timed_out(&self.server, self.timeout),
         };
         self.broken |= fault.connection != Verdict::Usable;
-        fault
+        Err(fault)
     }
 
-    fn classify(&self, error: &postgres::Error) -> Fault {
-        match error.as_db_error() {
-            Some(answer) => {
-                self.session.lost_a_statement(answer.code());
-                // Behind a pooler no setting of ours ends a statement: this cancellation was meant for
-                // the statement before, of another client, and the operation may be tried again.
-                if self.canceller.is_some()
-                    && *answer.code() == SqlState::QUERY_CANCELED
-                    && !self.time_left().is_zero()
-                {
-                    return Fault::locked(self.timeout, answer.message());
-                }
-                classify(answer, &self.server, self.timeout)
-            }
-            None if self.client.is_closed() => Fault::lost(&self.server, &causes(error)),
-            None => Fault::undecodable(&causes(error)),
+    fn fault(&self, error: &Error) -> Fault {
+        let Some(answer) = error.as_db_error() else {
+            return match self.client.is_closed() {
+                true => Fault::lost(&self.server, &causes(error)),
+                false => Fault::undecodable(&causes(error)),
+            };
+        };
+        self.sessions.failed_with(answer.code());
+        // Behind a pooler no setting of ours ends a statement: this cancellation was meant for the
+        // statement before, of another client, and the operation may be tried again.
+        if !self.settings_hold
+            && *answer.code() == SqlState::QUERY_CANCELED
+            && !self.time_left().is_zero()
+        {
+            return Fault::locked(self.timeout, answer.message());
         }
+        classify(answer, &self.server, self.timeout)
     }
-}
-
-fn typed<'a>(params: &Params<'a>, types: &[Type]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
-    let types = types.iter().cloned();
-    params.iter().copied().zip(types).collect()
 }
 
 /// A column of a row.

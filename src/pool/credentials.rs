@@ -1,67 +1,147 @@
-//! The password for new connections. It may be replaced while the pool runs.
+//! The password for new connections: the one that was given, which may be replaced while the pool runs,
+//! or one of the password file, in libpq's format: a line is `host:port:database:user:password`. Each
+//! of the first four fields may be `*`; `\` escapes a colon or itself; the first line that matches counts.
 
 use super::open_error::OpenError;
-use super::passfile;
-use crate::config::{ConnectionConfig, Secret, Server};
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
+use crate::config::{ConnectionConfig, Host, Secret, Server};
+use crate::tls::read_private;
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// What new connections authenticate with.
 pub(crate) struct Credentials {
-    password: Mutex<Option<Secret>>,
-    passfile: Option<PathBuf>,
-    /// The content of that file when the storage was made, if it could be read.
-    passwords: Option<Secret>,
-    database: String,
-    username: String,
+    pub(super) password: Mutex<Option<Secret>>,
+    /// The content of the password file when the storage was made, if it could be read.
+    pub(super) passwords: Option<Secret>,
 }
 
 impl Credentials {
-    pub(super) fn new(config: &ConnectionConfig, passwords: Option<Secret>) -> Self {
-        Credentials {
-            password: Mutex::new(config.password.clone()),
-            passfile: config.passfile.clone(),
-            passwords,
-            database: config.database.clone(),
-            username: config.username.clone(),
-        }
-    }
-
     /// The content of the password file, read while the process may still be root.
     pub(crate) fn read_ahead(config: &ConnectionConfig) -> Option<Secret> {
-        passfile::read(config.passfile.as_deref()?).ok()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Secret>> {
-        self.password
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        read_file(config.passfile.as_deref()?).ok()
     }
 
     /// Replaces the password. Open connections stay open.
-    pub(crate) fn set_password(&self, password: Secret) {
-        *self.lock() = Some(password);
+    pub(super) fn set_password(&self, password: Secret) {
+        let mut given = self.password.lock().unwrap_or_else(PoisonError::into_inner);
+        *given = Some(password);
     }
 
     /// The password for a new connection to a server.
-    pub(super) fn password(&self, server: &Server) -> Result<Option<Secret>, OpenError> {
-        let given = self.lock().clone();
-        match (&self.passfile, given) {
-            (Some(path), None) => {
-                // Read each time, so that a changed file needs no reload.
-                let content = match (passfile::read(path), &self.passwords) {
-                    (Ok(content), _) => content,
-                    // nginx's workers may read less than its master.
-                    (Err(error), Some(before)) if error.raw_os_error().is_some() => before.clone(),
-                    (Err(error), _) => {
-                        let reason = format!("cannot read {}: {error}", path.display());
-                        return Err(OpenError::refused("passfile", reason));
-                    }
-                };
-                let (database, user) = (&self.database, &self.username);
-                Ok(passfile::password(&content, server, database, user))
+    pub(super) fn password(
+        &self,
+        config: &ConnectionConfig,
+        server: &Server,
+    ) -> Result<Option<Secret>, OpenError> {
+        let given = self.password.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = config.passfile.as_ref().filter(|_| given.is_none()) else {
+            return Ok(given.clone());
+        };
+        // Read each time, so that a changed file needs no reload.
+        let content = match (read_file(path), &self.passwords) {
+            (Ok(content), _) => content,
+            // nginx's workers may read less than its master.
+            (Err(error), Some(before)) if error.raw_os_error().is_some() => before.clone(),
+            (Err(error), _) => {
+                let reason = format!("cannot read {}: {error}", path.display());
+                return Err(OpenError::refused("passfile", reason));
             }
-            (_, given) => Ok(given),
+        };
+        let found = find(content.reveal(), server, &config.database, &config.username);
+        Ok(found.map(Secret::new))
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Secret> {
+    let content = read_private(path, 0o077)?;
+    Ok(Secret::new(String::from_utf8_lossy(&content).into_owned()))
+}
+
+/// The folders in which libpq looks for a socket by default. It matches them as `localhost`.
+const DEFAULT_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+fn find(content: &str, server: &Server, database: &str, user: &str) -> Option<String> {
+    let port = server.port.to_string();
+    let host = match &server.host {
+        Host::Tcp(host) => host.clone(),
+        Host::Unix(folder) => folder.display().to_string(),
+    };
+    let is_default = DEFAULT_FOLDERS.contains(&&*host);
+    let fits = |fields: &Vec<String>| {
+        let wanted = [&*host, &port, database, user];
+        let mut pairs = fields.iter().zip(wanted);
+        fields.len() == 5
+            && pairs.all(|(given, wanted)| {
+                let is_local = is_default && wanted == host && given == "localhost";
+                given == "*" || given == wanted || is_local
+            })
+    };
+    let lines = content.lines().filter(|line| !line.starts_with('#'));
+    lines.map(fields).find(fits)?.pop()
+}
+
+/// The fields of a line. The fifth is the rest of the line, with its colons.
+fn fields(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        let last = fields.len() == 5;
+        let field = fields.last_mut().expect("one at least");
+        match c {
+            '\\' => field.extend(characters.next()),
+            ':' if !last => fields.push(String::new()),
+            c => field.push(c),
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn tcp(host: &str, port: u16) -> Server {
+        let host = Host::Tcp(host.into());
+        Server { host, port }
+    }
+
+    const FILE: &str = "\
+# comment:*:*:*:no
+short:line
+db.example:5432:sessions:web:first
+db.example:*:*:web:sec\\:ond\\\\:and more
+localhost:5432:*:*:local
+/srv/pg:*:*:*:socket
+*:5433:*:*:any host
+";
+
+    #[test]
+    fn a_pipe_is_refused_without_waiting_for_a_writer() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
+        let error = read_file(&pipe).expect_err("a pipe");
+        assert_eq!(error.to_string(), "it is not a plain file");
+    }
+
+    #[test]
+    fn the_first_line_that_fits_counts() {
+        let find = |server, database| find(FILE, &server, database, "web");
+        let db = || tcp("db.example", 5432);
+        assert_eq!(find(db(), "sessions").as_deref(), Some("first"));
+        assert_eq!(find(db(), "other").as_deref(), Some("sec:ond\\:and more"));
+        assert_eq!(find(tcp("x", 5433), "y").as_deref(), Some("any host"));
+        assert_eq!(find(tcp("x", 5432), "y"), None);
+        for (folder, password) in [
+            ("/srv/pg", Some("socket")),
+            ("/tmp", Some("local")),
+            ("/x", None),
+        ] {
+            let host = Host::Unix(PathBuf::from(folder));
+            let server = Server { host, port: 5432 };
+            assert_eq!(find(server, "y").as_deref(), password, "{folder}");
         }
     }
 }

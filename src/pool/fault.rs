@@ -62,10 +62,7 @@ impl Fault {
 
     /// The tables are not as documented, for example another type of column.
     pub(crate) fn undecodable(reason: &str) -> Self {
-        let error = Error::Database {
-            code: SqlState::DATATYPE_MISMATCH.code().into(),
-            message: reason.into(),
-        };
+        let error = database(&SqlState::DATATYPE_MISMATCH, reason);
         Fault::new(error, Retry::Split, Verdict::Usable)
     }
 
@@ -109,36 +106,28 @@ pub(super) fn classify(answer: &DbError, server: &Arc<str>, timeout: Duration) -
     if closes || code.code().starts_with("08") {
         return Fault::lost(server, message);
     }
-    let stale = [
-        SqlState::INVALID_SQL_STATEMENT_NAME,
-        SqlState::DUPLICATE_PSTATEMENT,
-        // "cached plan must not change result type": a column was altered.
-        SqlState::FEATURE_NOT_SUPPORTED,
-    ];
-    let locked = [
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::T_R_SERIALIZATION_FAILURE,
-    ];
-    if locked.contains(code) {
-        return Fault::locked(timeout, message);
-    }
-    if *code == SqlState::QUERY_CANCELED {
+    let (retry, connection) = match *code {
+        SqlState::LOCK_NOT_AVAILABLE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::T_R_SERIALIZATION_FAILURE => return Fault::locked(timeout, message),
         // The server's statement_timeout, which is as long as our own limit.
-        return Fault::timed_out(server, timeout);
-    }
-    let error = Error::Database {
-        code: code.code().into(),
-        message: message.into(),
-    };
-    if stale.contains(code) {
-        Fault::new(error, Retry::AtOnce, Verdict::AllBroken)
-    } else if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        SqlState::QUERY_CANCELED => return Fault::timed_out(server, timeout),
+        SqlState::INVALID_SQL_STATEMENT_NAME
+        | SqlState::DUPLICATE_PSTATEMENT
+        // "cached plan must not change result type": a column was altered.
+        | SqlState::FEATURE_NOT_SUPPORTED => (Retry::AtOnce, Verdict::AllBroken),
         // A standby, or a primary that has been replaced: after a failover, new connections lead to a
         // server that takes writes within moments.
-        Fault::new(error, Retry::Later, Verdict::AllBroken)
-    } else {
-        Fault::new(error, Retry::Split, Verdict::Usable)
+        SqlState::READ_ONLY_SQL_TRANSACTION => (Retry::Later, Verdict::AllBroken),
+        _ => (Retry::Split, Verdict::Usable),
+    };
+    Fault::new(database(code, message), retry, connection)
+}
+
+fn database(code: &SqlState, message: &str) -> Error {
+    Error::Database {
+        code: code.code().into(),
+        message: message.into(),
     }
 }
 

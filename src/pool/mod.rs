@@ -1,40 +1,63 @@
 //! The pool: r2d2 over our connections. Those of its defaults that do not suit a library inside a
 //! host process are replaced.
 
-mod cancel;
 mod client;
 mod connection;
 mod credentials;
-mod endpoint;
 mod fault;
-mod manager;
 mod open;
 mod open_error;
-mod passfile;
-mod resolve;
 mod server_session;
-mod settings;
 mod statement;
 mod status;
 
 pub(crate) use connection::{Connection, Params, column};
 pub(crate) use credentials::Credentials;
 pub(crate) use fault::{Fault, Retry, Verdict};
-pub(crate) use open::LOCK_TIMEOUT;
 pub(crate) use open_error::OpenError;
+pub(crate) use server_session::LOCK_TIMEOUT;
 pub(crate) use statement::{Effect, ParamType, Sql, StatementId};
 
 use crate::Error;
 use crate::config::{Config, Secret};
 use crate::host::thread;
 use crate::tls::Tls;
-use manager::{Attempt, Manager};
 use open::Opener;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use status::Status;
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+struct Manager(Arc<Opener>);
+
+impl r2d2::ManageConnection for Manager {
+    /// After a failed attempt r2d2 would go on trying, even if no caller waits any more, and would
+    /// report the failure to none. So a failure is pooled like a connection, and the next caller takes
+    /// it out.
+    type Connection = Result<Box<Connection>, OpenError>;
+    type Error = Infallible;
+
+    /// Runs on r2d2's thread. After a panic there, r2d2 would count the connection as being opened for
+    /// the rest of the process's life; so panics are caught.
+    fn connect(&self) -> Result<Self::Connection, Infallible> {
+        let Manager(opener) = self;
+        let opened = opener.status.attempt(&opener.server, || opener.open());
+        Ok(opened.map(Box::new))
+    }
+
+    /// Never called: the pool is built without a test on check-out, because a round trip for each
+    /// operation would double its cost. The first statement on a dead connection fails, and is then
+    /// run on a new one.
+    fn is_valid(&self, _: &mut Self::Connection) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn has_broken(&self, attempt: &mut Self::Connection) -> bool {
+        attempt.as_ref().map_or(true, |open| open.is_broken())
+    }
+}
 
 /// A checked-out connection. When dropped, it goes back to the pool, or is closed if it is broken.
 pub(crate) struct Pooled(r2d2::PooledConnection<Manager>);
@@ -42,41 +65,36 @@ pub(crate) struct Pooled(r2d2::PooledConnection<Manager>);
 impl Pooled {
     fn new(attempt: r2d2::PooledConnection<Manager>) -> Result<Self, OpenError> {
         match &*attempt {
-            Attempt::Open(_) => Ok(Pooled(attempt)),
-            Attempt::Failed(error) => Err(error.clone()),
+            Ok(_) => Ok(Pooled(attempt)),
+            Err(error) => Err(error.clone()),
         }
     }
 
     /// The connection.
     pub(crate) fn get(&mut self) -> &mut Connection {
-        match &mut *self.0 {
-            Attempt::Open(connection) => connection,
-            Attempt::Failed(_) => unreachable!("`new` accepts open connections only"),
-        }
+        self.0
+            .as_mut()
+            .expect("`new` accepts open connections only")
     }
 }
 
 /// Connections to one database.
 pub(crate) struct Pool {
     connections: r2d2::Pool<Manager>,
-    status: Arc<Status>,
-    credentials: Arc<Credentials>,
+    opener: Arc<Opener>,
 }
 
 impl Pool {
     /// A pool without connections, and its one thread, which opens and closes them.
     pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
-        let credentials = Arc::new(Credentials::new(&config.connection, passwords));
-        let opener = Opener::new(
-            config.connection.clone(),
-            config.timeouts,
-            tls,
-            Arc::clone(&credentials),
-        );
-        let status = Arc::clone(opener.status());
-        let manager = Manager::new(opener);
+        let credentials = Credentials {
+            password: Mutex::new(config.connection.password.clone()),
+            passwords,
+        };
+        let opener = Arc::new(Opener::new(config, tls, credentials));
+        let manager = Manager(Arc::clone(&opener));
         let build = || {
-            let opener = ScheduledThreadPool::builder()
+            let thread = ScheduledThreadPool::builder()
                 .num_threads(1)
                 .thread_name_pattern("rsp-connect")
                 .on_drop_behavior(OnPoolDropBehavior::DiscardPendingScheduled)
@@ -88,27 +106,24 @@ impl Pool {
                 .max_lifetime(None)
                 // r2d2 checks every 30 s which connections have been idle for so long.
                 .idle_timeout(config.pool.keepalive)
-                .thread_pool(Arc::new(opener))
+                .thread_pool(Arc::new(thread))
                 .build_unchecked(manager)
         };
         // The scheduler panics if it cannot start its thread.
-        catch_unwind(AssertUnwindSafe(|| thread::without_signals(build)))
-            .map(|connections| Pool {
-                connections,
-                status,
-                credentials,
-            })
-            .map_err(|_| Error::internal("the connection pool's thread could not be started"))
+        let built = catch_unwind(AssertUnwindSafe(|| thread::without_signals(build)));
+        let connections = built
+            .map_err(|_| Error::internal("the connection pool's thread could not be started"))?;
+        Ok(Pool {
+            connections,
+            opener,
+        })
     }
 
     /// An idle connection, if there is one.
     pub(crate) fn idle(&self) -> Option<Pooled> {
-        loop {
-            // A failure that no caller waited for is dropped.
-            if let Ok(connection) = Pooled::new(self.connections.try_get()?) {
-                return Some(connection);
-            }
-        }
+        let mut idle = std::iter::from_fn(|| self.connections.try_get());
+        // A failure that no caller waited for is dropped.
+        idle.find_map(|attempt| Pooled::new(attempt).ok())
     }
 
     /// Waits for a connection, and has one more opened if the pool's size allows it. `None` after the
@@ -133,19 +148,20 @@ impl Pool {
     /// Takes the idle connections out of the pool. They are closed when they are dropped.
     pub(crate) fn take_idle(&self) -> Vec<Pooled> {
         let mut idle: Vec<Pooled> = std::iter::from_fn(|| self.idle()).collect();
-        idle.iter_mut()
-            .for_each(|connection| connection.get().mark_broken());
+        for connection in &mut idle {
+            connection.get().mark_broken();
+        }
         idle
     }
 
     /// Replaces the password for new connections.
     pub(crate) fn set_password(&self, password: Secret) {
-        self.credentials.set_password(password);
+        self.opener.credentials.set_password(password);
     }
 
     /// The state of its connections.
     pub(crate) fn status(&self) -> &Status {
-        &self.status
+        &self.opener.status
     }
 }
 

@@ -1,67 +1,48 @@
 //! Opens a connection to one of the servers within its time, or reports why none could be opened.
 
-use super::cancel::Canceller;
-use super::client::{Client, Driver};
+use super::client::Driver;
 use super::connection::Connection;
 use super::credentials::Credentials;
-use super::endpoint::{Address, Endpoint};
 use super::open_error::{OpenError, Remedy};
-use super::resolve;
-use super::server_session::{ServerSessions, Wanted, inspect};
-use super::settings::Settings;
+use super::server_session::{ServerSessions, Start};
 use super::status::Status;
-use crate::config::{Binding, ConnectionConfig, Host, Server, Timeouts};
-use crate::tls::{AlreadyNegotiated, Tls};
+use crate::config::{self, Binding, ConnectionConfig, Host, Server, Timeouts};
+use crate::host::thread;
+use crate::tls::Tls;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
-
-/// How long a statement waits for a row that another transaction has locked. A batch waits this long
-/// at most for each lock; a normal save holds its rows for about the time of one flush to disk.
-pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// Opens connections.
 pub(super) struct Opener {
     config: ConnectionConfig,
     timeouts: Timeouts,
     tls: Arc<Tls>,
-    credentials: Arc<Credentials>,
-    sessions: ServerSessions,
-    status: Arc<Status>,
+    sessions: Arc<ServerSessions>,
+    /// The servers, for messages.
+    pub(super) server: Arc<str>,
+    pub(super) credentials: Credentials,
+    pub(super) status: Status,
 }
 
 impl Opener {
-    pub(super) fn new(
-        config: ConnectionConfig,
-        timeouts: Timeouts,
-        tls: Tls,
-        credentials: Arc<Credentials>,
-    ) -> Self {
-        let settings = Settings {
-            lock_timeout: LOCK_TIMEOUT,
-            statement_timeout: timeouts.statement,
-            synchronous_commit: config.session.synchronous_commit,
-        };
+    pub(super) fn new(config: &config::Config, tls: Tls, credentials: Credentials) -> Self {
+        let (connection, timeouts) = (config.connection.clone(), config.timeouts);
+        let sessions = ServerSessions::new(connection.session.clone(), timeouts.statement);
         Opener {
-            sessions: ServerSessions::new(config.session.clone(), settings),
-            config,
+            server: connection.describe(),
+            config: connection,
             timeouts,
             tls: Arc::new(tls),
+            sessions: Arc::new(sessions),
             credentials,
-            status: Arc::default(),
+            status: Status::default(),
         }
-    }
-
-    pub(super) fn status(&self) -> &Arc<Status> {
-        &self.status
-    }
-
-    /// The servers, for messages.
-    pub(super) fn describe(&self) -> Arc<str> {
-        self.config.describe()
     }
 
     /// Tries one server after the other, and of each, one address after the other.
@@ -70,137 +51,34 @@ impl Opener {
         let mut servers = self.config.servers.clone();
         self.shuffle(&mut servers);
         try_each(&servers, end, |server, end| {
-            let options = self.options(server)?;
-            let endpoints = self.endpoints(server, end)?;
-            try_each(&endpoints, end, |endpoint, end| {
-                self.open_session(endpoint, &options, end)
-            })
+            let addresses = self.addresses(server, end)?;
+            try_each(&addresses, end, |options, end| self.open_at(options, end))
         })
     }
 
     /// If the load is to be balanced, each has the same chance to be the first.
     fn shuffle<T>(&self, items: &mut [T]) {
         if self.config.session.balance {
-            let random = RandomState::new();
-            let mut place = 0_usize;
-            items.sort_by_cached_key(|_| {
-                place += 1;
-                random.hash_one(place)
-            });
+            // The keys of each `RandomState` are others.
+            items.sort_by_cached_key(|_| RandomState::new().hash_one(()));
         }
     }
 
-    /// Where a server may be reached.
-    fn endpoints(&self, server: &Server, end: Instant) -> Result<Vec<Endpoint>, OpenError> {
-        let (host, addresses) = match &server.host {
-            Host::Unix(folder) => {
-                let path = folder.join(format!(".s.PGSQL.{}", server.port));
-                ("", vec![Address::Unix(path)])
-            }
-            Host::Tcp(host) => {
-                let found = resolve::addresses(host, end)
-                    .map_err(|error| OpenError::failed("name look-up", error))?;
-                let with_port = |address| Address::Tcp(SocketAddr::new(address, server.port));
-                (&**host, found.into_iter().map(with_port).collect())
-            }
-        };
-        let endpoint = |address| Endpoint {
-            address,
-            host: host.to_owned(),
-            tls: Arc::clone(&self.tls),
-            encrypt: true,
-            user_timeout: self.timeouts.statement,
-        };
-        let mut endpoints: Vec<_> = addresses.into_iter().map(endpoint).collect();
-        self.shuffle(&mut endpoints);
-        Ok(endpoints)
-    }
-
-    /// Opens a connection whose settings are made when its session starts; if a pooler refuses these,
-    /// one without.
-    fn open_session(
-        &self,
-        endpoint: &Endpoint,
-        options: &Config,
-        end: Instant,
-    ) -> Result<Connection, OpenError> {
-        let mut refused = OpenError::failed("start-up", "no attempt was made");
-        for wanted in self.sessions.tries() {
-            let mut options = options.clone();
-            self.sessions.prepare(&wanted, &mut options);
-            match self.open_endpoint(endpoint, &options, &wanted, end) {
-                Err(error) if error.remedy == Remedy::NoSettings => refused = error,
-                opened => return opened,
-            }
-        }
-        Err(refused)
-    }
-
-    /// Opens a connection. What fails for its encryption is tried again with renewed certificates,
-    /// and without encryption if that is allowed.
-    fn open_endpoint(
-        &self,
-        endpoint: &Endpoint,
-        options: &Config,
-        wanted: &Wanted,
-        end: Instant,
-    ) -> Result<Connection, OpenError> {
-        let attempt = |encrypt| {
-            let mut endpoint = endpoint.clone();
-            endpoint.encrypt = encrypt;
-            self.attempt(endpoint, options, wanted, end)
-        };
-        let concerns_tls = |opened: &Result<_, OpenError>| {
-            let remedy = opened.as_ref().err().map(|error| error.remedy);
-            endpoint.is_tcp() && remedy == Some(Remedy::Encryption)
-        };
-        let mut opened = attempt(true);
-        if concerns_tls(&opened) && self.tls.read_again() {
-            opened = attempt(true);
-        }
-        if concerns_tls(&opened) && self.tls.is_optional() {
-            opened = attempt(false);
-        }
-        opened
-    }
-
-    fn attempt(
-        &self,
-        endpoint: Endpoint,
-        options: &Config,
-        wanted: &Wanted,
-        end: Instant,
-    ) -> Result<Connection, OpenError> {
-        let connect_failed = |error| OpenError::failed("connect", error);
-        let mut driver = Driver::new(end, self.status.interrupt()).map_err(connect_failed)?;
-        let socket = driver
-            .wait(endpoint.dial())
-            .ok_or_else(|| OpenError::failed("connect", "connection timed out"))?
-            .map_err(connect_failed)?;
-        let start = async {
-            let negotiated = endpoint.negotiate(socket).await;
-            let stream = negotiated.map_err(|error| OpenError::tls(&error))?;
-            let started = options.connect_raw(stream, AlreadyNegotiated).await;
-            started.map_err(OpenError::from)
-        };
-        let (client, connection) = driver.wait(start).ok_or_else(OpenError::no_answer)??;
-        let mut client = Client::new(driver, client, connection);
-        let settings_hold = inspect(&mut client, wanted)?;
-        let session = self.sessions.session(settings_hold);
-        let canceller = (!settings_hold).then(|| Canceller {
-            token: client.cancel_token(),
-            endpoint,
-        });
-        Ok(Connection::new(client, self.describe(), session, canceller))
-    }
-
-    fn options(&self, server: &Server) -> Result<Config, OpenError> {
+    /// The options for a connection to each of a server's addresses.
+    fn addresses(&self, server: &Server, end: Instant) -> Result<Vec<Config>, OpenError> {
         let mut options = Config::new();
         options
             .user(&self.config.username)
             .dbname(&self.config.database)
             .application_name(&self.config.application)
-            // See `AlreadyNegotiated`.
+            .port(server.port)
+            // A silent peer is found dead after 30 s, then three probes 10 s apart.
+            .keepalives_idle(Duration::from_secs(30))
+            .keepalives_interval(Duration::from_secs(10))
+            .keepalives_retries(3)
+            // How long sent data may stay unacknowledged.
+            .tcp_user_timeout(self.timeouts.statement)
+            // See `Negotiator`.
             .ssl_mode(SslMode::Require)
             .ssl_negotiation(SslNegotiation::Direct)
             .channel_binding(match self.config.tls.channel_binding {
@@ -208,10 +86,72 @@ impl Opener {
                 Binding::Prefer => ChannelBinding::Prefer,
                 Binding::Require => ChannelBinding::Require,
             });
-        if let Some(password) = self.credentials.password(server)? {
+        if let Some(password) = self.credentials.password(&self.config, server)? {
             options.password(password.reveal());
         }
-        Ok(options)
+        let host = match &server.host {
+            Host::Tcp(host) => host,
+            Host::Unix(folder) => {
+                options.host_path(folder).ssl_mode(SslMode::Disable);
+                return Ok(vec![options]);
+            }
+        };
+        options.host(host);
+        let found = look_up(host, end).map_err(|error| OpenError::failed("name look-up", error));
+        let at = |address| options.clone().hostaddr(address).clone();
+        let mut addresses: Vec<Config> = found?.into_iter().map(at).collect();
+        self.shuffle(&mut addresses);
+        Ok(addresses)
+    }
+
+    /// Opens a connection to an address. If a pooler refuses the settings of the session's start, that
+    /// is tried again without them; what fails for its encryption, with renewed certificates, and
+    /// without encryption if that is allowed.
+    fn open_at(&self, options: &Config, end: Instant) -> Result<Connection, OpenError> {
+        let mut encrypt = options.get_ssl_mode() != SslMode::Disable;
+        let mut start = self.sessions.start();
+        loop {
+            let opened = self.open_once(options.clone(), encrypt, start.as_ref(), end);
+            match opened.as_ref().map_err(|error| error.remedy) {
+                Err(Remedy::NoSettings) if start.is_some() => start = None,
+                Err(Remedy::Encryption) if encrypt && self.tls.read_again() => {}
+                Err(Remedy::Encryption) if encrypt && self.tls.is_optional() => encrypt = false,
+                _ => return opened,
+            }
+        }
+    }
+
+    fn open_once(
+        &self,
+        mut options: Config,
+        encrypt: bool,
+        start: Option<&Start>,
+        end: Instant,
+    ) -> Result<Connection, OpenError> {
+        let mut driver = Driver::new(end, self.status.stop.clone())
+            .map_err(|error| OpenError::failed("connect", error))?;
+        let left = end.saturating_duration_since(Instant::now());
+        // Before the driver's time is up, so that the error names this step.
+        options.connect_timeout(left * 19 / 20);
+        if let Some(start) = start {
+            options.options(&start.options);
+        }
+        let negotiator = self.tls.negotiator(encrypt);
+        let opened = driver.wait(options.connect(negotiator.clone()));
+        let (client, connection) = opened.ok_or_else(OpenError::no_answer)??;
+        driver.connection = Some(connection);
+        let inspected = self.sessions.inspect(&mut driver, &client, start);
+        Ok(Connection {
+            settings_hold: inspected?,
+            client,
+            driver,
+            sessions: Arc::clone(&self.sessions),
+            negotiator,
+            server: Arc::clone(&self.server),
+            timeout: Duration::ZERO,
+            statements: HashMap::new(),
+            broken: false,
+        })
     }
 }
 
@@ -232,4 +172,28 @@ fn try_each<T>(
         }
     }
     Err(failure)
+}
+
+/// The addresses of `host` in the resolver's order, each once. Looked up for each connection, so that a
+/// name that moves is followed. The system's resolver has no deadline, so it runs on a thread of its
+/// own, which is left to itself if it does not answer in time.
+fn look_up(host: &str, until: Instant) -> io::Result<Vec<IpAddr>> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    let name = host.to_owned();
+    let (sender, receiver) = mpsc::sync_channel(1);
+    thread::spawn("rsp-resolve", move || {
+        let found = (name.as_str(), 0).to_socket_addrs();
+        let _ = sender.send(found.map(|found| found.map(|at| at.ip()).collect::<Vec<_>>()));
+    })?;
+    let mut addresses = receiver
+        .recv_timeout(until.saturating_duration_since(Instant::now()))
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the resolver did not answer"))??;
+    addresses.dedup();
+    if addresses.is_empty() {
+        let reason = "the name has no address";
+        return Err(io::Error::new(io::ErrorKind::NotFound, reason));
+    }
+    Ok(addresses)
 }

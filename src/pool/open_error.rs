@@ -1,16 +1,14 @@
 //! Why a connection could not be opened.
 
-use super::client::ClientError;
-use crate::tls::ClearTextRefused;
-use postgres::error::{DbError, SqlState};
-use std::error::Error as StdError;
+use crate::tls::NegotiationError;
+use postgres::error::{DbError, Error, SqlState};
+use std::error::Error as _;
 use std::fmt::Display;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 /// Why a connection could not be opened.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{reason}")]
+#[derive(Debug, Clone)]
 pub(crate) struct OpenError {
     /// The step that failed, and how.
     pub(crate) reason: Arc<str>,
@@ -21,7 +19,7 @@ pub(crate) struct OpenError {
 }
 
 /// What may help after a failed attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Remedy {
     None,
     /// A start-up message without settings.
@@ -47,77 +45,59 @@ impl OpenError {
         }
     }
 
-    /// A failure to negotiate TLS. The network's own errors are no refusal.
-    pub(super) fn tls(error: &io::Error) -> Self {
-        OpenError {
-            refused: error.kind() == io::ErrorKind::Other,
-            remedy: Remedy::Encryption,
-            ..OpenError::failed("TLS", error)
-        }
-    }
-
     /// The deadline passed after the socket was connected.
     pub(super) fn no_answer() -> Self {
         OpenError::failed("start-up", "no answer from the server")
     }
-}
 
-impl From<ClientError> for OpenError {
-    fn from(error: ClientError) -> Self {
-        match error {
-            ClientError::Expired => OpenError::no_answer(),
-            ClientError::Failed(error) => error.into(),
-        }
-    }
-}
-
-impl From<postgres::Error> for OpenError {
-    fn from(error: postgres::Error) -> Self {
-        if let Some(answer) = error.as_db_error() {
-            return answer.into();
-        }
-        match error.source() {
-            None => OpenError::failed("start-up", error),
-            Some(source) => match source.downcast_ref::<io::Error>() {
-                // A server that speaks TLS 1.3 looks at our certificate after the handshake.
-                Some(error) if is_made_of::<openssl::ssl::Error>(error) => OpenError {
-                    refused: true,
-                    ..OpenError::tls(error)
-                },
-                Some(error) if is_made_of::<ClearTextRefused>(error) => {
-                    OpenError::refused("start-up", error)
-                }
-                Some(error) => OpenError::failed("connect", error),
-                // The client refuses to go on: it has no password, or must not send it like that.
-                None => OpenError::refused("start-up", source),
-            },
-        }
-    }
-}
-
-impl From<&DbError> for OpenError {
-    fn from(answer: &DbError) -> Self {
+    fn answered(answer: &DbError) -> Self {
         let code = answer.code();
-        let refusals = [
-            SqlState::INVALID_CATALOG_NAME,
-            SqlState::INSUFFICIENT_PRIVILEGE,
-        ];
         let message = format!("{} (SQLSTATE {})", answer.message(), code.code());
+        let (refused, remedy) = match *code {
+            // No line of pg_hba.conf fits the connection, or the server misses a client certificate.
+            SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (true, Remedy::Encryption),
+            // Poolers refuse settings with this.
+            SqlState::PROTOCOL_VIOLATION => (false, Remedy::NoSettings),
+            SqlState::INVALID_CATALOG_NAME | SqlState::INSUFFICIENT_PRIVILEGE => {
+                (true, Remedy::None)
+            }
+            _ => (code.code().starts_with("28"), Remedy::None),
+        };
         OpenError {
-            refused: code.code().starts_with("28") || refusals.contains(code),
-            remedy: match *code {
-                // No line of pg_hba.conf fits the connection, or the server misses a client
-                // certificate.
-                SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Remedy::Encryption,
-                // Poolers refuse settings with this.
-                SqlState::PROTOCOL_VIOLATION => Remedy::NoSettings,
-                _ => Remedy::None,
-            },
+            refused,
+            remedy,
             ..OpenError::failed("start-up", message)
         }
     }
 }
 
-fn is_made_of<T: StdError + 'static>(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<T>())
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        let Some(source) = error.source() else {
+            return OpenError::failed("start-up", error);
+        };
+        if let Some(answer) = source.downcast_ref() {
+            return OpenError::answered(answer);
+        }
+        let network = source.downcast_ref::<io::Error>();
+        // A server that speaks TLS 1.3 looks at our certificate after the handshake.
+        let alert = network.filter(|error| {
+            let inner = error.get_ref();
+            inner.is_some_and(|inner| inner.is::<openssl::ssl::Error>())
+        });
+        let handshake = source.downcast_ref();
+        if let Some(error) = handshake.map(|NegotiationError(error)| error).or(alert) {
+            return OpenError {
+                refused: error.kind() == ErrorKind::Other,
+                remedy: Remedy::Encryption,
+                ..OpenError::failed("TLS", error)
+            };
+        }
+        match network {
+            Some(error) if error.kind() != ErrorKind::Other => OpenError::failed("connect", error),
+            // Our stream or the client refuses to go on: it must not send the password like that, or
+            // has none.
+            _ => OpenError::refused("start-up", source),
+        }
+    }
 }

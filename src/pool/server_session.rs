@@ -2,159 +2,154 @@
 //! different session, where statements prepared and settings made before are missing, or are those of
 //! another client.
 
-use super::client::Client;
+use super::client::Driver;
 use super::open_error::OpenError;
-use super::settings::Settings;
 use crate::config::{PreparedStatements, ServerSessionConfig, TargetSession};
 use crate::host::log::{self, Level};
 use postgres::SimpleQueryMessage;
 use postgres::error::SqlState;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio_postgres::Config;
+use std::time::Duration;
+use tokio_postgres::Client;
 
-/// Whether a pooler was noticed in front of the servers. Once noticed, it is assumed to stay.
-#[derive(Default)]
-pub(crate) struct Pooler(AtomicBool);
+/// How long a statement waits for a row that another transaction has locked. The operation then gives
+/// its connection back and tries again. A batch waits this long at most for each lock; a normal save
+/// holds its rows for about the time of one flush to disk.
+pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_millis(20);
 
-impl Pooler {
-    pub(super) fn noticed(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn notice(&self) {
-        if !self.0.swap(true, Ordering::Relaxed) {
-            let text = "a pooler was noticed: nothing is left in its sessions from now on";
-            log::log(Level::Notice, text.to_owned());
-        }
-    }
-}
-
-/// How statements are run in a session.
-#[derive(Clone)]
-pub(crate) struct ServerSession {
-    mode: PreparedStatements,
-    pub(super) settings: Settings,
-    pub(super) pooler: Arc<Pooler>,
-    /// The settings were made when the session started, and stay.
-    pub(super) settings_hold: bool,
-    /// Statements are prepared.
-    pub(super) prepares: bool,
-}
-
-impl ServerSession {
-    /// Whether the session was treated as the server's own, and a pooler was noticed later.
-    pub(super) fn is_mistaken(&self) -> bool {
-        self.prepares && self.mode == PreparedStatements::Auto && self.pooler.noticed()
-    }
-
-    /// A prepared statement was missing, or was another client's: only a pooler causes that.
-    pub(super) fn lost_a_statement(&self, code: &SqlState) {
-        let lost = [
-            SqlState::INVALID_SQL_STATEMENT_NAME,
-            SqlState::DUPLICATE_PSTATEMENT,
-        ];
-        if self.mode == PreparedStatements::Auto && lost.contains(code) {
-            self.pooler.notice();
-        }
-    }
-}
-
-/// How new sessions are started.
+/// How a pool's sessions are started and used.
 pub(super) struct ServerSessions {
     config: ServerSessionConfig,
-    settings: Settings,
-    pooler: Arc<Pooler>,
+    /// The settings that statements run under, as options of the start-up message.
+    options: String,
+    /// A query that makes those of the settings that can be made with a statement, for its transaction.
+    pub(super) settings: String,
+    /// Whether a pooler was noticed in front of the servers. Once noticed, it is assumed to stay.
+    pooler: AtomicBool,
 }
 
-/// What is asked of a new session, and checked.
-#[derive(Clone)]
-pub(super) struct Wanted {
-    target: TargetSession,
+/// How to start a session with settings.
+pub(super) struct Start {
+    /// The options of the start-up message.
+    pub(super) options: String,
     /// The random value of a setting that is made along with ours. If it cannot be read back, a pooler
     /// has dropped the settings, or has connected us to another client's session.
-    witness: Option<String>,
+    witness: String,
 }
 
 /// PostgreSQL accepts a setting of any name with a dot.
 const WITNESS: &str = "resty_session_postgres.connection";
 
 impl ServerSessions {
-    pub(super) fn new(config: ServerSessionConfig, settings: Settings) -> Self {
+    /// The statement timeout ends a statement whose caller has given up. It counts from the statement's
+    /// start, so it cannot be set with the statement itself.
+    pub(super) fn new(config: ServerSessionConfig, statement_timeout: Duration) -> Self {
+        let lock_timeout = LOCK_TIMEOUT.as_millis().to_string();
+        let commit = config.synchronous_commit.map(str::to_owned);
+        let mut options = format!("-c statement_timeout={}", statement_timeout.as_millis());
+        let mut calls = Vec::new();
+        for (name, value) in [
+            ("lock_timeout", Some(lock_timeout)),
+            ("synchronous_commit", commit),
+        ] {
+            if let Some(value) = value {
+                options += &format!(" -c {name}={value}");
+                calls.push(format!("set_config('{name}', '{value}', true)"));
+            }
+        }
         ServerSessions {
             config,
-            settings,
-            pooler: Arc::default(),
+            options,
+            settings: format!("SELECT concat({})", calls.join(", ")),
+            pooler: AtomicBool::new(false),
         }
     }
 
-    /// What to ask of a new session, in the order of the attempts. A pooler may refuse a connection
-    /// for the settings in its start-up message.
-    pub(super) fn tries(&self) -> Vec<Wanted> {
+    /// How to start a session with the settings, unless a pooler is known to be there or none of them
+    /// may be left in a session.
+    pub(super) fn start(&self) -> Option<Start> {
+        if self.config.prepared == PreparedStatements::Never || self.has_pooler() {
+            return None;
+        }
+        let witness = format!("{:x}", RandomState::new().hash_one(WITNESS));
+        let options = format!("{} -c {WITNESS}={witness}", self.options);
+        Some(Start { options, witness })
+    }
+
+    /// Checks a new session: fails if its server is not of the wanted kind; otherwise returns whether
+    /// the settings of its start stay. One round trip, or none.
+    pub(super) fn inspect(
+        &self,
+        driver: &mut Driver,
+        client: &Client,
+        start: Option<&Start>,
+    ) -> Result<bool, OpenError> {
         let target = self.config.target;
-        let plain = Wanted {
-            target,
-            witness: None,
-        };
-        if self.config.prepared == PreparedStatements::Never || self.pooler.noticed() {
-            return vec![plain];
+        let witness = start.map(|start| &*start.witness);
+        let mut holds = false;
+        if witness.is_some() || target != TargetSession::Any {
+            let query = format!(
+                "SELECT current_setting('{WITNESS}', true), \
+                 current_setting('transaction_read_only')"
+            );
+            let answer = driver.run(client.simple_query(&query));
+            let answer = answer.ok_or_else(OpenError::no_answer)??;
+            let row = answer.iter().find_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(row),
+                _ => None,
+            });
+            let column = |at| row.and_then(|row| row.try_get(at).ok().flatten());
+            let mismatch = match (target, column(1)) {
+                (TargetSession::ReadWrite, Some("on")) => Some("the server is read-only"),
+                (TargetSession::ReadOnly, Some("off")) => Some("the server is not read-only"),
+                _ => None,
+            };
+            if let Some(mismatch) = mismatch {
+                return Err(OpenError::failed("target_session_attrs", mismatch));
+            }
+            holds = witness.is_some() && column(0) == witness;
         }
-        let witness = format!("{:x}", RandomState::new().hash_one(target));
-        let with_settings = Wanted {
-            target,
-            witness: Some(witness),
-        };
-        vec![with_settings, plain]
+        if !holds && self.config.prepared != PreparedStatements::Never {
+            self.notice_pooler();
+        }
+        Ok(holds)
     }
 
-    /// Adds the settings to the start-up message.
-    pub(super) fn prepare(&self, wanted: &Wanted, options: &mut Config) {
-        if let Some(witness) = &wanted.witness {
-            let settings = self.settings.as_options();
-            options.options(format!("{settings} -c {WITNESS}={witness}"));
+    /// Whether statements are prepared in a session.
+    pub(super) fn prepares(&self, settings_hold: bool) -> bool {
+        match self.config.prepared {
+            PreparedStatements::Always => true,
+            PreparedStatements::Auto => settings_hold,
+            PreparedStatements::Never => false,
         }
     }
 
-    /// How statements are run in a session, depending on whether its settings stay.
-    pub(super) fn session(&self, settings_hold: bool) -> ServerSession {
-        let mode = self.config.prepared;
-        if !settings_hold && mode != PreparedStatements::Never {
-            self.pooler.notice();
-        }
-        ServerSession {
-            mode,
-            settings: self.settings.clone(),
-            pooler: Arc::clone(&self.pooler),
-            settings_hold,
-            prepares: match mode {
-                PreparedStatements::Always => true,
-                PreparedStatements::Auto => settings_hold,
-                PreparedStatements::Never => false,
-            },
-        }
+    /// Whether a session was treated as the server's own, and a pooler was noticed later.
+    pub(super) fn is_mistaken(&self, settings_hold: bool) -> bool {
+        settings_hold && self.config.prepared == PreparedStatements::Auto && self.has_pooler()
     }
-}
 
-/// Checks a new session: fails if its server is not of the wanted kind; otherwise returns whether its
-/// settings stay. One round trip, or none.
-pub(super) fn inspect(client: &mut Client, wanted: &Wanted) -> Result<bool, OpenError> {
-    if wanted.witness.is_none() && wanted.target == TargetSession::Any {
-        return Ok(false);
+    /// Looks whether a prepared statement was missing, or was another client's: only a pooler causes
+    /// that.
+    pub(super) fn failed_with(&self, code: &SqlState) {
+        let lost = [
+            SqlState::INVALID_SQL_STATEMENT_NAME,
+            SqlState::DUPLICATE_PSTATEMENT,
+        ];
+        if self.config.prepared == PreparedStatements::Auto && lost.contains(code) {
+            self.notice_pooler();
+        }
     }
-    let query = format!(
-        "SELECT current_setting('{WITNESS}', true), current_setting('transaction_read_only')"
-    );
-    let answer = client.simple_query(&query)?;
-    let row = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(row),
-        _ => None,
-    });
-    let column = |at| row.and_then(|row| row.try_get(at).ok().flatten());
-    let mismatch = match (wanted.target, column(1)) {
-        (TargetSession::ReadWrite, Some("on")) => "the server is read-only",
-        (TargetSession::ReadOnly, Some("off")) => "the server is not read-only",
-        _ => return Ok(wanted.witness.is_some() && column(0) == wanted.witness.as_deref()),
-    };
-    Err(OpenError::failed("target_session_attrs", mismatch))
+
+    fn has_pooler(&self) -> bool {
+        self.pooler.load(Ordering::Relaxed)
+    }
+
+    fn notice_pooler(&self) {
+        if !self.pooler.swap(true, Ordering::Relaxed) {
+            let text = "a pooler was noticed: nothing is left in its sessions from now on";
+            log::log(Level::Notice, text.to_owned());
+        }
+    }
 }

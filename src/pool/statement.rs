@@ -1,7 +1,6 @@
 //! A statement: its text, the types of its parameters, and what it does. Operations make statements;
 //! nothing here reads SQL.
 
-use super::settings::Settings;
 use postgres::types::Type;
 
 /// The type of a parameter.
@@ -56,60 +55,44 @@ pub struct Sql {
 }
 
 impl Sql {
-    /// The whole text.
-    pub(super) fn text(&self) -> String {
-        match self.with.is_empty() {
-            true => self.body.clone(),
-            false => format!("WITH {} {}", self.with, self.body),
-        }
-    }
-
-    /// The whole text with settings that last as long as the statement, in one round trip: a query
-    /// around it makes them, which PostgreSQL evaluates before the statement takes its first lock. A
-    /// statement that does not write is left as it is.
+    /// The whole text. With `settings`, a query that makes settings, they last as long as the statement,
+    /// in one round trip: a query around it makes them, which PostgreSQL evaluates before the statement
+    /// takes its first lock. A statement that does not write is left as it is.
     ///
     /// A statement without rows becomes a common table expression that the query does not read; such
     /// expressions run when the query proper has ended. A statement with rows is read by a query whose
     /// condition names no row; PostgreSQL checks such a condition before it asks for the first row.
-    pub(super) fn text_with(&self, settings: &Settings) -> String {
-        let with = match self.with.is_empty() {
-            true => String::new(),
-            false => format!("{}, ", self.with),
+    pub(super) fn text(&self, settings: Option<&str>) -> String {
+        let written = format!("written AS ({})", self.body);
+        let (written, query) = match (settings, self.effect) {
+            (None, _) | (_, Effect::Reads) => (String::new(), self.body.clone()),
+            (Some(set), Effect::Writes) => (written, set.to_owned()),
+            (Some(set), Effect::WritesAndAnswers) => {
+                let query = format!("SELECT * FROM written WHERE ({set}) IS NOT NULL");
+                (written, query)
+            }
         };
-        let (body, set) = (&self.body, settings.as_query());
-        match self.effect {
-            Effect::Reads => self.text(),
-            Effect::Writes => format!("WITH {with}written AS ({body}) {set}"),
-            Effect::WritesAndAnswers => format!(
-                "WITH {with}written AS ({body}) SELECT * FROM written WHERE ({set}) IS NOT NULL"
-            ),
-        }
+        let with = match (self.with.as_str(), written.as_str()) {
+            ("", "") => return query,
+            ("", with) | (with, "") => with.to_owned(),
+            (own, written) => format!("{own}, {written}"),
+        };
+        format!("WITH {with} {query}")
     }
 }
 
-/// Tells a statement from others on the same connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct StatementId {
-    /// The tables' address; they live as long as the process.
-    pub tables: usize,
-    /// The address of a constant of the statement, and which of its variants it is.
-    pub statement: (usize, usize),
-}
+/// Tells a statement from others on the same connection: the address of its tables, which live as
+/// long as the process, the address of a constant of the statement, and which of its variants it is.
+pub type StatementId = (usize, (usize, usize));
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const SET: &str = "SELECT concat(set_config('lock_timeout', '20', true), \
                        set_config('synchronous_commit', 'off', true))";
 
     fn with_settings(with: &str, body: &str, effect: Effect) -> String {
-        let settings = Settings {
-            lock_timeout: Duration::from_millis(20),
-            statement_timeout: Duration::from_secs(1),
-            synchronous_commit: Some("off"),
-        };
         let (with, body, types) = (with.into(), body.into(), vec![]);
         let sql = Sql {
             with,
@@ -117,7 +100,7 @@ mod tests {
             types,
             effect,
         };
-        sql.text_with(&settings)
+        sql.text(Some(SET))
     }
 
     #[test]

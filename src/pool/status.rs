@@ -1,44 +1,42 @@
 //! The state of a pool's connections: how the last attempt to open one ended, and how to interrupt
 //! all of them.
 
-use super::client::Interrupt;
 use super::open_error::OpenError;
-use crate::host::log::{self, Level};
+use crate::host::log::{self, Level, Limited};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// The state of a pool's connections.
 #[derive(Default)]
-pub(crate) struct Status(Mutex<Known>);
+pub(crate) struct Status {
+    known: Mutex<Known>,
+    /// The log lines about failures.
+    failures: Limited,
+    /// Ends what all connections do, now and later.
+    pub(super) stop: CancellationToken,
+}
 
 #[derive(Default)]
 struct Known {
     /// Why the last attempt failed, and when.
     last_failure: Option<(OpenError, Instant)>,
-    /// Those of the connections, including those being opened.
-    interrupts: Vec<Weak<Interrupt>>,
     /// How many attempts in a row have failed.
     failures: u32,
     opening: usize,
     /// How many attempts have succeeded, and how many have failed.
     attempts: (u64, u64),
     closed: bool,
-    /// When a failure was last logged.
-    logged: Option<Instant>,
 }
 
 /// The pauses after failed attempts: the first, which is doubled each time, and the longest.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
-/// How often an unreachable server is mentioned in the log.
-const REMINDER: Duration = Duration::from_secs(10);
-
 impl Status {
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the last attempt failed, unless one has succeeded since.
@@ -76,58 +74,47 @@ impl Status {
 
     /// Ends what all connections do, now and later.
     pub(crate) fn cancel_all(&self) {
-        for interrupt in self.lock().interrupts.drain(..) {
-            if let Some(interrupt) = interrupt.upgrade() {
-                interrupt.set();
-            }
-        }
+        self.stop.cancel();
     }
 
-    /// An interrupt that [`Status::cancel_all`] sets.
-    pub(super) fn interrupt(&self) -> Arc<Interrupt> {
-        let interrupt = Arc::default();
-        let mut known = self.lock();
-        known.interrupts.retain(|known| known.strong_count() > 0);
-        known.interrupts.push(Arc::downgrade(&interrupt));
-        interrupt
-    }
-
-    /// Notes that an attempt begins, unless the pool is closed.
-    pub(super) fn begin(&self) -> Result<(), OpenError> {
+    /// Makes an attempt to connect to `servers`, unless the pool is closed. Notes and logs how it ended.
+    pub(super) fn attempt<T>(
+        &self,
+        servers: &str,
+        open: impl FnOnce() -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
         let mut known = self.lock();
         if known.closed {
             return Err(OpenError::failed("connect", "the pool is closed"));
         }
         known.opening += 1;
-        Ok(())
-    }
-
-    /// Notes and logs how an attempt to connect to `servers` ended.
-    pub(super) fn end(&self, servers: &str, failure: Option<&OpenError>) {
+        drop(known);
+        let opened = catch_unwind(AssertUnwindSafe(open))
+            .unwrap_or_else(|_| Err(OpenError::failed("connect", "internal error")));
         let mut known = self.lock();
         known.opening -= 1;
-        let failed_before = known.last_failure.is_some();
-        known.last_failure = failure.map(|failure| (failure.clone(), Instant::now()));
-        let line = if let Some(failure) = failure {
-            known.failures += 1;
-            known.attempts.1 += 1;
-            let due = known.logged.is_none_or(|at| at.elapsed() >= REMINDER);
-            due.then(|| {
-                known.logged = Some(Instant::now());
-                let text = format!("no connection to {servers}: {failure}");
-                (Level::Warn, text)
-            })
-        } else {
-            known.attempts.0 += 1;
-            known.failures = 0;
-            failed_before.then(|| {
-                known.logged = None;
-                (Level::Notice, format!("connected to {servers} again"))
-            })
-        };
-        drop(known);
-        if let Some((level, text)) = line {
-            log::log(level, text);
+        let failed_before = known.last_failure.take().is_some();
+        match &opened {
+            Ok(_) => {
+                known.attempts.0 += 1;
+                known.failures = 0;
+            }
+            Err(failure) => {
+                known.attempts.1 += 1;
+                known.failures += 1;
+                known.last_failure = Some((failure.clone(), Instant::now()));
+            }
         }
+        drop(known);
+        match &opened {
+            Ok(_) if failed_before => {
+                log::log(Level::Notice, format!("connected to {servers} again"));
+            }
+            Ok(_) => {}
+            Err(failure) => self.failures.log(Level::Warn, || {
+                format!("no connection to {servers}: {}", failure.reason)
+            }),
+        }
+        opened
     }
 }

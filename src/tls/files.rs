@@ -3,19 +3,18 @@
 
 use crate::Error;
 use crate::config::{TlsConfig, TlsMode, TlsVersion, Verify};
-use openssl::error::ErrorStack;
-use openssl::pkey::{PKey, Private};
+use openssl::pkey::PKey;
 use openssl::ssl::{
     SslConnector, SslConnectorBuilder, SslFiletype, SslMethod, SslVerifyMode, SslVersion,
 };
 use openssl::x509::X509;
-use openssl::x509::store::{X509Lookup, X509StoreBuilder, X509StoreBuilderRef};
+use openssl::x509::store::{X509Lookup, X509Store, X509StoreBuilder, X509StoreBuilderRef};
 use openssl::x509::verify::X509VerifyFlags;
 use std::fmt::Display;
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// What the files held when they were read.
@@ -27,9 +26,9 @@ pub(crate) struct Files {
     key: Option<Vec<u8>>,
 }
 
-/// Makes a configuration error of a key.
-fn unusable(key: &'static str) -> impl Fn(&dyn Display) -> Error {
-    move |reason| Error::config(key, reason.to_string())
+/// A failure as a configuration error of a key.
+fn of<T>(key: &'static str, result: Result<T, impl Display>) -> Result<T, Error> {
+    result.map_err(|reason| Error::config(key, reason.to_string()))
 }
 
 impl Files {
@@ -38,90 +37,91 @@ impl Files {
         if config.mode == TlsMode::Off {
             return Ok(Files::default());
         }
-        let read = |key, path: &Path| {
-            let content = fs::read(path);
-            content.map_err(|error| cannot_read(key, path, &error))
+        let content = |key, path: Option<&Path>, read: fn(&Path) -> io::Result<Vec<u8>>| {
+            let failed = |path: &Path, error| format!("cannot read {}: {error}", path.display());
+            let read = |path| read(path).map_err(|error| failed(path, error));
+            of(key, path.map(read).transpose())
         };
+        let any = |path: &Path| fs::read(path);
+        // As in libpq, the group may read a key that belongs to root.
+        let private = |path: &Path| read_private(path, 0o037);
         let client = config.client.as_ref();
-        let optional = |key, path: Option<&Path>| path.map(|path| read(key, path)).transpose();
         let files = Files {
-            root: optional("sslrootcert", config.root.as_deref())?,
-            revoked: optional("sslcrl", config.revoked.as_deref())?,
-            certificate: optional("sslcert", client.map(|client| &*client.certificate))?,
-            key: client.map(|client| read_private(&client.key)).transpose()?,
+            root: content("sslrootcert", config.root.as_deref(), any)?,
+            revoked: content("sslcrl", config.revoked.as_deref(), any)?,
+            certificate: content("sslcert", client.map(|client| &*client.certificate), any)?,
+            key: content("sslkey", client.map(|client| &*client.key), private)?,
         };
-        connector(config, &files)?;
+        files.connector(config)?;
         Ok(files)
     }
+
+    /// The connector that makes the TLS sessions, if the configuration wants any.
+    pub(super) fn connector(&self, config: &TlsConfig) -> Result<Option<SslConnector>, Error> {
+        if config.mode == TlsMode::Off {
+            return Ok(None);
+        }
+        let mut builder = of("sslmode", SslConnector::builder(SslMethod::tls_client()))?;
+        let least = match config.least_version {
+            TlsVersion::V1 => SslVersion::TLS1,
+            TlsVersion::V1_1 => SslVersion::TLS1_1,
+            TlsVersion::V1_2 => SslVersion::TLS1_2,
+            TlsVersion::V1_3 => SslVersion::TLS1_3,
+        };
+        let limited = builder.set_min_proto_version(Some(least));
+        of("ssl_min_protocol_version", limited)?;
+        let named = builder.set_alpn_protos(b"\x0apostgresql");
+        of("sslnegotiation", named)?;
+        if config.verify == Verify::Nothing {
+            builder.set_verify(SslVerifyMode::NONE);
+        }
+        match &self.root {
+            Some(pem) => builder.set_cert_store(of("sslrootcert", trust(pem))?),
+            None => trust_the_system(&mut builder),
+        }
+        if let Some(pem) = &self.revoked {
+            of("sslcrl", revoke(builder.cert_store_mut(), pem))?;
+        }
+        if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
+            let password = config.client.as_ref().and_then(|it| it.password.as_ref());
+            let password = password.map_or("", |password| password.reveal());
+            of("sslcert", present(&mut builder, certificate))?;
+            of("sslkey", prove(&mut builder, key, password))?;
+        }
+        Ok(Some(builder.build()))
+    }
 }
 
-fn cannot_read(key: &'static str, path: &Path, error: &io::Error) -> Error {
-    unusable(key)(&format!("cannot read {}: {error}", path.display()))
-}
-
-/// A private key. As in libpq, others than its owner must not be able to read it.
-fn read_private(path: &Path) -> Result<Vec<u8>, Error> {
-    let fail = |error| cannot_read("sslkey", path, &error);
-    let mut file = File::open(path).map_err(fail)?;
-    let metadata = file.metadata().map_err(fail)?;
-    let open_to = if metadata.uid() == 0 { 0o037 } else { 0o077 };
-    if metadata.mode() & open_to != 0 {
-        let path = path.display();
-        return Err(unusable("sslkey")(&format!(
-            "{path} may be read by others than its owner (chmod 600)"
-        )));
+/// Reads a file that others than its owner must not be able to read. `of_root` are the permissions
+/// that a file of root must not give. An error of the system has its error number; the other errors
+/// mean that the file must not be used.
+pub(crate) fn read_private(path: &Path, of_root: u32) -> io::Result<Vec<u8>> {
+    // Opening a named pipe would otherwise wait for a writer.
+    let mut file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    let refused = if metadata.uid() == 0 { of_root } else { 0o077 };
+    if metadata.mode() & refused != 0 {
+        let reason = "it may be read by others than its owner (chmod 600)";
+        return Err(io::Error::other(reason));
     }
     let mut content = Vec::new();
-    file.read_to_end(&mut content).map_err(fail)?;
+    file.read_to_end(&mut content)?;
     Ok(content)
 }
 
-/// The connector that makes the TLS sessions.
-pub(super) fn connector(config: &TlsConfig, files: &Files) -> Result<SslConnector, Error> {
-    let mut builder = SslConnector::builder(SslMethod::tls_client())
-        .map_err(|error| unusable("sslmode")(&error))?;
-    let least = match config.least_version {
-        TlsVersion::V1 => SslVersion::TLS1,
-        TlsVersion::V1_1 => SslVersion::TLS1_1,
-        TlsVersion::V1_2 => SslVersion::TLS1_2,
-        TlsVersion::V1_3 => SslVersion::TLS1_3,
-    };
-    builder
-        .set_min_proto_version(Some(least))
-        .map_err(|error| unusable("ssl_min_protocol_version")(&error))?;
-    builder
-        .set_alpn_protos(b"\x0apostgresql")
-        .map_err(|error| unusable("sslnegotiation")(&error))?;
-    if config.verify == Verify::Nothing {
-        builder.set_verify(SslVerifyMode::NONE);
+/// A store that trusts the given roots only.
+fn trust(pem: &[u8]) -> io::Result<X509Store> {
+    let mut store = X509StoreBuilder::new()?;
+    for root in certificates(pem)? {
+        store.add_cert(root)?;
     }
-    trust(&mut builder, files)?;
-    if let (Some(client), Some(certificate), Some(key)) =
-        (&config.client, &files.certificate, &files.key)
-    {
-        let password = client.password.as_ref().map(|password| password.reveal());
-        identify(&mut builder, certificate, key, password)?;
-    }
-    Ok(builder.build())
-}
-
-/// Trusts the given roots only, or the system's if none are given.
-fn trust(builder: &mut SslConnectorBuilder, files: &Files) -> Result<(), Error> {
-    if let Some(pem) = &files.root {
-        let fail = unusable("sslrootcert");
-        let mut store = X509StoreBuilder::new().map_err(|error| fail(&error))?;
-        for root in certificates("sslrootcert", pem)? {
-            store.add_cert(root).map_err(|error| fail(&error))?;
-        }
-        builder.set_cert_store(store.build());
-    } else {
-        trust_the_system(builder);
-    }
-    if let Some(pem) = &files.revoked {
-        let fail = unusable("sslcrl");
-        revoke(builder.cert_store_mut(), pem).map_err(|error| fail(&error))?;
-    }
-    Ok(())
+    Ok(store.build())
 }
 
 /// The system's OpenSSL knows where the system's store is.
@@ -148,47 +148,32 @@ fn revoke(store: &mut X509StoreBuilderRef, pem: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn certificates(key: &'static str, pem: &[u8]) -> Result<Vec<X509>, Error> {
-    let found = X509::stack_from_pem(pem).map_err(|error| unusable(key)(&error))?;
+fn certificates(pem: &[u8]) -> io::Result<Vec<X509>> {
+    let found = X509::stack_from_pem(pem)?;
     if found.is_empty() {
-        return Err(unusable(key)(&"no certificate in the file"));
+        return Err(io::Error::other("no certificate in the file"));
     }
     Ok(found)
 }
 
-/// Our certificate, the intermediate certificates, and the private key.
-fn identify(
-    builder: &mut SslConnectorBuilder,
-    certificate: &[u8],
-    key: &[u8],
-    password: Option<&str>,
-) -> Result<(), Error> {
-    let mut chain = certificates("sslcert", certificate)?.into_iter();
-    let fail = unusable("sslcert");
-    if let Some(leaf) = chain.next() {
-        builder
-            .set_certificate(&leaf)
-            .map_err(|error| fail(&error))?;
-    }
+/// Has our certificate sent, with its intermediate certificates.
+fn present(builder: &mut SslConnectorBuilder, pem: &[u8]) -> io::Result<()> {
+    let mut chain = certificates(pem)?;
+    builder.set_certificate(&chain.remove(0))?;
     for between in chain {
-        builder
-            .add_extra_chain_cert(between)
-            .map_err(|error| fail(&error))?;
+        builder.add_extra_chain_cert(between)?;
     }
-    let fail = unusable("sslkey");
-    let key = private_key(key, password).map_err(|error| fail(&error))?;
-    builder
-        .set_private_key(&key)
-        .and_then(|()| builder.check_private_key())
-        .map_err(|error| fail(&error))
+    Ok(())
 }
 
-fn private_key(pem: &[u8], password: Option<&str>) -> Result<PKey<Private>, ErrorStack> {
+/// Has the certificate's private key used.
+fn prove(builder: &mut SslConnectorBuilder, pem: &[u8], password: &str) -> io::Result<()> {
     // Without a password, OpenSSL would ask the terminal for it.
-    PKey::private_key_from_pem_callback(pem, |buffer| {
-        let password = password.unwrap_or_default().as_bytes();
+    let key = PKey::private_key_from_pem_callback(pem, |buffer| {
         let length = password.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&password[..length]);
+        buffer[..length].copy_from_slice(&password.as_bytes()[..length]);
         Ok(length)
-    })
+    })?;
+    builder.set_private_key(&key)?;
+    Ok(builder.check_private_key()?)
 }

@@ -2,24 +2,23 @@
 //! session the server is asked with an SSLRequest message ("SSL Session Encryption" in PostgreSQL's
 //! chapter on the message flow), unless `sslnegotiation` is `direct`.
 
-mod cleartext;
 mod files;
 mod stream;
 
-pub(crate) use cleartext::ClearTextRefused;
-pub(crate) use files::Files;
-pub(crate) use stream::{AlreadyNegotiated, Stream};
+pub(crate) use files::{Files, read_private};
+pub(crate) use stream::Stream;
 
 use crate::Error;
 use crate::config::{TlsConfig, TlsMode, Verify};
-use cleartext::ClearTextGuard;
-use openssl::ssl::{ConnectConfiguration, SslConnector};
-use postgres::tls::TlsConnect;
+use openssl::ssl::SslConnector;
+use postgres::Socket;
+use postgres::tls::{MakeTlsConnect, TlsConnect};
 use postgres_openssl::TlsConnector;
+use std::convert::Infallible;
 use std::io;
-use std::sync::{Mutex, MutexGuard};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 /// The SSLRequest message: its length, and 1234.5679 in place of a version.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -32,21 +31,13 @@ pub(crate) struct Tls {
     state: Mutex<State>,
 }
 
-/// What the files held when they were last read, and the connector made from that.
-struct State {
-    files: Result<Files, Error>,
-    connector: Result<Option<SslConnector>, Error>,
-}
+/// What the files held when they were last read, and the connector made from that, if TLS is on.
+type State = Result<(Files, Option<SslConnector>), Error>;
 
-impl State {
-    fn new(config: &TlsConfig, files: Result<Files, Error>) -> Self {
-        let connector = match &files {
-            _ if config.mode == TlsMode::Off => Ok(None),
-            Ok(files) => files::connector(config, files).map(Some),
-            Err(error) => Err(error.clone()),
-        };
-        State { files, connector }
-    }
+fn load(config: &TlsConfig, files: Result<Files, Error>) -> State {
+    let files = files?;
+    let connector = files.connector(config)?;
+    Ok((files, connector))
 }
 
 impl Tls {
@@ -55,16 +46,15 @@ impl Tls {
         allow_cleartext: bool,
         files: Result<Files, Error>,
     ) -> Self {
-        let state = Mutex::new(State::new(&config, files));
         Tls {
+            state: Mutex::new(load(&config, files)),
             config,
             allow_cleartext,
-            state,
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|error| error.into_inner())
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the files again. Returns whether they have changed, so that another attempt may succeed.
@@ -74,11 +64,14 @@ impl Tls {
         if config.root.is_none() && config.revoked.is_none() && config.client.is_none() {
             return false;
         }
-        let fresh = Files::read(config);
-        let mut state = self.state();
-        let changed = fresh.is_ok() && fresh != state.files;
-        if changed || state.files.is_err() {
-            *state = State::new(config, fresh);
+        let fresh = load(config, Files::read(config));
+        let mut known = self.state();
+        let changed = match (&fresh, &*known) {
+            (Ok((fresh, _)), Ok((known, _))) => fresh != known,
+            _ => fresh.is_ok(),
+        };
+        if changed || known.is_err() {
+            *known = fresh;
         }
         changed
     }
@@ -88,17 +81,27 @@ impl Tls {
         self.config.mode == TlsMode::Prefer
     }
 
-    /// Makes the stream of a connection. Errors of the kind `Other` are refusals by the server or
-    /// the configuration; the others are those of the network.
-    pub(crate) async fn negotiate(
-        &self,
-        mut socket: TcpStream,
-        host: &str,
-        encrypt: bool,
-    ) -> io::Result<Stream> {
-        let session = if encrypt { self.session()? } else { None };
-        if let Some(session) = session {
+    /// What makes the stream of a TCP connection: with TLS as configured, or without.
+    pub(crate) fn negotiator(self: &Arc<Self>, encrypt: bool) -> Negotiator {
+        Negotiator {
+            tls: Arc::clone(self),
+            encrypt,
+            host: String::new(),
+        }
+    }
+
+    /// Errors of the kind `Other` are refusals by the server or the configuration; the others are
+    /// those of the network.
+    async fn negotiate(&self, mut socket: Socket, host: &str, encrypt: bool) -> io::Result<Stream> {
+        let connector = match &*self.state() {
+            _ if !encrypt => None,
+            Ok((_, connector)) => connector.clone(),
+            Err(error) => return Err(io::Error::other(error.clone())),
+        };
+        if let Some(connector) = connector {
             if self.config.direct || ask_for_tls(&mut socket).await? {
+                let mut session = connector.configure()?;
+                session.set_verify_hostname(self.config.verify == Verify::Name);
                 let connected = TlsConnector::new(session, host).connect(socket).await;
                 let stream = connected.map_err(io::Error::other)?;
                 return Ok(Stream::Tls(Box::new(stream)));
@@ -108,24 +111,13 @@ impl Tls {
                 return Err(io::Error::other(reason));
             }
         }
-        let guard = ClearTextGuard::new(self.allow_cleartext);
-        Ok(Stream::Tcp(socket, guard))
-    }
-
-    fn session(&self) -> io::Result<Option<ConnectConfiguration>> {
-        let connector = self.state().connector.clone().map_err(io::Error::other)?;
-        let Some(connector) = connector else {
-            return Ok(None);
-        };
-        let mut session = connector.configure()?;
-        session.set_verify_hostname(self.config.verify == Verify::Name);
-        Ok(Some(session))
+        Ok(Stream::plain(socket, self.allow_cleartext))
     }
 }
 
 /// Asks the server for TLS. Reads its answer of one byte and nothing more: what an attacker may have
 /// sent behind it must not be taken for a part of the encrypted stream (CVE-2021-23222).
-async fn ask_for_tls(socket: &mut TcpStream) -> io::Result<bool> {
+async fn ask_for_tls(socket: &mut Socket) -> io::Result<bool> {
     socket.write_all(&SSL_REQUEST).await?;
     match socket.read_u8().await? {
         b'S' => Ok(true),
@@ -133,5 +125,47 @@ async fn ask_for_tls(socket: &mut TcpStream) -> io::Result<bool> {
         _ => Err(io::Error::other(
             "the answer to the TLS request is not PostgreSQL's",
         )),
+    }
+}
+
+/// Hands tokio-postgres a stream on which everything has been negotiated. With `SslMode::Require` and
+/// `SslNegotiation::Direct`, tokio-postgres calls it on the connected socket and sends nothing itself.
+#[derive(Clone)]
+pub(crate) struct Negotiator {
+    tls: Arc<Tls>,
+    encrypt: bool,
+    /// The name that the server's certificate is verified for.
+    host: String,
+}
+
+/// Why no stream was made of a connected socket.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct NegotiationError(pub(crate) io::Error);
+
+impl MakeTlsConnect<Socket> for Negotiator {
+    type Stream = Stream;
+    type TlsConnect = Self;
+    type Error = Infallible;
+
+    fn make_tls_connect(&mut self, host: &str) -> Result<Self, Infallible> {
+        let host = host.to_owned();
+        Ok(Negotiator {
+            host,
+            ..self.clone()
+        })
+    }
+}
+
+impl TlsConnect<Socket> for Negotiator {
+    type Stream = Stream;
+    type Error = NegotiationError;
+    type Future = Pin<Box<dyn Future<Output = Result<Stream, NegotiationError>> + Send>>;
+
+    fn connect(self, socket: Socket) -> Self::Future {
+        Box::pin(async move {
+            let stream = self.tls.negotiate(socket, &self.host, self.encrypt).await;
+            stream.map_err(NegotiationError)
+        })
     }
 }

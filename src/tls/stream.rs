@@ -1,35 +1,29 @@
-//! The stream of one connection: a Unix socket, or TCP with or without TLS.
+//! The stream of a TCP connection: with TLS, or without, and then passwords in clear text are refused.
 
-use super::cleartext::ClearTextGuard;
-use postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
-use std::convert::Infallible;
-use std::future::{Ready, ready};
+use postgres::Socket;
+use postgres::tls::{ChannelBinding, TlsStream};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
 
-/// A connection's stream.
+/// The stream of a TCP connection.
 pub(crate) enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream, ClearTextGuard),
-    Tls(Box<postgres_openssl::TlsStream<TcpStream>>),
+    Plain(Socket, ClearTextGuard),
+    Tls(Box<postgres_openssl::TlsStream<Socket>>),
 }
 
 trait Transport: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport for S {}
 
 impl Stream {
-    /// A stream that refuses to authenticate in clear text.
-    pub(crate) fn tcp(socket: TcpStream) -> Self {
-        Stream::Tcp(socket, ClearTextGuard::new(false))
+    pub(super) fn plain(socket: Socket, allow_cleartext: bool) -> Self {
+        Stream::Plain(socket, ClearTextGuard::new(allow_cleartext))
     }
 
     fn transport(&mut self) -> Pin<&mut dyn Transport> {
         match self {
-            Stream::Unix(socket) => Pin::new(socket),
-            Stream::Tcp(socket, _) => Pin::new(socket),
+            Stream::Plain(socket, _) => Pin::new(socket),
             Stream::Tls(stream) => Pin::new(stream),
         }
     }
@@ -43,8 +37,10 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = self.transport().poll_read(cx, buf);
-        if let Stream::Tcp(_, guard) = &mut *self {
-            guard.check(&buf.filled()[before..])?;
+        if let Stream::Plain(_, guard) = &mut *self
+            && guard.requests_clear_text(&buf.filled()[before..])
+        {
+            return Poll::Ready(Err(io::Error::other(CLEAR_TEXT_REFUSED)));
         }
         read
     }
@@ -71,23 +67,96 @@ impl AsyncWrite for Stream {
 impl TlsStream for Stream {
     fn channel_binding(&self) -> ChannelBinding {
         match self {
-            Stream::Unix(_) | Stream::Tcp(..) => ChannelBinding::none(),
+            Stream::Plain(..) => ChannelBinding::none(),
             Stream::Tls(stream) => stream.channel_binding(),
         }
     }
 }
 
-/// Hands tokio-postgres a stream on which everything was negotiated before. With
-/// `SslMode::Require` and `SslNegotiation::Direct` it asks its connector for one and sends nothing
-/// itself.
-pub(crate) struct AlreadyNegotiated;
+/// Keeps the password from being sent in clear text over a connection without encryption: a server,
+/// or an attacker in its place, only has to ask for it.
+///
+/// Reads what a server sends until it has named its authentication method. A message is one byte
+/// for its kind, four bytes for the length of the rest, and the rest.
+pub(crate) struct ClearTextGuard {
+    over: bool,
+    head: [u8; 9],
+    filled: usize,
+    skip: usize,
+}
 
-impl TlsConnect<Stream> for AlreadyNegotiated {
-    type Stream = Stream;
-    type Error = Infallible;
-    type Future = Ready<Result<Stream, Infallible>>;
+const CLEAR_TEXT_REFUSED: &str = "the server asks for the password in clear text, which is sent over \
+                                  TLS only, unless allow_cleartext is set";
+const AUTHENTICATION: u8 = b'R';
+const CLEAR_TEXT: [u8; 4] = [0, 0, 0, 3];
 
-    fn connect(self, stream: Stream) -> Self::Future {
-        ready(Ok(stream))
+impl ClearTextGuard {
+    fn new(allow_cleartext: bool) -> Self {
+        ClearTextGuard {
+            over: allow_cleartext,
+            head: [0; 9],
+            filled: 0,
+            skip: 0,
+        }
+    }
+
+    /// Whether these bytes complete a request for a password in clear text.
+    fn requests_clear_text(&mut self, mut bytes: &[u8]) -> bool {
+        while !self.over
+            && let Some((&byte, rest)) = bytes.split_first()
+        {
+            if self.skip > 0 {
+                let skipped = self.skip.min(bytes.len());
+                self.skip -= skipped;
+                bytes = &bytes[skipped..];
+                continue;
+            }
+            self.head[self.filled] = byte;
+            self.filled += 1;
+            bytes = rest;
+            let [kind, a, b, c, d, code @ ..] = self.head;
+            if self.filled == 5 && kind != AUTHENTICATION {
+                let length = u32::from_be_bytes([a, b, c, d]) as usize;
+                self.skip = length.saturating_sub(4);
+                self.filled = 0;
+            } else if self.filled == self.head.len() {
+                self.over = true;
+                return code == CLEAR_TEXT;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guard() -> ClearTextGuard {
+        ClearTextGuard::new(false)
+    }
+
+    #[test]
+    fn a_request_for_clear_text_is_seen_in_pieces_of_any_size() {
+        let notice = [b'N', 0, 0, 0, 6, 1, 2];
+        let request = [b'R', 0, 0, 0, 8, 0, 0, 0, 3];
+        let bytes = [&notice[..], &request].concat();
+        for size in 1..=bytes.len() {
+            let mut guard = guard();
+            let seen = bytes
+                .chunks(size)
+                .filter(|chunk| guard.requests_clear_text(chunk));
+            assert_eq!(seen.count(), 1, "in pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn other_authentication_methods_pass() {
+        for code in [0, 5, 10] {
+            let mut guard = guard();
+            assert!(!guard.requests_clear_text(&[b'R', 0, 0, 0, 8, 0, 0, 0, code]));
+            assert!(guard.over);
+            assert!(!guard.requests_clear_text(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]));
+        }
     }
 }

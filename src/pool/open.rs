@@ -10,7 +10,7 @@ use super::resolve;
 use super::server_session::{ServerSessions, Wanted, inspect};
 use super::settings::Settings;
 use super::status::Status;
-use crate::config::{Binding, ConnectionConfig, Host, Server, Timeouts};
+use crate::config::{ConnectionConfig, Host, Server, Timeouts};
 use crate::tls::{AlreadyNegotiated, Tls};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
@@ -204,9 +204,9 @@ impl Opener {
             .ssl_mode(SslMode::Require)
             .ssl_negotiation(SslNegotiation::Direct)
             .channel_binding(match self.config.tls.channel_binding {
-                Binding::Disable => ChannelBinding::Disable,
-                Binding::Prefer => ChannelBinding::Prefer,
-                Binding::Require => ChannelBinding::Require,
+                "disable" => ChannelBinding::Disable,
+                "require" => ChannelBinding::Require,
+                _ => ChannelBinding::Prefer,
             });
         if let Some(password) = self.credentials.password(server)? {
             options.password(password.reveal());

@@ -2,7 +2,7 @@
 //! still be root, and again after a failed attempt, because they may have been renewed.
 
 use crate::Error;
-use crate::config::{TlsConfig, TlsMode, TlsVersion, Verify};
+use crate::config::{TlsConfig, TlsMode, Verify};
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
@@ -81,10 +81,10 @@ pub(super) fn connector(config: &TlsConfig, files: &Files) -> Result<SslConnecto
     let mut builder = SslConnector::builder(SslMethod::tls_client())
         .map_err(|error| unusable("sslmode")(&error))?;
     let least = match config.least_version {
-        TlsVersion::V1 => SslVersion::TLS1,
-        TlsVersion::V1_1 => SslVersion::TLS1_1,
-        TlsVersion::V1_2 => SslVersion::TLS1_2,
-        TlsVersion::V1_3 => SslVersion::TLS1_3,
+        "TLSv1" => SslVersion::TLS1,
+        "TLSv1.1" => SslVersion::TLS1_1,
+        "TLSv1.3" => SslVersion::TLS1_3,
+        _ => SslVersion::TLS1_2,
     };
     builder
         .set_min_proto_version(Some(least))

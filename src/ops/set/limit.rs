@@ -3,7 +3,7 @@
 
 use super::{Old, Set};
 use crate::Error;
-use crate::config::{Beyond, SessionLimit};
+use crate::config::SessionLimit;
 use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
 use crate::op::Epoch;
 use postgres::types::ToSql;
@@ -96,7 +96,7 @@ pub(super) fn save(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<()
     };
     db.transaction(|db| {
         db.query(&LOCK, &[&audiences, &subjects])?;
-        if limit.beyond == Beyond::Refuse {
+        if limit.refuses {
             let rows = db.query(&REACHED, &params)?;
             if rows.first().map_or(Ok(false), |row| column(row, 0))? {
                 let limit = limit.sessions;
@@ -104,7 +104,7 @@ pub(super) fn save(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<()
             }
         }
         super::save(&[set], db)?;
-        if limit.beyond == Beyond::EndOldest {
+        if !limit.refuses {
             db.query(end_oldest, &params)?;
         }
         Ok(())

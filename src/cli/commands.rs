@@ -1,10 +1,10 @@
 //! The commands and their options, made from the library's table of operations, and the options that were
-//! given, as the operation's arguments.
+//! given, as an operation's arguments.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use resty_session_postgres::Error;
-use resty_session_postgres::op::{Kind, Param, ParamKind, Source, Spec, Value};
+use resty_session_postgres::op::{Answer, Args, Kind, Param, ParamKind, Source, Spec, Value};
 use resty_session_postgres::ops::KINDS;
+use resty_session_postgres::{Error, Storage};
 
 /// A name as the command line writes it. It lives as long as the process, as clap's names do.
 fn dashed(name: &str) -> &'static str {
@@ -50,7 +50,9 @@ fn subcommand(spec: &'static Spec) -> Command {
     let used = used.filter(|param| param.kind != ParamKind::Unused);
     Command::new(dashed(spec.name))
         .about(plain(spec.summary))
-        .long_about(plain(format!("{}\n\n{}", spec.summary, spec.details).trim_end()))
+        .long_about(plain(
+            format!("{}\n\n{}", spec.summary, spec.details).trim_end(),
+        ))
         .args(used.map(argument))
 }
 
@@ -77,30 +79,21 @@ fn argument(param: &'static Param) -> Arg {
     }
 }
 
-/// The operation that was asked for, with its options.
-pub fn chosen(matches: &ArgMatches) -> Option<(&'static Kind, &ArgMatches)> {
-    let (command, given) = matches.subcommand()?;
-    let kind = KINDS
-        .iter()
-        .find(|kind| dashed(kind.spec.name) == command)?;
-    Some((kind, given))
-}
-
-/// The options that were given, and those that are set in their place.
-pub struct Given<'a> {
-    spec: &'static Spec,
-    options: &'a ArgMatches,
+/// The operation that was asked for: the options that were given, and what is set in their place.
+pub struct Request<'a> {
+    pub kind: &'static Kind,
+    pub options: &'a ArgMatches,
     set: Vec<(&'static str, Value)>,
 }
 
-impl<'a> Given<'a> {
-    /// The options of an operation.
-    pub fn new(spec: &'static Spec, options: &'a ArgMatches) -> Self {
-        Given {
-            spec,
-            options,
-            set: Vec::new(),
-        }
+impl<'a> Request<'a> {
+    /// The request of a command line.
+    pub fn of(matches: &'a ArgMatches) -> Option<Self> {
+        let (command, options) = matches.subcommand()?;
+        let name = command.replace('-', "_");
+        let kind = KINDS.iter().find(|kind| kind.spec.name == name)?;
+        let set = Vec::new();
+        Some(Request { kind, options, set })
     }
 
     /// Sets a parameter in place of its option.
@@ -113,34 +106,36 @@ impl<'a> Given<'a> {
     pub fn number(&self, name: &str) -> Option<f64> {
         self.options.get_one(name).copied()
     }
+
+    /// Carries it out.
+    pub fn call(&self, storage: &Storage) -> Result<Answer, Error> {
+        storage.call_any((self.kind.read)(&Args::new(self.kind.spec, self))?)
+    }
 }
 
-impl Source for Given<'_> {
+impl Source for Request<'_> {
     fn value(&self, place: usize, kind: ParamKind) -> Result<Value, Error> {
-        let name = self.spec.params[place].name;
+        let name = self.kind.spec.params[place].name;
         if let Some((_, value)) = self.set.iter().find(|(known, _)| *known == name) {
             return Ok(value.clone());
         }
         let text = |text: &String| text.clone().into_bytes();
-        Ok(match kind {
-            ParamKind::Unused => Value::Nothing,
-            ParamKind::Flag => Value::Flag(self.options.get_flag(name)),
+        let value = match kind {
+            ParamKind::Unused => None,
+            ParamKind::Flag => Some(Value::Flag(self.options.get_flag(name))),
             ParamKind::Seconds | ParamKind::Time | ParamKind::Count => {
-                self.number(name).map_or(Value::Nothing, Value::Number)
+                self.number(name).map(Value::Number)
             }
-            ParamKind::Pairs => {
-                let given = self.options.get_occurrences::<String>(name);
-                given.map_or(Value::Nothing, |given| {
-                    let pair = given.filter_map(|mut pair| {
-                        Some((pair.next().map(text)?, pair.next().map(text)?))
-                    });
-                    Value::Pairs(pair.collect())
-                })
-            }
+            ParamKind::Pairs => self.options.get_occurrences(name).map(|given| {
+                let pair = given.map(|pair| pair.map(text).collect::<Vec<_>>());
+                let pair = pair.filter_map(|pair| <[_; 2]>::try_from(pair).ok());
+                Value::Pairs(pair.map(Into::into).collect())
+            }),
             ParamKind::Text | ParamKind::Key => {
-                let given = self.options.get_one::<String>(name);
-                given.map_or(Value::Nothing, |given| Value::Text(text(given)))
+                let given = self.options.get_one(name);
+                given.map(|given| Value::Text(text(given)))
             }
-        })
+        };
+        Ok(value.unwrap_or(Value::Nothing))
     }
 }

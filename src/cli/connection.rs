@@ -1,15 +1,15 @@
 //! Which database a command works on: as the options, libpq's environment variables and libpq's
 //! defaults say.
 
+use crate::Failure;
 use clap::ArgMatches;
 use resty_session_postgres::Config;
 use resty_session_postgres::config::{Draft, Value};
 use std::env;
-use std::error::Error;
 use std::path::Path;
 
 /// The configuration that the options and the environment ask for.
-pub fn config(given: &ArgMatches) -> Result<Config, Box<dyn Error>> {
+pub fn config(given: &ArgMatches) -> Result<Config, Failure> {
     let mut draft = Draft::default();
     let text = |value: &str| Value::Text(value.to_owned());
     // A command does what it was asked to do, and no clean-up besides.

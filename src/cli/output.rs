@@ -1,5 +1,6 @@
 //! What goes to standard output: texts for people, or JSON.
 
+use crate::Failure;
 use resty_session_postgres::Epoch;
 use resty_session_postgres::op::{Answer, Finding, Session, Spec};
 use serde_json::{Value as Json, json};
@@ -10,16 +11,6 @@ pub struct Output {
     json: bool,
     out: BufWriter<Stdout>,
     read: bool,
-}
-
-/// What an answer was about.
-pub enum Printed {
-    /// Anything but the following.
-    All,
-    /// At least one finding of `check`.
-    Findings,
-    /// There is no such live session.
-    NoSession,
 }
 
 impl Output {
@@ -38,8 +29,9 @@ impl Output {
         self.read
     }
 
-    /// Prints what an operation has answered.
-    pub fn answer(&mut self, spec: &Spec, answer: &Answer) -> io::Result<Printed> {
+    /// Prints what an operation has answered. Returns false for a finding of `check`, and where there is
+    /// no such live session.
+    pub fn answer(&mut self, spec: &Spec, answer: &Answer) -> Result<bool, Failure> {
         match answer {
             Answer::Done => self.print(&json!({ "ok": true }), "ok")?,
             Answer::Found(true) => self.print(&json!({ "found": true }), "ok")?,
@@ -50,7 +42,7 @@ impl Output {
                 } else {
                     eprintln!("resty-session-postgres: there is no such live session");
                 }
-                return Ok(Printed::NoSession);
+                return Ok(false);
             }
             Answer::Count(count) => {
                 self.print(&json!({ "count": count }), &counted(spec.name, *count))?;
@@ -69,16 +61,14 @@ impl Output {
             }
             Answer::Findings(findings) => {
                 self.findings(findings)?;
-                if !findings.is_empty() {
-                    return Ok(Printed::Findings);
-                }
+                return Ok(findings.is_empty());
             }
         }
-        Ok(Printed::All)
+        Ok(true)
     }
 
     /// A session in one line: of JSON an object, otherwise fields between tabs.
-    fn session(&mut self, session: &Session) -> io::Result<()> {
+    fn session(&mut self, session: &Session) -> Result<(), Failure> {
         let expires = session.expires.seconds();
         let created = session.created.map(Epoch::seconds);
         let (key, name) = (&session.key, &session.name);
@@ -89,7 +79,7 @@ impl Output {
     }
 
     /// As a script for psql: each problem in a comment, and its repair.
-    fn findings(&mut self, findings: &[Finding]) -> io::Result<()> {
+    fn findings(&mut self, findings: &[Finding]) -> Result<(), Failure> {
         let json = findings.iter();
         let json = json.map(|found| json!({ "problem": found.problem, "repair": found.repair }));
         let json: Vec<Json> = json.collect();
@@ -104,32 +94,30 @@ impl Output {
         self.print(&json!(json), &text)
     }
 
-    fn print(&mut self, json: &Json, text: &str) -> io::Result<()> {
+    fn print(&mut self, json: &Json, text: &str) -> Result<(), Failure> {
         match self.json {
             true => self.line(&json.to_string()),
             false => self.line(text),
         }
     }
 
-    fn line(&mut self, line: &str) -> io::Result<()> {
+    fn line(&mut self, line: &str) -> Result<(), Failure> {
         let written = writeln!(self.out, "{line}");
         self.unless_closed(written)
     }
 
     /// Writes what was printed.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub fn flush(&mut self) -> Result<(), Failure> {
         let written = self.out.flush();
         self.unless_closed(written)
     }
 
-    fn unless_closed(&mut self, written: io::Result<()>) -> io::Result<()> {
+    fn unless_closed(&mut self, written: io::Result<()>) -> Result<(), Failure> {
         match written {
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.read = false;
-                Ok(())
-            }
-            other => other,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => self.read = false,
+            written => written.map_err(|error| format!("cannot write: {error}"))?,
         }
+        Ok(())
     }
 }
 

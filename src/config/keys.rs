@@ -1,8 +1,8 @@
 //! The configuration keys, each stated once. The checks, the defaults, the reading of connection
 //! strings and of libpq's environment variables, and the documentation use this table.
 
-use super::Kind;
-use DefaultValue::{Flag, Number, Text, Unset};
+use super::value::{Kind, Value};
+use DefaultValue::{Number, Text, Unset};
 use std::fmt;
 
 /// A configuration key.
@@ -25,8 +25,6 @@ pub struct Key {
 
 /// The value that holds if a key is not set.
 pub enum DefaultValue {
-    /// A boolean.
-    Flag(bool),
     /// A number.
     Number(u32),
     /// A string.
@@ -37,195 +35,174 @@ pub enum DefaultValue {
 
 /// Every key, in the order of the documentation.
 pub static KEYS: &[Key] = &[
-    key("host", Kind::Hosts)
+    key("host", Kind::Hosts, Text("127.0.0.1"))
         .libpq("host", "PGHOST")
-        .default(Text("127.0.0.1"))
         .doc("The server. Several servers are tried in turn."),
-    key("port", Kind::Ports)
+    key("port", Kind::Ports, Number(5432))
         .libpq("port", "PGPORT")
-        .default(Number(5432))
         .doc("The server's port: one for all hosts, or one for each host."),
-    key("application", Kind::Text)
+    key("application", Kind::Text, Text("pgmoon"))
         .libpq("application_name", "PGAPPNAME")
-        .default(Text("pgmoon"))
         .doc("The connections' `application_name` in `pg_stat_activity`."),
-    key("username", Kind::Text)
+    key("username", Kind::Text, Text("postgres"))
         .libpq("user", "PGUSER")
-        .default(Text("postgres"))
         .doc("The database user."),
-    key("password", Kind::Secret)
+    key("password", Kind::Secret, NONE)
         .libpq("password", "PGPASSWORD")
         .doc("The user's password. No error, log line or debug output shows it."),
-    key("database", Kind::Text)
+    key("database", Kind::Text, Unset("the username"))
         .libpq("dbname", "PGDATABASE")
-        .default(Unset("the username"))
         .doc("The database."),
-    key("table_name", Kind::Table)
+    key("table_name", Kind::Table, Text("sessions"))
         .alias("table")
-        .default(Text("sessions"))
         .doc("The table of the sessions."),
-    key("table_name_meta", Kind::Table)
-        .alias("table_meta")
-        .default(Unset("`table_name` with `_meta` at its end"))
-        .doc("The table of the sessions' metadata."),
-    key("connect_timeout", millis(1))
+    key(
+        "table_name_meta",
+        Kind::Table,
+        Unset("`table_name` with `_meta` at its end"),
+    )
+    .alias("table_meta")
+    .doc("The table of the sessions' metadata."),
+    key("connect_timeout", millis(1), Number(5_000))
         .libpq("connect_timeout", "PGCONNECT_TIMEOUT")
-        .default(Number(5_000))
         .doc(
             "How long an operation may wait for a usable connection, including name look-up, TLS \
              and authentication. Connection strings and `PGCONNECT_TIMEOUT` give it in seconds.",
         ),
-    key("send_timeout", millis(1)).default(Number(5_000)).doc(
-        "An operation that has a connection may take `send_timeout` and `read_timeout` together.",
+    key("send_timeout", millis(1), Number(5_000)).doc(
+        "An operation that has a connection may take `send_timeout` and `read_timeout` \
+             together.",
     ),
-    key("read_timeout", millis(1))
-        .default(Number(5_000))
-        .doc("See `send_timeout`."),
-    key("keepalive_timeout", millis(0))
-        .default(Number(60_000))
+    key("read_timeout", millis(1), Number(5_000)).doc("See `send_timeout`."),
+    key("keepalive_timeout", millis(0), Number(60_000))
         .doc("An idle connection is closed after this time; 0 keeps it open."),
-    key("pool", Kind::Text).doc(
+    key("pool", Kind::Text, NONE).doc(
         "A pool's name. Configurations with the same name, server and credentials share one \
-         pool. The first one used sets its size.",
+             pool. The first one used sets its size.",
     ),
-    key("pool_size", Kind::Number("connections", 1..=1_000))
-        .default(Number(4))
+    key("pool_size", CONNECTIONS, Number(4))
         .doc("The most connections that a process (an nginx worker) opens."),
-    key("backlog", Kind::Number("operations", 0..=1_000_000))
-        .default(Number(1_024))
+    key("backlog", OPERATIONS, Number(1_024))
         .doc("The most operations that may wait for a connection. One more fails at once."),
-    key("cleanup_interval", millis(0))
-        .default(Number(60_000))
-        .doc(
-            "The time between two clean-ups of expired sessions in the background. With 0 there \
+    key("cleanup_interval", millis(0), Number(60_000)).doc(
+        "The time between two clean-ups of expired sessions in the background. With 0 there \
              are none: call `cleanup`.",
-        ),
-    key(
-        "max_sessions_per_subject",
-        Kind::Number("sessions", 0..=1_000_000),
-    )
-    .default(Number(0))
-    .doc(
-        "The most live sessions that a subject may have in an audience under one cookie name; \
-         0 is no limit. It applies to sessions saved with metadata.",
     ),
-    key("max_sessions_beyond", Kind::Word(&["end-oldest", "refuse"]))
-        .default(Text("end-oldest"))
-        .doc(
-            "What happens to a save beyond that limit: `end-oldest` ends the sessions that would \
+    key("max_sessions_per_subject", SESSIONS, Number(0)).doc(
+        "The most live sessions that a subject may have in an audience under one cookie name; \
+             0 is no limit. It applies to sessions saved with metadata.",
+    ),
+    word("max_sessions_beyond", &["end-oldest", "refuse"]).doc(
+        "What happens to a save beyond that limit: `end-oldest` ends the sessions that would \
              expire first, `refuse` fails the save.",
-        ),
-    key("ssl", Kind::Flag)
-        .default(Unset("false, or by `sslmode`"))
-        .doc("Use TLS if the server offers it."),
-    key("ssl_required", Kind::Flag)
-        .default(Unset("false, or by `sslmode`"))
+    ),
+    switch("ssl").doc("Use TLS if the server offers it."),
+    switch("ssl_required")
         .doc("With `ssl`: refuse a server that offers no TLS, rather than continue in plain text."),
-    key("ssl_verify", Kind::Flag)
-        .default(Unset("false, or by `sslmode`"))
+    switch("ssl_verify")
         .doc("With `ssl`: verify the server's certificate chain and its host name."),
-    key("sslmode", Kind::Word(SSL_MODES))
+    key("sslmode", SSL_MODE, Unset("by the three keys above"))
         .libpq("sslmode", "PGSSLMODE")
-        .default(Unset("by the three keys above"))
         .doc("As in libpq. It may not contradict the three keys above."),
-    key("sslrootcert", Kind::PathOr("system"))
+    key("sslrootcert", ROOT, Unset("the system's certificates"))
         .libpq("sslrootcert", "PGSSLROOTCERT")
-        .default(Unset("the system's certificates"))
         .doc(
             "The certificates to trust. With a file, the chain is verified in every mode; \
              `system` requires `verify-full`.",
         ),
-    key("sslcrl", Kind::Path)
+    key("sslcrl", Kind::Path, NONE)
         .libpq("sslcrl", "PGSSLCRL")
         .doc("The certificate revocation lists, one for each issuer in the chain."),
-    key("sslcert", Kind::Path)
+    key("sslcert", Kind::Path, NONE)
         .libpq("sslcert", "PGSSLCERT")
         .doc("The client certificate, and the intermediate certificates up to its root."),
-    key("sslkey", Kind::Path).libpq("sslkey", "PGSSLKEY").doc(
-        "The key of `sslcert`. The file may be readable by its owner only, or by a group if \
-         root owns it. It is read when the storage is created, while nginx still runs as \
-         root.",
-    ),
-    key("sslpassword", Kind::Secret)
+    key("sslkey", Kind::Path, NONE)
+        .libpq("sslkey", "PGSSLKEY")
+        .doc(
+            "The key of `sslcert`. The file may be readable by its owner only, or by a group if \
+             root owns it. It is read when the storage is created, while nginx still runs as \
+             root.",
+        ),
+    key("sslpassword", Kind::Secret, NONE)
         .keyword("sslpassword")
         .doc("The password of an encrypted `sslkey`."),
-    key("ssl_min_protocol_version", Kind::Word(TLS_VERSIONS))
+    key("ssl_min_protocol_version", TLS_VERSION, Text("TLSv1.2"))
         .libpq("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION")
-        .default(Text("TLSv1.2"))
         .doc("The oldest accepted version of TLS."),
-    key("sslnegotiation", Kind::Word(&["postgres", "direct"]))
+    word("sslnegotiation", &["postgres", "direct"])
         .libpq("sslnegotiation", "PGSSLNEGOTIATION")
-        .default(Text("postgres"))
         .doc(
             "`direct` starts TLS without asking the server first, which saves a round trip. It \
              requires PostgreSQL 17 or later.",
         ),
-    key(
-        "channel_binding",
-        Kind::Word(&["disable", "prefer", "require"]),
-    )
-    .libpq("channel_binding", "PGCHANNELBINDING")
-    .default(Text("prefer"))
-    .doc("Whether SCRAM authentication is bound to the TLS session."),
-    key("passfile", Kind::Path)
+    key("channel_binding", BINDING, Text("prefer"))
+        .libpq("channel_binding", "PGCHANNELBINDING")
+        .doc("Whether SCRAM authentication is bound to the TLS session."),
+    key("passfile", Kind::Path, NONE)
         .libpq("passfile", "PGPASSFILE")
         .doc(
             "A file with passwords in libpq's format, used if `password` is not set. It may be \
              readable by its owner only. It is read for each new connection; if that fails, what \
              was read when the storage was created is used.",
         ),
-    key("allow_cleartext", Kind::Flag).default(Flag(false)).doc(
-        "If the server asks for it, send the password in clear text over a connection without TLS.",
+    key("allow_cleartext", Kind::Flag, Unset("`false`")).doc(
+        "If the server asks for it, send the password in clear text over a connection without \
+             TLS.",
     ),
-    key(
-        "target_session_attrs",
-        Kind::Word(&["any", "read-write", "read-only"]),
-    )
-    .libpq("target_session_attrs", "PGTARGETSESSIONATTRS")
-    .default(Text("any"))
-    .doc("Which of several servers to use. `read-write` finds the primary, also after a failover."),
-    key("load_balance_hosts", Kind::Word(&["disable", "random"]))
-        .libpq("load_balance_hosts", "PGLOADBALANCEHOSTS")
-        .default(Text("disable"))
-        .doc("`random` tries the servers, and the addresses of each, in a random order."),
-    key(
-        "prepared_statements",
-        Kind::Word(&["auto", "true", "false"]),
-    )
-    .default(Text("auto"))
-    .doc(
-        "Whether to prepare statements. `auto` prepares them unless it detects a pooler such \
-         as PgBouncer; `false` also leaves nothing else in a server session.",
-    ),
-    key("synchronous_commit", Kind::Word(COMMITS))
-        .default(Unset("the server's setting"))
+    word("target_session_attrs", &["any", "read-write", "read-only"])
+        .libpq("target_session_attrs", "PGTARGETSESSIONATTRS")
         .doc(
-            "PostgreSQL's setting of that name. With `off`, a crash of the server may lose the \
-             saves of its last moments.",
+            "Which of several servers to use. `read-write` finds the primary, also after a \
+             failover.",
         ),
+    word("load_balance_hosts", &["disable", "random"])
+        .libpq("load_balance_hosts", "PGLOADBALANCEHOSTS")
+        .doc("`random` tries the servers, and the addresses of each, in a random order."),
+    word("prepared_statements", &["auto", "true", "false"]).doc(
+        "Whether to prepare statements. `auto` prepares them unless it detects a pooler such \
+             as PgBouncer; `false` also leaves nothing else in a server session.",
+    ),
+    key("synchronous_commit", COMMIT, Unset("the server's setting")).doc(
+        "PostgreSQL's setting of that name. With `off`, a crash of the server may lose the \
+             saves of its last moments.",
+    ),
 ];
 
-const SSL_MODES: &[&str] = &["disable", "prefer", "require", "verify-ca", "verify-full"];
+const NONE: DefaultValue = Unset("none");
+const CONNECTIONS: Kind = Kind::Number("connections", 1..=1_000);
+const OPERATIONS: Kind = Kind::Number("operations", 0..=1_000_000);
+const SESSIONS: Kind = Kind::Number("sessions", 0..=1_000_000);
+const ROOT: Kind = Kind::PathOr("system");
+const SSL_MODE: Kind = Kind::Word(&["disable", "prefer", "require", "verify-ca", "verify-full"]);
+const TLS_VERSION: Kind = Kind::Word(&["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]);
+const BINDING: Kind = Kind::Word(&["disable", "prefer", "require"]);
+const COMMIT: Kind = Kind::Word(&["off", "local", "remote_write", "on", "remote_apply"]);
 
-const TLS_VERSIONS: &[&str] = &["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
-
-const COMMITS: &[&str] = &["off", "local", "remote_write", "on", "remote_apply"];
-
-/// A time in milliseconds, of a day at most.
-const fn millis(least: u32) -> Kind {
-    Kind::Number("milliseconds", least..=86_400_000)
-}
-
-const fn key(name: &'static str, kind: Kind) -> Key {
+const fn key(name: &'static str, kind: Kind, default: DefaultValue) -> Key {
     Key {
         name,
         alias: None,
         keyword: None,
         variable: None,
         kind,
-        default: Unset("none"),
+        default,
         doc: "",
     }
+}
+
+/// A time in milliseconds, of a day at most.
+const fn millis(least: u32) -> Kind {
+    Kind::Number("milliseconds", least..=86_400_000)
+}
+
+/// A choice, whose first word is the default.
+const fn word(name: &'static str, words: &'static [&'static str]) -> Key {
+    key(name, Kind::Word(words), Text(words[0]))
+}
+
+/// A switch of lua-resty-session's own storage.
+const fn switch(name: &'static str) -> Key {
+    key(name, Kind::Flag, Unset("false, or by `sslmode`"))
 }
 
 impl Key {
@@ -259,14 +236,19 @@ impl Key {
         self.keyword(keyword)
     }
 
-    const fn default(mut self, default: DefaultValue) -> Self {
-        self.default = default;
-        self
-    }
-
     const fn doc(mut self, doc: &'static str) -> Self {
         self.doc = doc;
         self
+    }
+}
+
+impl DefaultValue {
+    pub(super) fn value(&self) -> Option<Value> {
+        match *self {
+            Number(number) => Some(Value::Number(number.into())),
+            Text(text) => Some(Value::Text(text.into())),
+            Unset(_) => None,
+        }
     }
 }
 
@@ -274,7 +256,6 @@ impl Key {
 impl fmt::Display for DefaultValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Flag(flag) => write!(f, "`{flag}`"),
             Number(number) => write!(f, "`{number}`"),
             Text(text) => write!(f, "`{text:?}`"),
             Unset(meaning) => f.write_str(meaning),

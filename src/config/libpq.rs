@@ -13,22 +13,20 @@ impl Draft {
     ///
     /// [`Error::Config`] of `dsn`. The draft is then unchanged.
     pub fn set_dsn(&mut self, dsn: &str) -> Result<(), Error> {
-        let mut changed = self.clone();
-        let url = ["postgres://", "postgresql://"]
-            .iter()
-            .find_map(|scheme| dsn.strip_prefix(scheme));
-        let pairs = match url {
+        let mut schemes = ["postgres://", "postgresql://"].iter();
+        let pairs = match schemes.find_map(|scheme| dsn.strip_prefix(scheme)) {
             Some(rest) => by_url(rest),
             None => by_pairs(dsn),
         };
-        let set = |(keyword, value): (String, String)| {
+        let with = |draft: Draft, (keyword, value): (String, String)| {
             let key = KEYS.iter().find(|key| key.keyword == Some(&*keyword));
             let key = key.ok_or_else(|| format!("the keyword {keyword} is not supported"))?;
-            set(&mut changed, key, value).map_err(|reason| format!("{keyword}: {reason}"))
+            draft
+                .with(key, &value)
+                .map_err(|reason| format!("{keyword}: {reason}"))
         };
-        let result = pairs.and_then(|pairs| pairs.into_iter().try_for_each(set));
-        result.map_err(|reason| Error::config("dsn", reason))?;
-        *self = changed;
+        let changed = pairs.and_then(|pairs| pairs.into_iter().try_fold(self.clone(), with));
+        *self = changed.map_err(|reason| Error::config("dsn", reason))?;
         Ok(())
     }
 
@@ -39,75 +37,73 @@ impl Draft {
     ///
     /// [`Error::Config`] of the variable. The draft is then unchanged.
     pub fn set_environment(&mut self) -> Result<(), Error> {
-        let mut changed = self.clone();
-        let known = KEYS.iter().filter_map(|key| Some((key, key.variable?)));
-        for (key, variable) in known {
+        let mut known = KEYS.iter().filter_map(|key| Some((key, key.variable?)));
+        *self = known.try_fold(self.clone(), |draft, (key, variable)| {
             let value = env::var_os(variable).unwrap_or_default();
-            let value = value.into_string().map_err(|_| "is not valid UTF-8".into());
-            value
-                .and_then(|value| set(&mut changed, key, value))
-                .map_err(|reason| Error::config(variable, reason))?;
-        }
-        *self = changed;
+            let set = match value.to_str() {
+                Some(value) => draft.with(key, value),
+                None => Err("is not valid UTF-8".into()),
+            };
+            set.map_err(|reason| Error::config(variable, reason))
+        })?;
         Ok(())
+    }
+
+    /// The same with a key set to a value as libpq writes it.
+    fn with(mut self, key: &Key, value: &str) -> Result<Self, String> {
+        let mut accepted = key.kind.accepted();
+        let value = match (key.name, value) {
+            (_, "") => return Ok(self),
+            ("connect_timeout", seconds) => {
+                accepted = "a whole number of seconds, at most a day".into();
+                Value::Number(seconds.parse::<u32>().map_or(f64::NAN, f64::from) * 1000.0)
+            }
+            // It tries plain text first, and TLS if the server insists; `prefer` tries TLS first.
+            ("sslmode", "allow") => Value::Text("prefer".into()),
+            (_, value) => Value::Text(value.into()),
+        };
+        let set = self.set(key.name, &value);
+        set.map_err(|_| format!("expected {accepted}"))
+            .map(|()| self)
     }
 }
 
-/// Sets a key to a value as libpq writes it.
-fn set(draft: &mut Draft, key: &Key, value: String) -> Result<(), String> {
-    let mut accepted = key.kind.accepted();
-    let value = match (key.name, &*value) {
-        (_, "") => return Ok(()),
-        ("connect_timeout", seconds) => {
-            accepted = "a whole number of seconds, at most a day".into();
-            let seconds = seconds.parse::<u32>().map_or(f64::NAN, f64::from);
-            Value::Number(seconds * 1000.0)
-        }
-        // It tries plain text first, and TLS if the server insists; `prefer` tries TLS first.
-        ("sslmode", "allow") => Value::Text("prefer".into()),
-        _ => Value::Text(value),
-    };
-    let set = draft.set(key.name, &value);
-    set.map_err(|_| format!("expected {accepted}"))
-}
+type Pairs = Result<Vec<(String, String)>, String>;
 
 /// Reads what follows a URL's scheme, each part optional:
 /// `user:password@host:port,host:port/database?keyword=value&…`.
-fn by_url(url: &str) -> Result<Vec<(String, String)>, String> {
+fn by_url(url: &str) -> Pairs {
     let (rest, query) = url.split_once('?').unwrap_or((url, ""));
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
     let (user, servers) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (hosts, ports): (Vec<&str>, Vec<&str>) = servers.split(',').map(host_and_port).unzip();
+    let (user, password) = user.split_once(':').unwrap_or((user, ""));
+    let (hosts, mut ports): (Vec<&str>, Vec<&str>) = servers.split(',').map(host_and_port).unzip();
     // A password with an unescaped character ends too early, and its rest appears in another part.
     let is_port = |port: &&str| port.bytes().all(|byte| byte.is_ascii_digit());
     if database.contains('@') || !ports.iter().all(is_port) {
         let reason = "in a user or a password, write / ? # : and @ as %2F %3F %23 %3A and %40";
         return Err(reason.into());
     }
-    let (user, password) = user.split_once(':').unwrap_or((user, ""));
-    let mut found = Vec::new();
-    let mut add = |keyword: &str, value: &str| {
-        let value = decode(value)
-            .ok_or_else(|| format!("{keyword}: a % must precede the two digits of a code"))?;
-        found.push((keyword.to_owned(), value));
-        Ok::<(), String>(())
-    };
-    add("user", user)?;
-    add("password", password)?;
-    add("host", &hosts.join(","))?;
     if ports.iter().any(|port| !port.is_empty()) {
-        let default = Draft::default().ports()[0].to_string();
-        let or_default = |port: &str| if port.is_empty() { &default } else { port }.to_owned();
-        let ports: Vec<String> = ports.into_iter().map(or_default).collect();
-        add("port", &ports.join(","))?;
+        let unset = ports.iter_mut().filter(|port| port.is_empty());
+        unset.for_each(|port| *port = "5432");
+    } else {
+        ports.clear();
     }
-    add("dbname", database)?;
+    let (hosts, ports) = (hosts.join(","), ports.join(","));
+    let mut pairs = vec![("user", user), ("password", password), ("dbname", database)];
+    pairs.extend([("host", &*hosts), ("port", &*ports)]);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let pair = pair.split_once('=');
-        let (keyword, value) = pair.ok_or("expected keyword=value after the ?")?;
-        add(keyword, value)?;
+        pairs.push(pair.ok_or("expected keyword=value after the ?")?);
     }
-    Ok(found)
+    let decoded = |(keyword, value): (&str, &str)| match decode(value) {
+        Some(value) => Ok((keyword.to_owned(), value)),
+        None => Err(format!(
+            "{keyword}: a % must precede the two digits of a code"
+        )),
+    };
+    pairs.into_iter().map(decoded).collect()
 }
 
 /// Splits a host from its port. An IPv6 address is in brackets.
@@ -132,7 +128,7 @@ fn decode(text: &str) -> Option<String> {
 }
 
 /// Reads `keyword=value keyword='another value'`. A backslash keeps the character after it.
-fn by_pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+fn by_pairs(text: &str) -> Pairs {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
@@ -186,10 +182,7 @@ mod tests {
             let config = config.expect("valid");
             assert_eq!(&*config.connection.describe(), "[::1]:1, db:5432");
             assert_eq!(config.connection.username, "me");
-            assert_eq!(
-                config.connection.password,
-                Some(Secret::new("un/used".into()))
-            );
+            assert_eq!(config.connection.password, Some(Secret::new("un/used")));
             assert_eq!(config.connection.database, "shop");
             assert_eq!(config.timeouts.connect, Duration::from_secs(9));
             assert_eq!(config.connection.tls.mode, TlsMode::Prefer);

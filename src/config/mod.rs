@@ -1,26 +1,23 @@
 //! The configuration: set key by key, checked, then immutable.
 
-mod draft;
 mod keys;
 mod libpq;
-mod server;
-mod table_name;
+mod names;
 mod tls;
 mod value;
 
-pub use draft::Draft;
 pub use keys::{DefaultValue, KEYS, Key};
-pub use server::{Host, PreparedStatements, Server, ServerSessionConfig, TargetSession};
-pub use table_name::TableName;
-pub use tls::{Binding, ClientCertificate, TlsConfig, TlsMode, TlsVersion, Verify};
+pub(crate) use names::TableName;
+pub use names::{Host, Server};
+pub(crate) use tls::{TlsConfig, TlsMode, Verify};
 pub use value::{Kind, Value};
 
 use crate::Error;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use value::Setting;
 
 /// A checked configuration. Equal configurations reach the same pool of connections.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -29,16 +26,12 @@ pub struct Config {
     pub connection: ConnectionConfig,
     /// The size and the name of the pool.
     pub pool: PoolConfig,
-    /// The sessions table.
-    pub sessions: TableName,
-    /// The metadata table.
-    pub metadata: TableName,
-    /// The limits of an operation.
-    pub timeouts: Timeouts,
-    /// The time between two clean-ups of expired sessions in the background; `None` is never.
-    pub cleanup_interval: Option<Duration>,
-    /// How many sessions a subject may have.
-    pub limit: Option<SessionLimit>,
+    pub(crate) sessions: TableName,
+    pub(crate) metadata: TableName,
+    pub(crate) timeouts: Timeouts,
+    /// The time between two clean-ups in the background, if there are any.
+    pub(crate) cleanup_interval: Option<Duration>,
+    pub(crate) limit: Option<SessionLimit>,
 }
 
 /// How to reach the database.
@@ -46,22 +39,47 @@ pub struct Config {
 pub struct ConnectionConfig {
     /// The servers, in the order in which they are tried.
     pub servers: Vec<Server>,
-    /// `application_name`.
-    pub application: String,
     /// The database user.
     pub username: String,
-    /// The user's password.
-    pub password: Option<Secret>,
-    /// The file with passwords, used if `password` is `None`.
-    pub passfile: Option<PathBuf>,
-    /// Whether a password may be sent in clear text over a connection without TLS.
-    pub allow_cleartext: bool,
-    /// The database.
-    pub database: String,
-    /// How connections are encrypted, and which certificates are trusted.
-    pub tls: TlsConfig,
     /// How sessions with the server are used.
     pub session: ServerSessionConfig,
+    pub(crate) application: String,
+    pub(crate) password: Option<Secret>,
+    pub(crate) passfile: Option<PathBuf>,
+    pub(crate) allow_cleartext: bool,
+    pub(crate) database: String,
+    pub(crate) tls: TlsConfig,
+}
+
+/// How sessions with the server are used.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerSessionConfig {
+    /// Whether to prepare statements.
+    pub prepared: PreparedStatements,
+    pub(crate) target: TargetSession,
+    /// Whether to try the servers, and the addresses of each, in a random order.
+    pub(crate) balance: bool,
+    /// `None` keeps the server's setting.
+    pub(crate) synchronous_commit: Option<&'static str>,
+}
+
+/// Whether to prepare statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PreparedStatements {
+    /// Unless a pooler is detected between here and the server.
+    Auto,
+    /// Always.
+    Always,
+    /// Never. Nothing else is left in a server session either.
+    Never,
+}
+
+/// Which of several servers to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum TargetSession {
+    Any,
+    ReadWrite,
+    ReadOnly,
 }
 
 /// The pool's limits.
@@ -73,35 +91,17 @@ pub struct PoolConfig {
     pub size: usize,
     /// Waiting operations at most.
     pub backlog: usize,
-    /// How long a connection may be idle; `None` is no limit.
+    /// How long a connection may idle, if there is a limit.
     pub keepalive: Option<Duration>,
 }
 
 /// The limits of one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// From the call until a usable connection is held.
-    pub connect: Duration,
-    /// From then until the answer arrives: the sum of the send and the read timeout.
-    pub statement: Duration,
-}
-
-/// A limit of a subject's sessions in an audience.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionLimit {
-    /// Live sessions at most.
-    pub sessions: u32,
-    /// What happens to one more.
-    pub beyond: Beyond,
-}
-
-/// What happens to a session beyond the limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Beyond {
-    /// It is saved, and the sessions that would expire first are ended.
-    EndOldest,
-    /// It is not saved.
-    Refuse,
+    pub(crate) connect: Duration,
+    /// From then until the answer is there: the sum of the send and the read timeout.
+    pub(crate) statement: Duration,
 }
 
 impl Timeouts {
@@ -114,21 +114,29 @@ impl Timeouts {
     }
 
     /// The longest that a caller may have to wait.
-    pub fn total(&self) -> Duration {
+    pub(crate) fn total(&self) -> Duration {
         self.connect + self.statement
     }
 }
 
+/// A limit of a subject's live sessions in an audience.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct SessionLimit {
+    pub(crate) sessions: u32,
+    /// Whether one more is refused. If not, it is saved, and those that would expire first are ended.
+    pub(crate) refuses: bool,
+}
+
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
-    pub(crate) fn new(text: String) -> Self {
-        Secret(text)
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
     }
 
-    /// The text, to be sent to the server only.
+    /// The text, for the server alone.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -142,7 +150,7 @@ impl fmt::Debug for Secret {
 
 impl ConnectionConfig {
     /// The servers for messages: "host:port, host:port".
-    pub fn describe(&self) -> Arc<str> {
+    pub(crate) fn describe(&self) -> Arc<str> {
         let servers: Vec<String> = self.servers.iter().map(Server::to_string).collect();
         servers.join(", ").into()
     }
@@ -154,100 +162,170 @@ impl Default for Config {
     }
 }
 
+/// A configuration in the making. A key may be set again: the last value holds. `build` checks what
+/// concerns several keys.
+///
+/// ```
+/// use resty_session_postgres::config::{Draft, Value};
+///
+/// let mut draft = Draft::default();
+/// draft.set("host", &Value::Text("db.example".into()))?;
+/// draft.set("pool_size", &Value::Number(2.0))?;
+/// let config = draft.build()?;
+/// assert_eq!(config.pool.size, 2);
+/// # Ok::<(), resty_session_postgres::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Draft {
+    /// Accepted values, by the names of their keys.
+    values: BTreeMap<&'static str, Value>,
+}
+
+/// Every key that has a default is set to it, unchecked: some sites make a configuration for each
+/// request.
+impl Default for Draft {
+    fn default() -> Self {
+        let values = KEYS
+            .iter()
+            .filter_map(|key| Some((key.name, key.default.value()?)));
+        let values = values.collect();
+        Draft { values }
+    }
+}
+
 impl Draft {
+    /// Sets a key of [`KEYS`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] for an unknown key or a value that the key does not accept. The draft is
+    /// then unchanged.
+    pub fn set(&mut self, name: &str, value: &Value) -> Result<(), Error> {
+        let key = Key::find(name).ok_or_else(|| {
+            let nearest = Key::nearest(name);
+            let reason = format!("unknown key; the nearest known one is {nearest}");
+            Error::config(name, reason)
+        })?;
+        if !key.kind.accepts(value) {
+            let (accepted, got) = (key.kind.accepted(), key.kind.describe(value));
+            let reason = format!("expected {accepted}, got {got}");
+            return Err(Error::config(name, reason));
+        }
+        self.values.insert(key.name, value.clone());
+        Ok(())
+    }
+
+    /// The number of a key that has a default.
+    fn number(&self, key: &str) -> u32 {
+        let value = self.values.get(key);
+        value.and_then(Value::number).unwrap_or_default()
+    }
+
+    /// The text of a key, or the name of its boolean.
+    fn text(&self, key: &str) -> Option<&str> {
+        self.values.get(key)?.word()
+    }
+
+    /// The same of a key of words, as the table of keys has it.
+    fn word(&self, key: &str) -> Option<&'static str> {
+        let (given, key) = (self.text(key)?, Key::find(key)?);
+        match key.kind {
+            Kind::Word(words) => words.iter().copied().find(|word| *word == given),
+            _ => None,
+        }
+    }
+
     /// The configuration.
     ///
     /// # Errors
     ///
     /// [`Error::Config`] if keys contradict each other.
     pub fn build(self) -> Result<Config, Error> {
-        let (sessions, metadata) = tables(&self)?;
+        let (sessions, metadata) = self.tables()?;
+        let time = |key| Duration::from_millis(self.number(key).into());
+        let unless_zero = |key| Some(time(key)).filter(|time| !time.is_zero());
         let max_sessions = self.number("max_sessions_per_subject");
         Ok(Config {
-            connection: connection(&self)?,
+            connection: self.connection()?,
             pool: PoolConfig {
                 name: self.text("pool").map(str::to_owned),
                 size: self.number("pool_size") as usize,
                 backlog: self.number("backlog") as usize,
-                keepalive: self.time_unless_zero("keepalive_timeout"),
+                keepalive: unless_zero("keepalive_timeout"),
             },
             sessions,
             metadata,
             timeouts: Timeouts {
-                connect: self.time("connect_timeout"),
-                statement: self.time("send_timeout") + self.time("read_timeout"),
+                connect: time("connect_timeout"),
+                statement: time("send_timeout") + time("read_timeout"),
             },
-            cleanup_interval: self.time_unless_zero("cleanup_interval"),
+            cleanup_interval: unless_zero("cleanup_interval"),
             limit: (max_sessions > 0).then_some(SessionLimit {
                 sessions: max_sessions,
-                beyond: match self.word("max_sessions_beyond") {
-                    Some("refuse") => Beyond::Refuse,
-                    _ => Beyond::EndOldest,
-                },
+                refuses: self.text("max_sessions_beyond") == Some("refuse"),
             }),
         })
     }
-}
 
-fn connection(draft: &Draft) -> Result<ConnectionConfig, Error> {
-    let text = |key| draft.text(key).map(str::to_owned);
-    let username = text("username").unwrap_or_default();
-    Ok(ConnectionConfig {
-        servers: servers(draft.hosts(), draft.ports())?,
-        application: text("application").unwrap_or_default(),
-        database: text("database").unwrap_or_else(|| username.clone()),
-        username,
-        password: draft.secret("password"),
-        passfile: draft.text("passfile").map(PathBuf::from),
-        allow_cleartext: draft.flag("allow_cleartext") == Some(true),
-        tls: TlsConfig::of(draft)?,
-        session: ServerSessionConfig {
-            target: match draft.word("target_session_attrs") {
-                Some("read-write") => TargetSession::ReadWrite,
-                Some("read-only") => TargetSession::ReadOnly,
-                _ => TargetSession::Any,
+    fn connection(&self) -> Result<ConnectionConfig, Error> {
+        let text = |key| self.text(key).map(str::to_owned);
+        let username = text("username").unwrap_or_default();
+        Ok(ConnectionConfig {
+            servers: self.servers()?,
+            application: text("application").unwrap_or_default(),
+            database: text("database").unwrap_or_else(|| username.clone()),
+            username,
+            password: self.text("password").map(Secret::new),
+            passfile: text("passfile").map(PathBuf::from),
+            allow_cleartext: self.text("allow_cleartext") == Some("true"),
+            tls: TlsConfig::of(self)?,
+            session: ServerSessionConfig {
+                prepared: match self.text("prepared_statements") {
+                    Some("true") => PreparedStatements::Always,
+                    Some("false") => PreparedStatements::Never,
+                    _ => PreparedStatements::Auto,
+                },
+                target: match self.text("target_session_attrs") {
+                    Some("read-write") => TargetSession::ReadWrite,
+                    Some("read-only") => TargetSession::ReadOnly,
+                    _ => TargetSession::Any,
+                },
+                balance: self.text("load_balance_hosts") == Some("random"),
+                synchronous_commit: self.word("synchronous_commit"),
             },
-            balance: draft.word("load_balance_hosts") == Some("random"),
-            prepared: match draft.word("prepared_statements") {
-                Some("true") => PreparedStatements::Always,
-                Some("false") => PreparedStatements::Never,
-                _ => PreparedStatements::Auto,
-            },
-            synchronous_commit: draft.word("synchronous_commit"),
-        },
-    })
-}
-
-/// Gives each host its port.
-fn servers(hosts: &[Host], ports: &[u16]) -> Result<Vec<Server>, Error> {
-    let (given, expected) = (ports.len(), hosts.len());
-    if given != 1 && given != expected {
-        let reason =
-            format!("expected one port, or one for each of the {expected} hosts, got {given}");
-        return Err(Error::config("port", reason));
+        })
     }
-    let pairs = hosts.iter().cloned().zip(ports.iter().cycle());
-    Ok(pairs.map(|(host, &port)| Server { host, port }).collect())
-}
 
-/// The sessions table and the metadata table.
-fn tables(draft: &Draft) -> Result<(TableName, TableName), Error> {
-    let sessions = draft.table("table_name").expect("it has a default");
-    let metadata = match draft.table("table_name_meta") {
-        Some(name) => name,
-        None => sessions.with_suffix("_meta").ok_or_else(|| {
-            let reason = format!(
-                "with _meta at its end it would be longer than {} bytes: set table_name_meta",
-                TableName::MAX_BYTES
-            );
+    /// The hosts, each with its port.
+    fn servers(&self) -> Result<Vec<Server>, Error> {
+        let hosts = self.values.get("host").and_then(Value::hosts);
+        let ports = self.values.get("port").and_then(Value::ports);
+        let (hosts, ports) = (hosts.unwrap_or_default(), ports.unwrap_or_default());
+        let (expected, given) = (hosts.len(), ports.len());
+        if given != 1 && given != expected {
+            let hosts = format!("one for each of the {expected} hosts");
+            let reason = format!("expected one port, or {hosts}, got {given}");
+            return Err(Error::config("port", reason));
+        }
+        let pairs = hosts.into_iter().zip(ports.into_iter().cycle());
+        Ok(pairs.map(|(host, port)| Server { host, port }).collect())
+    }
+
+    /// The sessions table and the metadata table.
+    fn tables(&self) -> Result<(TableName, TableName), Error> {
+        let table = |key| self.text(key).and_then(TableName::parse);
+        let sessions = table("table_name").expect("it has a default");
+        let metadata = table("table_name_meta").or_else(|| sessions.with_suffix("_meta"));
+        let metadata = metadata.ok_or_else(|| {
+            let reason = "with _meta at its end it is longer than 63 bytes: set table_name_meta";
             Error::config("table_name", reason)
-        })?,
-    };
-    if metadata == sessions {
-        let reason = format!("the same table as table_name, {metadata}");
-        return Err(Error::config("table_name_meta", reason));
+        })?;
+        if metadata == sessions {
+            let reason = format!("the same table as table_name, {metadata}");
+            return Err(Error::config("table_name_meta", reason));
+        }
+        Ok((sessions, metadata))
     }
-    Ok((sessions, metadata))
 }
 
 #[cfg(test)]

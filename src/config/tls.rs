@@ -7,172 +7,128 @@ use std::path::PathBuf;
 
 /// How connections are encrypted, and which certificates are trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct TlsConfig {
-    /// Whether to use TLS.
-    pub mode: TlsMode,
-    /// What is verified of the server's certificate.
-    pub verify: Verify,
+pub(crate) struct TlsConfig {
+    pub(crate) mode: TlsMode,
+    pub(crate) verify: Verify,
     /// The trusted certificates; `None` is the system's store.
-    pub root: Option<PathBuf>,
+    pub(crate) root: Option<PathBuf>,
     /// The certificate revocation lists.
-    pub revoked: Option<PathBuf>,
-    /// The client certificate.
-    pub client: Option<ClientCertificate>,
-    /// The oldest accepted version of TLS.
-    pub least_version: TlsVersion,
+    pub(crate) revoked: Option<PathBuf>,
+    pub(crate) client: Option<ClientCertificate>,
+    /// The oldest accepted version, a word of `ssl_min_protocol_version`.
+    pub(crate) least_version: &'static str,
     /// Whether the connection starts with TLS, which PostgreSQL 17 and later accept.
-    pub direct: bool,
-    /// Whether SCRAM is bound to the TLS session.
-    pub channel_binding: Binding,
+    pub(crate) direct: bool,
+    /// Whether SCRAM is bound to the TLS session, a word of `channel_binding`.
+    pub(crate) channel_binding: &'static str,
 }
 
-/// A client certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ClientCertificate {
+pub(crate) struct ClientCertificate {
     /// The file with the certificate and its intermediate certificates.
-    pub certificate: PathBuf,
+    pub(crate) certificate: PathBuf,
     /// The file with its key.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
     /// The key's password.
-    pub password: Option<Secret>,
+    pub(crate) password: Option<Secret>,
 }
 
 /// Whether to use TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TlsMode {
-    /// Plain text.
+pub(crate) enum TlsMode {
     Off,
     /// TLS if the server offers it, else plain text.
     Offered,
     /// The same, and plain text also if TLS fails.
     Prefer,
-    /// TLS only.
     Require,
 }
 
 /// What is verified of the server's certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verify {
-    /// Nothing.
+pub(crate) enum Verify {
     Nothing,
-    /// The chain: a trusted authority has issued it.
+    /// A trusted authority has issued it.
     Chain,
-    /// The chain and the host name.
+    /// The chain, and the host name.
     Name,
-}
-
-/// A version of TLS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TlsVersion {
-    /// 1.0
-    V1,
-    /// 1.1
-    V1_1,
-    /// 1.2
-    V1_2,
-    /// 1.3
-    V1_3,
-}
-
-/// Whether SCRAM is bound to the TLS session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Binding {
-    /// Never.
-    Disable,
-    /// If the server supports it.
-    Prefer,
-    /// Always: without it there is no connection.
-    Require,
 }
 
 impl TlsConfig {
     pub(super) fn of(draft: &Draft) -> Result<Self, Error> {
         let path = |key| draft.text(key).map(PathBuf::from);
-        let (mode, verify) = mode(draft)?;
-        let direct = draft.word("sslnegotiation") == Some("direct");
-        if direct && mode != TlsMode::Require {
-            let reason = "direct requires an sslmode of require or stricter";
-            return Err(Error::config("sslnegotiation", reason));
-        }
-        let channel_binding = match draft.word("channel_binding") {
-            Some("disable") => Binding::Disable,
-            Some("require") => Binding::Require,
-            _ => Binding::Prefer,
+        let system = draft.text("sslrootcert") == Some("system");
+        let root = path("sslrootcert").filter(|_| !system);
+        let (mode, mut verify) = match draft.text("sslmode") {
+            Some(sslmode) => by_sslmode(draft, sslmode)?,
+            None if system && draft.text("ssl").is_none() => (TlsMode::Require, Verify::Name),
+            None => by_switches(draft),
         };
-        if channel_binding == Binding::Require && mode == TlsMode::Off {
-            let reason = "require needs TLS, which sslmode or ssl turns on";
-            return Err(Error::config("channel_binding", reason));
+        let off = mode == TlsMode::Off;
+        // Public authorities issue certificates to anybody: only the name tells servers apart.
+        let reason = "system requires an sslmode of verify-full";
+        refuse(
+            system && !off && verify != Verify::Name,
+            "sslrootcert",
+            reason,
+        )?;
+        // As in libpq: a root that is named has the chain verified in every mode.
+        if root.is_some() && !off && verify == Verify::Nothing {
+            verify = Verify::Chain;
         }
+        let direct = draft.text("sslnegotiation") == Some("direct");
+        let reason = "direct requires an sslmode of require or stricter";
+        refuse(direct && mode != TlsMode::Require, "sslnegotiation", reason)?;
+        let channel_binding = draft.word("channel_binding").unwrap_or("prefer");
+        let reason = "require needs TLS, which sslmode or ssl turns on";
+        refuse(
+            off && channel_binding == "require",
+            "channel_binding",
+            reason,
+        )?;
         let revoked = path("sslcrl");
-        if revoked.is_some() && verify == Verify::Nothing && mode != TlsMode::Off {
-            let reason = "is not used unless sslmode or ssl_verify has certificates verified";
-            return Err(Error::config("sslcrl", reason));
-        }
-        let client = match (path("sslcert"), path("sslkey")) {
-            (Some(certificate), Some(key)) => Some(ClientCertificate {
-                certificate,
-                key,
-                password: draft.secret("sslpassword"),
-            }),
-            (Some(_), None) => return Err(Error::config("sslcert", "requires sslkey, its key")),
-            (None, Some(_)) => {
-                return Err(Error::config("sslkey", "requires sslcert, its certificate"));
-            }
-            (None, None) => None,
-        };
+        let unverified = !off && verify == Verify::Nothing;
+        let reason = "is not used unless sslmode or ssl_verify has certificates verified";
+        refuse(revoked.is_some() && unverified, "sslcrl", reason)?;
+        let (certificate, key) = (path("sslcert"), path("sslkey"));
+        let (has_certificate, has_key) = (certificate.is_some(), key.is_some());
+        refuse(
+            has_certificate && !has_key,
+            "sslcert",
+            "requires sslkey, its key",
+        )?;
+        let reason = "requires sslcert, its certificate";
+        refuse(has_key && !has_certificate, "sslkey", reason)?;
+        let client = certificate.zip(key);
         Ok(TlsConfig {
             mode,
             verify,
-            root: path("sslrootcert"),
+            root,
             revoked,
-            client,
-            least_version: match draft.word("ssl_min_protocol_version") {
-                Some("TLSv1") => TlsVersion::V1,
-                Some("TLSv1.1") => TlsVersion::V1_1,
-                Some("TLSv1.3") => TlsVersion::V1_3,
-                _ => TlsVersion::V1_2,
-            },
+            client: client.map(|(certificate, key)| ClientCertificate {
+                certificate,
+                key,
+                password: draft.text("sslpassword").map(Secret::new),
+            }),
+            least_version: draft.word("ssl_min_protocol_version").unwrap_or("TLSv1.2"),
             direct,
             channel_binding,
         })
     }
 }
 
-fn mode(draft: &Draft) -> Result<(TlsMode, Verify), Error> {
-    let system = draft.word("sslrootcert") == Some("system");
-    let (mode, verify) = match draft.word("sslmode") {
-        Some(sslmode) => by_sslmode(draft, sslmode)?,
-        None if system && draft.flag("ssl").is_none() => (TlsMode::Require, Verify::Name),
-        None => by_switches(draft),
-    };
-    // Public authorities issue certificates to anybody: only the name tells servers apart.
-    if system && mode != TlsMode::Off && verify != Verify::Name {
-        let reason = "system requires an sslmode of verify-full";
-        return Err(Error::config("sslrootcert", reason));
-    }
-    // As in libpq: a root that is named has the chain verified in every mode.
-    match verify {
-        Verify::Nothing if draft.text("sslrootcert").is_some() && mode != TlsMode::Off => {
-            Ok((mode, Verify::Chain))
-        }
-        _ => Ok((mode, verify)),
-    }
-}
-
+/// What the three switches of lua-resty-session's storage mean.
 fn by_switches(draft: &Draft) -> (TlsMode, Verify) {
-    let is_on = |key| draft.flag(key) == Some(true);
-    if !is_on("ssl") {
-        return (TlsMode::Off, Verify::Nothing);
-    }
-    let mode = match is_on("ssl_required") {
-        true => TlsMode::Require,
-        false => TlsMode::Offered,
-    };
+    let is_on = |key| draft.text(key) == Some("true");
     let verify = match is_on("ssl_verify") {
         true => Verify::Name,
         false => Verify::Nothing,
     };
-    (mode, verify)
+    match (is_on("ssl"), is_on("ssl_required")) {
+        (false, _) => (TlsMode::Off, Verify::Nothing),
+        (true, false) => (TlsMode::Offered, verify),
+        (true, true) => (TlsMode::Require, verify),
+    }
 }
 
 /// `sslmode` decides. The three switches, where they are set, must say the same.
@@ -184,22 +140,28 @@ fn by_sslmode(draft: &Draft, sslmode: &str) -> Result<(TlsMode, Verify), Error> 
         "verify-ca" => (TlsMode::Require, Verify::Chain),
         _ => (TlsMode::Require, Verify::Name),
     };
-    let same = [
-        ("ssl", Some(mode != TlsMode::Off)),
-        ("ssl_required", Some(mode == TlsMode::Require)),
-        // The chain without the name is more than one and less than the other.
-        (
-            "ssl_verify",
-            (verify != Verify::Chain).then_some(verify == Verify::Name),
-        ),
+    let switches = [
+        ("ssl", mode != TlsMode::Off),
+        ("ssl_required", mode == TlsMode::Require),
+        ("ssl_verify", verify == Verify::Name),
     ];
-    for (switch, expected) in same {
-        if let Some(flag) = draft.flag(switch)
-            && Some(flag) != expected
-        {
-            let reason = format!("{sslmode} contradicts {switch} = {flag}");
-            return Err(Error::config("sslmode", reason));
-        }
+    for (switch, expected) in switches {
+        let Some(given) = draft.text(switch) else {
+            continue;
+        };
+        // The chain without the name is more than `ssl_verify = false` and less than `true`.
+        let between = switch == "ssl_verify" && verify == Verify::Chain;
+        let wrong = between || given != expected.to_string();
+        let reason = format!("{sslmode} contradicts {switch} = {given}");
+        refuse(wrong, "sslmode", reason)?;
     }
     Ok((mode, verify))
+}
+
+/// Refuses keys that do not go together.
+fn refuse(wrong: bool, key: &str, reason: impl Into<String>) -> Result<(), Error> {
+    match wrong {
+        true => Err(Error::config(key, reason)),
+        false => Ok(()),
+    }
 }

@@ -1,9 +1,9 @@
 //! A configuration value as a caller gives it, and what each kind of key accepts.
 
-use super::{Host, TableName};
+use super::names::{Host, TableName};
 use std::ops::RangeInclusive;
 
-/// A value for a configuration key, before it is checked.
+/// A value for a configuration key.
 #[derive(Clone, PartialEq)]
 pub enum Value {
     /// A boolean.
@@ -43,46 +43,43 @@ pub enum Kind {
     Table,
 }
 
-/// A checked value.
-#[derive(Clone)]
-pub(super) enum Setting {
-    Flag(bool),
-    Number(u32),
-    Word(&'static str),
-    Text(String),
-    Hosts(Vec<Host>),
-    Ports(Vec<u16>),
-    Table(TableName),
-}
-
+/// What a value means. The configuration is read with the functions that its values are checked with.
 impl Value {
-    /// Names the value for an error message.
-    fn describe(&self) -> String {
-        match self {
-            Value::Flag(value) => format!("the boolean {value}"),
-            Value::Number(value) => format!("the number {value}"),
-            Value::Text(value) => format!("the string {value:?}"),
-            Value::List(values) => format!("a list of {}", values.len()),
-            Value::Other(kind) => format!("a {kind}"),
-        }
-    }
-
-    /// A string without NUL bytes.
-    fn text(&self) -> Option<&str> {
-        match self {
-            Value::Text(text) if !text.contains('\0') => Some(text),
-            _ => None,
-        }
-    }
-
-    fn number(&self, range: &RangeInclusive<u32>) -> Option<u32> {
+    /// A whole number.
+    pub(super) fn number(&self) -> Option<u32> {
         let number: f64 = match self {
             Value::Number(number) => *number,
             Value::Text(text) => text.trim().parse().ok()?,
             _ => return None,
         };
         let whole = number as u32;
-        (f64::from(whole) == number && range.contains(&whole)).then_some(whole)
+        (f64::from(whole) == number).then_some(whole)
+    }
+
+    /// A string without NUL bytes.
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) if !text.contains('\0') => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A string, or the name of a boolean.
+    pub(super) fn word(&self) -> Option<&str> {
+        match self {
+            Value::Flag(true) => Some("true"),
+            Value::Flag(false) => Some("false"),
+            _ => self.text(),
+        }
+    }
+
+    pub(super) fn hosts(&self) -> Option<Vec<Host>> {
+        self.each(|item| Host::parse(item.text()?))
+    }
+
+    pub(super) fn ports(&self) -> Option<Vec<u16>> {
+        let port = |item: &Value| u16::try_from(item.number()?).ok();
+        self.each(|item| port(item).filter(|port| *port > 0))
     }
 
     /// Reads each item of an array or of a comma-separated string, or the value itself. `None` if
@@ -94,57 +91,37 @@ impl Value {
                 let items = text.split(',').map(|item| Value::Text(item.trim().into()));
                 items.map(|item| read(&item)).collect()
             }
-            other => Some(vec![read(other)?]),
+            other => read(other).map(|item| vec![item]),
         };
         items.filter(|items| !items.is_empty())
     }
 }
 
-const PORTS: RangeInclusive<u32> = 1..=65_535;
-
 impl Kind {
-    pub(super) fn check(&self, value: &Value) -> Option<Setting> {
-        let text = || value.text().filter(|text| !text.is_empty());
-        let path = || text().filter(|text| text.starts_with('/'));
+    pub(super) fn accepts(&self, value: &Value) -> bool {
+        let text = value.text().unwrap_or_default();
         match self {
-            Kind::Flag => match value {
-                Value::Flag(flag) => Some(Setting::Flag(*flag)),
-                _ => None,
-            },
-            Kind::Number(_, range) => value.number(range).map(Setting::Number),
-            Kind::Word(words) => {
-                let given = match value {
-                    Value::Flag(true) => "true",
-                    Value::Flag(false) => "false",
-                    _ => text()?,
-                };
-                let word = words.iter().find(|word| **word == given)?;
-                Some(Setting::Word(word))
-            }
-            Kind::Text => text().map(|text| Setting::Text(text.into())),
-            Kind::Secret => value.text().map(|text| Setting::Text(text.into())),
-            Kind::Path => path().map(|path| Setting::Text(path.into())),
-            Kind::PathOr(word) if text() == Some(word) => Some(Setting::Word(word)),
-            Kind::PathOr(_) => Kind::Path.check(value),
-            Kind::Hosts => value
-                .each(|item| Host::parse(item.text()?))
-                .map(Setting::Hosts),
-            Kind::Ports => value
-                .each(|item| item.number(&PORTS).map(|port| port as u16))
-                .map(Setting::Ports),
-            Kind::Table => TableName::parse(value.text()?).map(Setting::Table),
+            Kind::Flag => matches!(value, Value::Flag(_)),
+            Kind::Number(_, range) => value.number().is_some_and(|number| range.contains(&number)),
+            Kind::Word(words) => value.word().is_some_and(|word| words.contains(&word)),
+            Kind::Text => !text.is_empty(),
+            Kind::Secret => value.text().is_some(),
+            Kind::Path => text.starts_with('/'),
+            Kind::PathOr(word) => text == *word || text.starts_with('/'),
+            Kind::Hosts => value.hosts().is_some(),
+            Kind::Ports => value.ports().is_some(),
+            Kind::Table => TableName::parse(text).is_some(),
         }
     }
 
     /// What values the kind accepts.
     pub fn accepted(&self) -> String {
-        let number = |unit: &str, range: &RangeInclusive<u32>| {
-            let (least, most) = (range.start(), range.end());
-            format!("a whole number {unit}from {least} to {most}")
-        };
         match self {
             Kind::Flag => "a boolean".into(),
-            Kind::Number(unit, range) => number(&format!("of {unit} "), range),
+            Kind::Number(unit, range) => {
+                let (least, most) = (range.start(), range.end());
+                format!("a whole number of {unit} from {least} to {most}")
+            }
             Kind::Word(words) => format!("one of {}", words.join(", ")),
             Kind::Text => "a non-empty string without NUL bytes".into(),
             Kind::Secret => "a string without NUL bytes".into(),
@@ -153,27 +130,28 @@ impl Kind {
             Kind::Hosts => "a host name, an address, or a socket folder (unix:/dir or /dir), or \
                             several as an array or comma-separated"
                 .into(),
-            Kind::Ports => number("", &PORTS) + ", or several as an array or comma-separated",
-            Kind::Table => format!(
-                "a table name or schema.table, each of letters, digits, _ and $ or in double \
-                 quotes, at most {} bytes",
-                TableName::MAX_BYTES
-            ),
+            Kind::Ports => "a whole number from 1 to 65535, or several as an array or \
+                            comma-separated"
+                .into(),
+            Kind::Table => "a table name or schema.table, each of letters, digits, _ and $ or in \
+                            double quotes, at most 63 bytes"
+                .into(),
         }
     }
 
     /// Names a value that was not accepted. It shows no password.
     pub(super) fn describe(&self, value: &Value) -> String {
+        // A connection string that was given as the host has the password in it.
+        let is_dsn = |text: &str| text.contains(['@', '=']) || text.contains("://");
         match (self, value) {
             (Kind::Secret, Value::Text(_)) => "another string".into(),
             (Kind::Secret, Value::Number(_)) => "a number".into(),
-            // A connection string that was given as the host has the password in it.
-            (Kind::Hosts, Value::Text(text))
-                if text.contains(['@', '=']) || text.contains("://") =>
-            {
-                "a connection string".into()
-            }
-            _ => value.describe(),
+            (Kind::Hosts, Value::Text(text)) if is_dsn(text) => "a connection string".into(),
+            (_, Value::Flag(value)) => format!("the boolean {value}"),
+            (_, Value::Number(value)) => format!("the number {value}"),
+            (_, Value::Text(value)) => format!("the string {value:?}"),
+            (_, Value::List(values)) => format!("a list of {}", values.len()),
+            (_, Value::Other(kind)) => format!("a {kind}"),
         }
     }
 }

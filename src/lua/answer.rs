@@ -1,6 +1,6 @@
 //! Outcomes as Lua values.
 
-use super::message::failure;
+use super::function::failure;
 use crate::op::{Answer, Finding, Outcome, Session};
 use mlua::{IntoLua, Lua, Result, Table, Value};
 
@@ -13,14 +13,12 @@ pub(super) fn values(lua: &Lua, outcome: Outcome) -> Result<(Value, Value)> {
     let value = match answer {
         Answer::Done | Answer::Found(true) => Value::Boolean(true),
         Answer::Value(None) | Answer::Found(false) => Value::Nil,
-        Answer::Value(Some(text)) => Value::String(lua.create_string(&text)?),
+        Answer::Value(Some(text)) => text.into_lua(lua)?,
         Answer::Count(count) => Value::Number(count as f64),
         Answer::Expiries(sessions) => {
-            let table = lua.create_table_with_capacity(0, sessions.len())?;
-            for (key, expires) in sessions {
-                table.raw_set(key, expires.seconds() as f64)?;
-            }
-            Value::Table(table)
+            let seconds = sessions.into_iter();
+            let seconds = seconds.map(|(key, expires)| (key, expires.seconds() as f64));
+            Value::Table(lua.create_table_from(seconds)?)
         }
         Answer::Sessions(sessions) => list(lua, sessions, session)?,
         Answer::Findings(findings) => list(lua, findings, finding)?,
@@ -37,19 +35,13 @@ fn list<T>(lua: &Lua, items: Vec<T>, item: fn(&Lua, T) -> Result<Table>) -> Resu
 }
 
 fn session(lua: &Lua, session: Session) -> Result<Table> {
-    let table = lua.create_table_with_capacity(0, 4)?;
-    table.raw_set("key", session.key)?;
-    table.raw_set("name", session.name)?;
+    let table = lua.create_table_from([("key", session.key), ("name", session.name)])?;
     table.raw_set("expires", session.expires.seconds() as f64)?;
-    if let Some(created) = session.created {
-        table.raw_set("created", created.seconds() as f64)?;
-    }
+    let created = session.created.map(|created| created.seconds() as f64);
+    table.raw_set("created", created)?;
     Ok(table)
 }
 
 fn finding(lua: &Lua, finding: Finding) -> Result<Table> {
-    let table = lua.create_table_with_capacity(0, 2)?;
-    table.raw_set("problem", finding.problem)?;
-    table.raw_set("repair", finding.repair)?;
-    Ok(table)
+    lua.create_table_from([("problem", finding.problem), ("repair", finding.repair)])
 }

@@ -9,28 +9,14 @@ local pairs = pairs
 local setmetatable = setmetatable
 local type = type
 
--- Success is one value: a second nil would be printed by ngx.print.
-local function bare(first, second)
-  if second == nil then
-    return first
-  end
-  return first, second
-end
-
--- The native storage of an instance; of anything else it is an error where the method was called.
-local function handle(self)
-  local storage = type(self) == "table" and self.storage
-  if type(storage) ~= "userdata" then
-    error("a storage expected as the first argument: call the method with a colon", 3)
-  end
-  return storage
-end
-
 -- Native functions answer `false, message` for what is the caller's mistake; it is raised at the
--- caller's line. A miss is a bare nil, without a second value.
+-- caller's line. Success and a miss are one value: a second nil would be printed by ngx.print.
 local function method(run, completions)
   return function(self, ...)
-    local storage = handle(self)
+    local storage = type(self) == "table" and self.storage
+    if type(storage) ~= "userdata" then
+      error("a storage expected as the first argument: call the method with a colon", 2)
+    end
     local queue = completions and completions.queue()
     local first, second = run(storage, queue, ...)
     if first == false then
@@ -39,7 +25,10 @@ local function method(run, completions)
     if queue and first then
       first, second = completions.wait(first, self.seconds)
     end
-    return bare(first, second)
+    if second == nil then
+      return first
+    end
+    return first, second
   end
 end
 
@@ -48,25 +37,9 @@ return function(completions)
   for name, run in pairs(native.methods) do
     metatable[name] = method(run, completions)
   end
-
-  -- Waits for nobody, so it needs no completions.
-  function metatable.set_password(self, password)
-    local ok, message = native.set_password(handle(self), password)
-    if ok == false then
-      error(message, 2)
-    end
-    return bare(ok, message)
-  end
-
-  function metatable:stats()
-    return bare(native.stats(handle(self)))
-  end
-
-  function metatable:metrics(stats)
-    if stats ~= nil and type(stats) ~= "table" then
-      error("bad argument #1 to 'metrics' (stats: table expected, got " .. type(stats) .. ")", 2)
-    end
-    return bare(native.metrics(handle(self), stats))
+  -- These ask no server, so they wait for nothing.
+  for name, run in pairs(native.local_methods) do
+    metatable[name] = method(run)
   end
 
   metatable.__index = metatable

@@ -6,20 +6,15 @@
 
 mod answer;
 mod call;
-mod config;
 mod function;
-mod message;
-mod process;
 mod queue;
+mod storage;
 
 use crate::host::{fork::ForkLocal, log};
 use function::function;
 use mlua::{Function, Lua, Result, Table, ffi};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// The Lua part of this module.
-const INSTANCE: &str = include_str!("instance.lua");
 
 /// Opens the module; Lua's `require` calls this.
 ///
@@ -58,16 +53,13 @@ unsafe fn give_lasting_state(state: *mut mlua::lua_State) {
 
 fn open(lua: &Lua) -> Result<Table> {
     let native = lua.create_table()?;
-    native.set("storage", function(lua, config::storage)?)?;
     call::register(lua, &native)?;
-    process::register(lua, &native)?;
+    storage::register(lua, &native)?;
     queue::register(lua, &native)?;
     native.set("take_log", function(lua, take_log)?)?;
     native.set("is_first_event_loop", function(lua, is_first_event_loop)?)?;
-    let bind: Function = lua
-        .load(INSTANCE)
-        .set_name("=resty_session_postgres")
-        .call(&native)?;
+    let instance = lua.load(include_str!("instance.lua"));
+    let bind: Function = instance.set_name("=resty_session_postgres").call(&native)?;
     let module: Table = bind.call(())?;
     module.set("_VERSION", crate::VERSION)?;
     module.set("bind", bind)?;
@@ -89,10 +81,7 @@ fn take_log(lua: &Lua, (): ()) -> Result<Option<Table>> {
     if log::is_empty() {
         return Ok(None);
     }
-    let flat = lua.create_table()?;
-    for line in log::take() {
-        flat.push(line.level.name())?;
-        flat.push(line.text)?;
-    }
-    Ok(Some(flat))
+    let lines = log::take().into_iter();
+    let flat = lines.flat_map(|line| [line.level.name().to_owned(), line.text]);
+    lua.create_sequence_from(flat).map(Some)
 }

@@ -6,7 +6,7 @@ use super::credentials::Credentials;
 use super::open_error::{OpenError, Remedy};
 use super::server_session::{ServerSessions, Start};
 use super::status::Status;
-use crate::config::{self, Binding, ConnectionConfig, Host, Server, Timeouts};
+use crate::config::{self, ConnectionConfig, Host, Server, Timeouts};
 use crate::host::thread;
 use crate::tls::Tls;
 use std::collections::HashMap;
@@ -82,9 +82,9 @@ impl Opener {
             .ssl_mode(SslMode::Require)
             .ssl_negotiation(SslNegotiation::Direct)
             .channel_binding(match self.config.tls.channel_binding {
-                Binding::Disable => ChannelBinding::Disable,
-                Binding::Prefer => ChannelBinding::Prefer,
-                Binding::Require => ChannelBinding::Require,
+                "disable" => ChannelBinding::Disable,
+                "require" => ChannelBinding::Require,
+                _ => ChannelBinding::Prefer,
             });
         if let Some(password) = self.credentials.password(&self.config, server)? {
             options.password(password.reveal());

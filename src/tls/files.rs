@@ -2,7 +2,7 @@
 //! still be root, and again after a failed attempt, because they may have been renewed.
 
 use crate::Error;
-use crate::config::{TlsConfig, TlsMode, TlsVersion, Verify};
+use crate::config::{TlsConfig, TlsMode, Verify};
 use openssl::pkey::PKey;
 use openssl::ssl::{
     SslConnector, SslConnectorBuilder, SslFiletype, SslMethod, SslVerifyMode, SslVersion,
@@ -63,10 +63,10 @@ impl Files {
         }
         let mut builder = of("sslmode", SslConnector::builder(SslMethod::tls_client()))?;
         let least = match config.least_version {
-            TlsVersion::V1 => SslVersion::TLS1,
-            TlsVersion::V1_1 => SslVersion::TLS1_1,
-            TlsVersion::V1_2 => SslVersion::TLS1_2,
-            TlsVersion::V1_3 => SslVersion::TLS1_3,
+            "TLSv1" => SslVersion::TLS1,
+            "TLSv1.1" => SslVersion::TLS1_1,
+            "TLSv1.3" => SslVersion::TLS1_3,
+            _ => SslVersion::TLS1_2,
         };
         let limited = builder.set_min_proto_version(Some(least));
         of("ssl_min_protocol_version", limited)?;

@@ -4,7 +4,7 @@
 use super::super::delete::delete;
 use super::{Old, Set};
 use crate::Error;
-use crate::config::{Beyond, SessionLimit};
+use crate::config::SessionLimit;
 use crate::db::types::{INT, TEXT, TEXTS};
 use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
 use crate::op::Epoch;
@@ -69,7 +69,7 @@ pub(super) fn save(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<()
         [&audiences, &subjects, &own, &most, &set.name, &replaced];
     db.transaction(|db| {
         db.query(&LOCK, &[&audiences, &subjects])?;
-        if limit.beyond == Beyond::Refuse {
+        if limit.refuses {
             let reached: bool = db.row(&REACHED, &params, |row| column(row, 0))?;
             if reached {
                 let limit = limit.sessions;
@@ -77,7 +77,7 @@ pub(super) fn save(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<()
             }
         }
         super::save(&[set], db)?;
-        if limit.beyond == Beyond::EndOldest {
+        if !limit.refuses {
             let beyond = db.query(&BEYOND, &params)?;
             let keys: Result<Vec<_>, Fault> = beyond.iter().map(|row| column(row, 0)).collect();
             delete(keys?, db)?;

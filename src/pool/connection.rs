@@ -61,7 +61,7 @@ impl Drop for Connection {
             let token = self.client.cancel_token();
             if let Ok(mut driver) = Driver::new(until, CancellationToken::new()) {
                 driver.wait(async {
-                    let _ = token.cancel_query(self.negotiator.clone()).await;
+                    let _ = token.cancel_query(self.negotiator.to_cancel()).await;
                     pending::<()>().await;
                 });
             }

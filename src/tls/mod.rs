@@ -86,6 +86,7 @@ impl Tls {
         Negotiator {
             tls: Arc::clone(self),
             encrypt,
+            cancels: false,
             host: String::new(),
         }
     }
@@ -134,6 +135,9 @@ async fn ask_for_tls(socket: &mut Socket) -> io::Result<bool> {
 pub(crate) struct Negotiator {
     tls: Arc<Tls>,
     encrypt: bool,
+    /// For a request to cancel, after which tokio-postgres would shut the stream down at once. A pooler
+    /// that has not passed the request on by then drops it (PgBouncer), or crashes (PgBouncer 1.18).
+    cancels: bool,
     /// The name that the server's certificate is verified for.
     host: String,
 }
@@ -142,6 +146,17 @@ pub(crate) struct Negotiator {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct NegotiationError(pub(crate) io::Error);
+
+impl Negotiator {
+    /// The same for a request to cancel. Its future never ends.
+    pub(crate) fn to_cancel(&self) -> Self {
+        let cancels = true;
+        Negotiator {
+            cancels,
+            ..self.clone()
+        }
+    }
+}
 
 impl MakeTlsConnect<Socket> for Negotiator {
     type Stream = Stream;
@@ -165,7 +180,10 @@ impl TlsConnect<Socket> for Negotiator {
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             let stream = self.tls.negotiate(socket, &self.host, self.encrypt).await;
-            stream.map_err(NegotiationError)
+            match stream.map_err(NegotiationError)? {
+                stream if self.cancels => Ok(Stream::KeptOpen(Box::new(stream))),
+                stream => Ok(stream),
+            }
         })
     }
 }

@@ -57,8 +57,9 @@ impl Tls {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the files again. Returns whether they have changed, so that another attempt may succeed.
-    /// What can no longer be read stays as it was: nginx's workers may read less than its master.
+    /// Reads the files again. Returns whether they have changed, so that another attempt may
+    /// succeed. What can no longer be read stays as it was: nginx's workers may read less than its
+    /// master.
     pub(crate) fn read_again(&self) -> bool {
         let config = &self.config;
         if config.root.is_none() && config.revoked.is_none() && config.client.is_none() {
@@ -116,8 +117,8 @@ impl Tls {
     }
 }
 
-/// Asks the server for TLS. Reads its answer of one byte and nothing more: what an attacker may have
-/// sent behind it must not be taken for a part of the encrypted stream (CVE-2021-23222).
+/// Asks the server for TLS. Reads its answer of one byte and nothing more: what an attacker may
+/// have sent behind it must not be taken for a part of the encrypted stream (CVE-2021-23222).
 async fn ask_for_tls(socket: &mut Socket) -> io::Result<bool> {
     socket.write_all(&SSL_REQUEST).await?;
     match socket.read_u8().await? {
@@ -129,14 +130,16 @@ async fn ask_for_tls(socket: &mut Socket) -> io::Result<bool> {
     }
 }
 
-/// Hands tokio-postgres a stream on which everything has been negotiated. With `SslMode::Require` and
-/// `SslNegotiation::Direct`, tokio-postgres calls it on the connected socket and sends nothing itself.
+/// Hands tokio-postgres a stream on which everything has been negotiated. With `SslMode::Require`
+/// and `SslNegotiation::Direct`, tokio-postgres calls it on the connected socket and sends nothing
+/// itself.
 #[derive(Clone)]
 pub(crate) struct Negotiator {
     tls: Arc<Tls>,
     encrypt: bool,
-    /// For a request to cancel, after which tokio-postgres would shut the stream down at once. A pooler
-    /// that has not passed the request on by then drops it (PgBouncer), or crashes (PgBouncer 1.18).
+    /// For a request to cancel, after which tokio-postgres would shut the stream down at once. A
+    /// pooler that has not passed the request on by then drops it (PgBouncer), or crashes
+    /// (PgBouncer 1.18).
     cancels: bool,
     /// The name that the server's certificate is verified for.
     host: String,

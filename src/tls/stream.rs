@@ -1,4 +1,5 @@
-//! The stream of a TCP connection: with TLS, or without, and then passwords in clear text are refused.
+//! The stream of a TCP connection: with TLS, or without, and then passwords in clear text are
+//! refused.
 
 use postgres::Socket;
 use postgres::tls::{ChannelBinding, TlsStream};
@@ -91,8 +92,8 @@ pub(crate) struct ClearTextGuard {
     skip: usize,
 }
 
-const CLEAR_TEXT_REFUSED: &str = "the server asks for the password in clear text, which is sent over \
-                                  TLS only, unless allow_cleartext is set";
+const CLEAR_TEXT_REFUSED: &str = "the server asks for the password in clear text, which is sent \
+                                  over TLS only, unless allow_cleartext is set";
 const AUTHENTICATION: u8 = b'R';
 const CLEAR_TEXT: [u8; 4] = [0, 0, 0, 3];
 

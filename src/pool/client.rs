@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 /// How long closing a connection may take: the Terminate message is sent and the socket shut down.
 const CLOSE_TIME: Duration = Duration::from_millis(100);
 
-/// Runs what a client does. Dropped after its client, it closes the connection within [`CLOSE_TIME`].
+/// Runs what a client does. Dropped after its client, it closes the connection within
+/// [`CLOSE_TIME`].
 pub(super) struct Driver {
     runtime: Runtime,
     /// `None` before it is open and once it has ended.
@@ -40,9 +41,9 @@ impl Driver {
         })
     }
 
-    /// The output of `work`, or `None` if there is none in time. A timer polled beside the work is not
-    /// enough while bytes arrive without a pause: when a task has used up tokio's cooperative budget,
-    /// its timers stay pending. `timeout_at` knows that case.
+    /// The output of `work`, or `None` if there is none in time. A timer polled beside the work is
+    /// not enough while bytes arrive without a pause: when a task has used up tokio's cooperative
+    /// budget, its timers stay pending. `timeout_at` knows that case.
     pub(super) fn wait<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let work = self.stop.run_until_cancelled(work);
         let until = self.until;
@@ -88,8 +89,8 @@ impl Drop for Driver {
     }
 }
 
-/// Sends and receives what it can. Ready when the connection has ended, with the error if it was not
-/// closed from here. Notices and notifications are dropped.
+/// Sends and receives what it can. Ready when the connection has ended, with the error if it was
+/// not closed from here. Notices and notifications are dropped.
 fn transfer(
     connection: &mut Option<Connection<Socket, Stream>>,
     cx: &mut Context<'_>,
@@ -117,7 +118,8 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(30);
 
-    /// Waits for `work` on another thread. Returns how long that took and whether there was an output.
+    /// Waits for `work` on another thread. Returns how long that took and whether there was an
+    /// output.
     fn wait<F: Future>(
         stop: CancellationToken,
         time: Duration,

@@ -1,5 +1,5 @@
-//! One connection: statements prepared once and kept with it, or sent as text where the server's session
-//! may not be relied on; each under a deadline.
+//! One connection: statements prepared once and kept with it, or sent as text where the server's
+//! session may not be relied on; each under a deadline.
 
 use super::client::Driver;
 use super::fault::{Fault, Verdict, causes, classify};
@@ -22,11 +22,13 @@ pub(crate) struct Connection {
     pub(super) client: Client,
     pub(super) driver: Driver,
     pub(super) sessions: Arc<ServerSessions>,
-    /// The settings that statements need were made when the session started, and stay. If not, there
-    /// may be a pooler.
+    /// The settings that statements need were made when the session started, and stay. If not,
+    /// there may be a pooler.
     pub(super) settings_hold: bool,
-    /// Makes the stream of a request to cancel what this connection runs.
-    pub(super) negotiator: Negotiator,
+    /// Makes the stream of a request to cancel what this connection runs. `None` for a Unix socket, whose
+    /// stream tokio-postgres closes before a pooler has passed the request on: PgBouncer 1.18 then ends
+    /// itself ("bad client state").
+    pub(super) negotiator: Option<Negotiator>,
     /// The servers, for messages.
     pub(crate) server: Arc<str>,
     /// How long the current operations may take in all.
@@ -45,23 +47,26 @@ pub(super) enum Ready {
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-/// The time for a request to cancel. The pooler finds the statement by the client's connection, so that
-/// one must stay open for as long.
+/// The time for a request to cancel. The pooler finds the statement by the client's connection, so
+/// that one must stay open for as long.
 const CANCEL_TIME: Duration = Duration::from_millis(50);
 
 pub(crate) type Params<'a> = [&'a (dyn ToSql + Sync)];
 
 impl Drop for Connection {
-    /// A server's own sessions have a `statement_timeout`, which ends a statement that was given up;
-    /// behind a pooler it would run on and hold its locks. The request to cancel it has a connection of
-    /// its own, and always takes [`CANCEL_TIME`]; errors are ignored.
+    /// A server's own sessions have a `statement_timeout`, which ends a statement that was given
+    /// up; behind a pooler it would run on and hold its locks. The request to cancel it has a
+    /// connection of its own, and always takes [`CANCEL_TIME`]; errors are ignored.
     fn drop(&mut self) {
-        if self.driver.expired && !self.settings_hold {
+        if self.driver.expired
+            && !self.settings_hold
+            && let Some(negotiator) = &self.negotiator
+        {
             let until = Instant::now() + CANCEL_TIME;
             let token = self.client.cancel_token();
             if let Ok(mut driver) = Driver::new(until, CancellationToken::new()) {
                 driver.wait(async {
-                    let _ = token.cancel_query(self.negotiator.clone()).await;
+                    let _ = token.cancel_query(negotiator.to_cancel()).await;
                     pending::<()>().await;
                 });
             }
@@ -80,8 +85,8 @@ impl Connection {
         self.broken = true;
     }
 
-    /// Sets the deadline of the statements to come: `until`, which is `timeout` after their operations
-    /// began.
+    /// Sets the deadline of the statements to come: `until`, which is `timeout` after their
+    /// operations began.
     pub(crate) fn set_deadline(&mut self, until: Instant, timeout: Duration) {
         self.driver.until = until;
         self.timeout = timeout;
@@ -119,8 +124,8 @@ impl Connection {
         self.check(result)
     }
 
-    /// Begins a transaction. Each of its statements sees what was committed when the statement began,
-    /// which those after a lock rely on, whatever `default_transaction_isolation` says.
+    /// Begins a transaction. Each of its statements sees what was committed when the statement
+    /// began, which those after a lock rely on, whatever `default_transaction_isolation` says.
     pub(crate) fn begin(&mut self) -> Result<(), Fault> {
         if self.settings_hold {
             return self.batch(BEGIN);

@@ -1,6 +1,7 @@
-//! The password for new connections: the one that was given, which may be replaced while the pool runs,
-//! or one of the password file, in libpq's format: a line is `host:port:database:user:password`. Each
-//! of the first four fields may be `*`; `\` escapes a colon or itself; the first line that matches counts.
+//! The password for new connections: the one that was given, which may be replaced while the pool
+//! runs, or one of the password file, in libpq's format: a line is
+//! `host:port:database:user:password`. Each of the first four fields may be `*`; `\` escapes a
+//! colon or itself; the first line that matches counts.
 
 use super::open_error::OpenError;
 use crate::config::{ConnectionConfig, Host, Secret, Server};

@@ -1,5 +1,5 @@
-//! Why a statement failed, and what follows from it. Classified once, where the server's answer or the
-//! socket's error arrives; the engine acts on the verdict and reads no error again.
+//! Why a statement failed, and what follows from it. Classified once, where the server's answer or
+//! the socket's error arrives; the engine acts on the verdict and reads no error again.
 
 use crate::Error;
 use postgres::error::{DbError, Severity, SqlState};
@@ -80,8 +80,8 @@ impl Fault {
         Fault::new(error, Retry::Never, Verdict::Broken)
     }
 
-    /// The connection broke; whether the statement was carried out is unknown. It can be tried again:
-    /// each operation may be carried out twice with the result of once.
+    /// The connection broke; whether the statement was carried out is unknown. It can be tried
+    /// again: each operation may be carried out twice with the result of once.
     pub(crate) fn lost(server: &Arc<str>, reason: &str) -> Self {
         let server = Arc::clone(server);
         let reason = reason.into();
@@ -116,8 +116,8 @@ pub(super) fn classify(answer: &DbError, server: &Arc<str>, timeout: Duration) -
         | SqlState::DUPLICATE_PSTATEMENT
         // "cached plan must not change result type": a column was altered.
         | SqlState::FEATURE_NOT_SUPPORTED => (Retry::AtOnce, Verdict::AllBroken),
-        // A standby, or a primary that has been replaced: after a failover, new connections lead to a
-        // server that takes writes within moments.
+        // A standby, or a primary that has been replaced: after a failover, new connections lead to
+        // a server that takes writes within moments.
         SqlState::READ_ONLY_SQL_TRANSACTION => (Retry::Later, Verdict::AllBroken),
         _ => (Retry::Split, Verdict::Usable),
     };

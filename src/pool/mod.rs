@@ -34,13 +34,13 @@ struct Manager(Arc<Opener>);
 
 impl r2d2::ManageConnection for Manager {
     /// After a failed attempt r2d2 would go on trying, even if no caller waits any more, and would
-    /// report the failure to none. So a failure is pooled like a connection, and the next caller takes
-    /// it out.
+    /// report the failure to none. So a failure is pooled like a connection, and the next caller
+    /// takes it out.
     type Connection = Result<Box<Connection>, OpenError>;
     type Error = Infallible;
 
-    /// Runs on r2d2's thread. After a panic there, r2d2 would count the connection as being opened for
-    /// the rest of the process's life; so panics are caught.
+    /// Runs on r2d2's thread. After a panic there, r2d2 would count the connection as being opened
+    /// for the rest of the process's life; so panics are caught.
     fn connect(&self) -> Result<Self::Connection, Infallible> {
         let Manager(opener) = self;
         let opened = opener.status.attempt(&opener.server, || opener.open());
@@ -126,8 +126,8 @@ impl Pool {
         idle.find_map(|attempt| Pooled::new(attempt).ok())
     }
 
-    /// Waits for a connection, and has one more opened if the pool's size allows it. `None` after the
-    /// timeout.
+    /// Waits for a connection, and has one more opened if the pool's size allows it. `None` after
+    /// the timeout.
     pub(crate) fn wait(&self, timeout: Duration) -> Result<Option<Pooled>, OpenError> {
         match self.connections.get_timeout(timeout) {
             Ok(attempt) => Pooled::new(attempt).map(Some),

@@ -104,9 +104,9 @@ impl Opener {
         Ok(addresses)
     }
 
-    /// Opens a connection to an address. If a pooler refuses the settings of the session's start, that
-    /// is tried again without them; what fails for its encryption, with renewed certificates, and
-    /// without encryption if that is allowed.
+    /// Opens a connection to an address. If a pooler refuses the settings of the session's start,
+    /// that is tried again without them; what fails for its encryption, with renewed certificates,
+    /// and without encryption if that is allowed.
     fn open_at(&self, options: &Config, end: Instant) -> Result<Connection, OpenError> {
         let mut encrypt = options.get_ssl_mode() != SslMode::Disable;
         let mut start = self.sessions.start();
@@ -128,6 +128,7 @@ impl Opener {
         start: Option<&Start>,
         end: Instant,
     ) -> Result<Connection, OpenError> {
+        let is_unix = options.get_ssl_mode() == SslMode::Disable;
         let mut driver = Driver::new(end, self.status.stop.clone())
             .map_err(|error| OpenError::failed("connect", error))?;
         let left = end.saturating_duration_since(Instant::now());
@@ -146,7 +147,7 @@ impl Opener {
             client,
             driver,
             sessions: Arc::clone(&self.sessions),
-            negotiator,
+            negotiator: (!is_unix).then_some(negotiator),
             server: Arc::clone(&self.server),
             timeout: Duration::ZERO,
             statements: HashMap::new(),
@@ -174,9 +175,9 @@ fn try_each<T>(
     Err(failure)
 }
 
-/// The addresses of `host` in the resolver's order, each once. Looked up for each connection, so that a
-/// name that moves is followed. The system's resolver has no deadline, so it runs on a thread of its
-/// own, which is left to itself if it does not answer in time.
+/// The addresses of `host` in the resolver's order, each once. Looked up for each connection, so
+/// that a name that moves is followed. The system's resolver has no deadline, so it runs on a
+/// thread of its own, which is left to itself if it does not answer in time.
 fn look_up(host: &str, until: Instant) -> io::Result<Vec<IpAddr>> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);

@@ -54,7 +54,8 @@ impl OpenError {
         let code = answer.code();
         let message = format!("{} (SQLSTATE {})", answer.message(), code.code());
         let (refused, remedy) = match *code {
-            // No line of pg_hba.conf fits the connection, or the server misses a client certificate.
+            // No line of pg_hba.conf fits the connection, or the server misses a client
+            // certificate.
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (true, Remedy::Encryption),
             // Poolers refuse settings with this.
             SqlState::PROTOCOL_VIOLATION => (false, Remedy::NoSettings),
@@ -95,8 +96,8 @@ impl From<Error> for OpenError {
         }
         match network {
             Some(error) if error.kind() != ErrorKind::Other => OpenError::failed("connect", error),
-            // Our stream or the client refuses to go on: it must not send the password like that, or
-            // has none.
+            // Our stream or the client refuses to go on: it must not send the password like that,
+            // or has none.
             _ => OpenError::refused("start-up", source),
         }
     }

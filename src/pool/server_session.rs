@@ -1,6 +1,6 @@
 //! What a session of the server may be used for. Behind a pooler each transaction may run in a
-//! different session, where statements prepared and settings made before are missing, or are those of
-//! another client.
+//! different session, where statements prepared and settings made before are missing, or are those
+//! of another client.
 
 use super::client::Driver;
 use super::open_error::OpenError;
@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_postgres::Client;
 
-/// How long a statement waits for a row that another transaction has locked. The operation then gives
-/// its connection back and tries again. A batch waits this long at most for each lock; a normal save
-/// holds its rows for about the time of one flush to disk.
+/// How long a statement waits for a row that another transaction has locked. The operation then
+/// gives its connection back and tries again. A batch waits this long at most for each lock; a
+/// normal save holds its rows for about the time of one flush to disk.
 pub(crate) const LOCK_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// How a pool's sessions are started and used.
@@ -23,7 +23,8 @@ pub(super) struct ServerSessions {
     config: ServerSessionConfig,
     /// The settings that statements run under, as options of the start-up message.
     options: String,
-    /// A query that makes those of the settings that can be made with a statement, for its transaction.
+    /// A query that makes those of the settings that can be made with a statement, for its
+    /// transaction.
     pub(super) settings: String,
     /// Whether a pooler was noticed in front of the servers. Once noticed, it is assumed to stay.
     pooler: AtomicBool,
@@ -33,8 +34,8 @@ pub(super) struct ServerSessions {
 pub(super) struct Start {
     /// The options of the start-up message.
     pub(super) options: String,
-    /// The random value of a setting that is made along with ours. If it cannot be read back, a pooler
-    /// has dropped the settings, or has connected us to another client's session.
+    /// The random value of a setting that is made along with ours. If it cannot be read back, a
+    /// pooler has dropped the settings, or has connected us to another client's session.
     witness: String,
 }
 
@@ -42,8 +43,8 @@ pub(super) struct Start {
 const WITNESS: &str = "resty_session_postgres.connection";
 
 impl ServerSessions {
-    /// The statement timeout ends a statement whose caller has given up. It counts from the statement's
-    /// start, so it cannot be set with the statement itself.
+    /// The statement timeout ends a statement whose caller has given up. It counts from the
+    /// statement's start, so it cannot be set with the statement itself.
     pub(super) fn new(config: ServerSessionConfig, statement_timeout: Duration) -> Self {
         let lock_timeout = LOCK_TIMEOUT.as_millis().to_string();
         let commit = config.synchronous_commit.map(str::to_owned);
@@ -66,8 +67,8 @@ impl ServerSessions {
         }
     }
 
-    /// How to start a session with the settings, unless a pooler is known to be there or none of them
-    /// may be left in a session.
+    /// How to start a session with the settings, unless a pooler is known to be there or none of
+    /// them may be left in a session.
     pub(super) fn start(&self) -> Option<Start> {
         if self.config.prepared == PreparedStatements::Never || self.has_pooler() {
             return None;
@@ -77,8 +78,8 @@ impl ServerSessions {
         Some(Start { options, witness })
     }
 
-    /// Checks a new session: fails if its server is not of the wanted kind; otherwise returns whether
-    /// the settings of its start stay. One round trip, or none.
+    /// Checks a new session: fails if its server is not of the wanted kind; otherwise returns
+    /// whether the settings of its start stay. One round trip, or none.
     pub(super) fn inspect(
         &self,
         driver: &mut Driver,
@@ -130,8 +131,8 @@ impl ServerSessions {
         settings_hold && self.config.prepared == PreparedStatements::Auto && self.has_pooler()
     }
 
-    /// Looks whether a prepared statement was missing, or was another client's: only a pooler causes
-    /// that.
+    /// Looks whether a prepared statement was missing, or was another client's: only a pooler
+    /// causes that.
     pub(super) fn failed_with(&self, code: &SqlState) {
         let lost = [
             SqlState::INVALID_SQL_STATEMENT_NAME,

@@ -1,5 +1,5 @@
-//! A statement: its text, the types of its parameters, and what it does. Operations make statements;
-//! nothing here reads SQL.
+//! A statement: its text, the types of its parameters, and what it does. Operations make
+//! statements; nothing here reads SQL.
 
 use postgres::types::Type;
 
@@ -55,13 +55,14 @@ pub struct Sql {
 }
 
 impl Sql {
-    /// The whole text. With `settings`, a query that makes settings, they last as long as the statement,
-    /// in one round trip: a query around it makes them, which PostgreSQL evaluates before the statement
-    /// takes its first lock. A statement that does not write is left as it is.
+    /// The whole text. With `settings`, a query that makes settings, they last as long as the
+    /// statement, in one round trip: a query around it makes them, which PostgreSQL evaluates
+    /// before the statement takes its first lock. A statement that does not write is left as it is.
     ///
-    /// A statement without rows becomes a common table expression that the query does not read; such
-    /// expressions run when the query proper has ended. A statement with rows is read by a query whose
-    /// condition names no row; PostgreSQL checks such a condition before it asks for the first row.
+    /// A statement without rows becomes a common table expression that the query does not read;
+    /// such expressions run when the query proper has ended. A statement with rows is read by a
+    /// query whose condition names no row; PostgreSQL checks such a condition before it asks for
+    /// the first row.
     pub(super) fn text(&self, settings: Option<&str>) -> String {
         let written = format!("written AS ({})", self.body);
         let (written, query) = match (settings, self.effect) {
@@ -82,7 +83,8 @@ impl Sql {
 }
 
 /// Tells a statement from others on the same connection: the address of its tables, which live as
-/// long as the process, the address of a constant of the statement, and which of its variants it is.
+/// long as the process, the address of a constant of the statement, and which of its variants it
+/// is.
 pub type StatementId = (usize, (usize, usize));
 
 #[cfg(test)]

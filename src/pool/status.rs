@@ -77,7 +77,8 @@ impl Status {
         self.stop.cancel();
     }
 
-    /// Makes an attempt to connect to `servers`, unless the pool is closed. Notes and logs how it ended.
+    /// Makes an attempt to connect to `servers`, unless the pool is closed. Notes and logs how it
+    /// ended.
     pub(super) fn attempt<T>(
         &self,
         servers: &str,

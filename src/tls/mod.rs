@@ -57,8 +57,9 @@ impl Tls {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads the files again. Returns whether they have changed, so that another attempt may succeed.
-    /// What can no longer be read stays as it was: nginx's workers may read less than its master.
+    /// Reads the files again. Returns whether they have changed, so that another attempt may
+    /// succeed. What can no longer be read stays as it was: nginx's workers may read less than its
+    /// master.
     pub(crate) fn read_again(&self) -> bool {
         let config = &self.config;
         if config.root.is_none() && config.revoked.is_none() && config.client.is_none() {
@@ -86,6 +87,7 @@ impl Tls {
         Negotiator {
             tls: Arc::clone(self),
             encrypt,
+            cancels: false,
             host: String::new(),
         }
     }
@@ -115,8 +117,8 @@ impl Tls {
     }
 }
 
-/// Asks the server for TLS. Reads its answer of one byte and nothing more: what an attacker may have
-/// sent behind it must not be taken for a part of the encrypted stream (CVE-2021-23222).
+/// Asks the server for TLS. Reads its answer of one byte and nothing more: what an attacker may
+/// have sent behind it must not be taken for a part of the encrypted stream (CVE-2021-23222).
 async fn ask_for_tls(socket: &mut Socket) -> io::Result<bool> {
     socket.write_all(&SSL_REQUEST).await?;
     match socket.read_u8().await? {
@@ -128,12 +130,17 @@ async fn ask_for_tls(socket: &mut Socket) -> io::Result<bool> {
     }
 }
 
-/// Hands tokio-postgres a stream on which everything has been negotiated. With `SslMode::Require` and
-/// `SslNegotiation::Direct`, tokio-postgres calls it on the connected socket and sends nothing itself.
+/// Hands tokio-postgres a stream on which everything has been negotiated. With `SslMode::Require`
+/// and `SslNegotiation::Direct`, tokio-postgres calls it on the connected socket and sends nothing
+/// itself.
 #[derive(Clone)]
 pub(crate) struct Negotiator {
     tls: Arc<Tls>,
     encrypt: bool,
+    /// For a request to cancel, after which tokio-postgres would shut the stream down at once. A
+    /// pooler that has not passed the request on by then drops it (PgBouncer), or crashes
+    /// (PgBouncer 1.18).
+    cancels: bool,
     /// The name that the server's certificate is verified for.
     host: String,
 }
@@ -142,6 +149,17 @@ pub(crate) struct Negotiator {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct NegotiationError(pub(crate) io::Error);
+
+impl Negotiator {
+    /// The same for a request to cancel. Its future never ends.
+    pub(crate) fn to_cancel(&self) -> Self {
+        let cancels = true;
+        Negotiator {
+            cancels,
+            ..self.clone()
+        }
+    }
+}
 
 impl MakeTlsConnect<Socket> for Negotiator {
     type Stream = Stream;
@@ -165,7 +183,10 @@ impl TlsConnect<Socket> for Negotiator {
     fn connect(self, socket: Socket) -> Self::Future {
         Box::pin(async move {
             let stream = self.tls.negotiate(socket, &self.host, self.encrypt).await;
-            stream.map_err(NegotiationError)
+            match stream.map_err(NegotiationError)? {
+                stream if self.cancels => Ok(Stream::KeptOpen(Box::new(stream))),
+                stream => Ok(stream),
+            }
         })
     }
 }

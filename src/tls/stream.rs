@@ -1,4 +1,5 @@
-//! The stream of a TCP connection: with TLS, or without, and then passwords in clear text are refused.
+//! The stream of a TCP connection: with TLS, or without, and then passwords in clear text are
+//! refused.
 
 use postgres::Socket;
 use postgres::tls::{ChannelBinding, TlsStream};
@@ -11,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(crate) enum Stream {
     Plain(Socket, ClearTextGuard),
     Tls(Box<postgres_openssl::TlsStream<Socket>>),
+    /// Of a request to cancel: it is closed when it is dropped, and not shut down before.
+    KeptOpen(Box<Stream>),
 }
 
 trait Transport: AsyncRead + AsyncWrite + Unpin {}
@@ -25,6 +28,7 @@ impl Stream {
         match self {
             Stream::Plain(socket, _) => Pin::new(socket),
             Stream::Tls(stream) => Pin::new(stream),
+            Stream::KeptOpen(stream) => stream.transport(),
         }
     }
 }
@@ -60,15 +64,18 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.transport().poll_shutdown(cx)
+        match &*self {
+            Stream::KeptOpen(_) => Poll::Pending,
+            _ => self.transport().poll_shutdown(cx),
+        }
     }
 }
 
 impl TlsStream for Stream {
     fn channel_binding(&self) -> ChannelBinding {
         match self {
-            Stream::Plain(..) => ChannelBinding::none(),
             Stream::Tls(stream) => stream.channel_binding(),
+            Stream::Plain(..) | Stream::KeptOpen(_) => ChannelBinding::none(),
         }
     }
 }
@@ -85,8 +92,8 @@ pub(crate) struct ClearTextGuard {
     skip: usize,
 }
 
-const CLEAR_TEXT_REFUSED: &str = "the server asks for the password in clear text, which is sent over \
-                                  TLS only, unless allow_cleartext is set";
+const CLEAR_TEXT_REFUSED: &str = "the server asks for the password in clear text, which is sent \
+                                  over TLS only, unless allow_cleartext is set";
 const AUTHENTICATION: u8 = b'R';
 const CLEAR_TEXT: [u8; 4] = [0, 0, 0, 3];
 

@@ -23,9 +23,9 @@ TARGET ?= target
 # More features of the crate for all three artifacts, such as `vendored`.
 FEATURES ?=
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
-# The number in the C library's soname (set in build.rs) changes when programs have to be compiled anew. While the version's
-# first number is 0, each second number is such a change (0.2); from 1.0 on only the first one is (1).
-# The name of a Debian package has this number as well (debian/control).
+# The number in the C library's soname, as build.rs computes it. It changes when C programs have to be
+# compiled again. While the version's first number is 0, a new second number is such a change (0.2); from
+# 1.0 on only a new first number is (1). A Debian package has this number in its name (debian/control).
 SO_VERSION := $(shell sed -nE 's/^version = "(0\.[0-9]+|[0-9]+)\..*/\1/p' Cargo.toml)
 
 # The C library, the Lua module and the command are one crate with different features. They are built in

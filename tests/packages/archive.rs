@@ -46,6 +46,7 @@ fn the_crate_holds_what_it_is_built_from() {
         "LICENSE-MIT",
         "Makefile",
         "README.md",
+        "build.rs",
         "include/resty_session_postgres.h",
         "lua/resty/session/postgres.lua",
         "sql/schema.sql",

@@ -50,7 +50,9 @@ fn subcommand(spec: &'static Spec) -> Command {
     let used = used.filter(|param| param.kind != ParamKind::Unused);
     Command::new(dashed(spec.name))
         .about(plain(spec.summary))
-        .long_about(plain(format!("{}\n\n{}", spec.summary, spec.details).trim_end()))
+        .long_about(plain(
+            format!("{}\n\n{}", spec.summary, spec.details).trim_end(),
+        ))
         .args(used.map(argument))
 }
 

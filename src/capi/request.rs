@@ -269,7 +269,7 @@ mod tests {
                 let taken = types.map(|given| request.place(param.name, given).is_ok());
                 assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
             }
-            let error = request.place("nonesuch", Type::Text).err().expect("none");
+            let error = request.place("nonesuch", Type::Text).expect_err("none");
             let text = error.to_string();
             assert!(text.starts_with("parameter: "), "{text}");
             assert!(

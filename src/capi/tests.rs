@@ -12,7 +12,7 @@ macro_rules! panics {
             // SAFETY: the body panics before it looks at any argument.
             #[allow(unused_unsafe, reason = "some of the functions are safe")]
             let result = with_panic(|| unsafe { $function($($argument),*) });
-            assert!(result == $result, stringify!($function));
+            assert_eq!(result, $result, stringify!($function));
         }),*].len()
     };
 }

@@ -91,10 +91,15 @@ impl Operation for Count {
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
+        let (scope, estimate) = (Scope::read(args)?, args.flag("estimate")?);
+        if estimate && scope != Scope::All {
+            let reason = "is of all sessions, not of those of an audience";
+            return Err(Error::argument("estimate", reason));
+        }
         Ok(Count {
-            scope: Scope::read(args)?,
+            scope,
             now: args.current_time()?,
-            estimate: args.flag("estimate")?,
+            estimate,
         })
     }
 
@@ -105,7 +110,7 @@ impl Operation for Count {
 
 impl Count {
     fn count(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
-        if self.estimate && self.scope == Scope::All {
+        if self.estimate {
             let [sessions, _] = db.tables().names();
             let estimates: Vec<i64> = db.rows(&ESTIMATE, &[&sessions], |row| column(row, 0))?;
             if let Some(rows @ 1..) = estimates.first().copied() {

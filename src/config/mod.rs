@@ -137,7 +137,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text, for the server alone.
+    /// The text, to be sent to the server only.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::client::Client;
 use super::site::{self, CONNECT, timed, together};
-use super::trial::alone;
+use super::trial::one_at_a_time;
 use crate::support::Cluster;
 
 /// Those beyond the backlog fail at once and clearly, the rest completes, and then all is as it was.
 #[test]
 fn a_crowd_beyond_the_backlog_is_turned_away_and_the_others_are_served() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder().start();
     let site = site::on(&cluster).conf("backlog", 50).start();
     site.assert_works();
@@ -58,7 +58,7 @@ fn attempts(cluster: &Cluster) -> usize {
 /// process one attempt at a time, with pauses that grow and that differ.
 #[test]
 fn nobody_stampedes_to_a_server_that_comes_back() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder()
         .setting("log_connections", "on")
         .setting("max_connections", "10")

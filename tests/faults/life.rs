@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::checker::{Wrong, list};
 use super::load::Meter;
 use super::site::{self, ANSWER, CONNECT};
-use super::trial::{Ground, alone};
+use super::trial::{Ground, one_at_a_time};
 use crate::support::{Cluster, Exit, Nginx, NginxBuilder, process};
 
 /// What nginx, which looks for its workers' ends in growing steps, and a busy machine may add.
@@ -69,7 +69,7 @@ fn assert_said_goodbye(cluster: &Cluster) {
 
 #[test]
 fn thirty_reloads_lose_no_request_and_no_worker_stays() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = cluster();
     let ground = ground(&cluster, |nginx| nginx);
     let nginx = &ground.site.nginx;
@@ -110,7 +110,7 @@ fn thirty_reloads_lose_no_request_and_no_worker_stays() {
 
 /// `before`: how much older than the word to leave a request may be that is cut.
 fn stop_ten_times(name: &str, before: Duration, stop: impl Fn(&Nginx) -> Exit) {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = cluster();
     let mut times = Vec::new();
     for _ in 0..10 {
@@ -146,7 +146,7 @@ fn ten_fast_exits_under_load_take_less_than_a_second() {
 /// A connection that would wait for half a minute more is cut off, and its thread comes.
 #[test]
 fn a_fast_exit_cancels_what_is_stuck() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = cluster();
     let site = site::on(&cluster).conf("read_timeout", 30_000).start();
     site.assert_works();
@@ -177,7 +177,7 @@ fn ten_graceful_exits_under_load_lose_no_request() {
 /// a daemon.
 #[test]
 fn a_binary_upgrade_of_a_daemon_loses_no_request() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = cluster();
     let ground = ground(&cluster, NginxBuilder::daemon);
     let nginx = &ground.site.nginx;
@@ -204,7 +204,7 @@ fn a_binary_upgrade_of_a_daemon_loses_no_request() {
 /// Each request has a Lua VM of its own then, with a pump of its own, which ends with it.
 #[test]
 fn reloads_lose_no_request_with_a_vm_for_each() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = cluster();
     let ground = ground(&cluster, |nginx| nginx.http("lua_code_cache off;"));
     let nginx = &ground.site.nginx;

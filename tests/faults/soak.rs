@@ -11,7 +11,7 @@ use super::checker::{Wrong, list};
 use super::load::Meter;
 use super::relay::{Mode, Relay};
 use super::site;
-use super::trial::{Ground, alone};
+use super::trial::{Ground, one_at_a_time};
 use crate::support::{Cluster, Nginx, Stop, process};
 
 /// Without another word, as in `make test`.
@@ -151,7 +151,7 @@ impl Sum {
 
 #[test]
 fn load_reloads_and_faults_together() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let long = time();
     let (lasts, round) = long.map_or((SHORT, SHORT_ROUND), |time| (time, ROUND));
     let cluster = Cluster::builder().start();

@@ -48,7 +48,7 @@ fn a_network_that_loses_everything_loses_no_session() {
 }
 
 #[test]
-fn a_slow_network_fails_nobody() {
+fn a_slow_network_fails_no_operation() {
     let _turn = one_at_a_time();
     let cluster = Cluster::builder().start();
     let relay = Relay::to(cluster.port());
@@ -58,7 +58,7 @@ fn a_slow_network_fails_nobody() {
         thread::sleep(Duration::from_millis(600));
         relay.set(Mode::Pass);
     });
-    // What it held comes after all, also to a server that nobody waits for any more.
+    // What it held comes after all, also to a server whose client has stopped waiting.
     ground.late_trial("a standstill", SILENT, || {
         relay.set(Mode::Hold);
         thread::sleep(Duration::from_millis(1300));

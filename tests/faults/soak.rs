@@ -226,7 +226,7 @@ fn load_reloads_and_faults_together() {
     for ground in [&steady, &reloaded] {
         // The server may be back from its last restart for a moment only.
         let works = || ground.site.set("works", "yes").status == 200;
-        assert!(process::eventually(Duration::from_secs(5), works));
+        process::wait_until(5, "a set succeeds", works);
         ground.site.assert_works();
         let log = ground.site.nginx.error_log();
         assert!(!log.contains("exited on signal"), "{log}");

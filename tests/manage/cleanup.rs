@@ -105,8 +105,7 @@ fn a_site_at_rest_is_cleaned_up() {
     // The clean-up comes, whether the connection is still there or not.
     support::disconnect(&mut db.sql());
     fill(&db, 2_000);
-    let clean = || db.number(EXPIRED) == 0;
-    assert!(process::eventually(Duration::from_secs(30), clean));
+    process::wait_until(30, "no expired session is left", || db.number(EXPIRED) == 0);
     assert_eq!(db.number(ALL), 1_001);
 }
 
@@ -149,8 +148,7 @@ fn many_workers_never_clean_up_at_the_same_time() {
         );
         thread::sleep(Duration::from_millis(100));
     }
-    let clean = || db.number(EXPIRED) == 0;
-    assert!(process::eventually(Duration::from_secs(10), clean));
+    process::wait_until(10, "no expired session is left", || db.number(EXPIRED) == 0);
     let beside = "SELECT count(*) FROM noted AS a JOIN noted AS b ON a.ctid < b.ctid
                   AND a.began < b.ended AND b.began < a.ended AND a.pid <> b.pid";
     assert_eq!(db.number(beside), 0);

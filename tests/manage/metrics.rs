@@ -91,8 +91,7 @@ fn workers_are_summed_through_a_shared_dict() {
         site::assert_answer(&site.set(&format!("key{n}"), "value"), 200, "true");
     }
     let sets = || sample(&site.nginx.get("/metrics").body, SETS);
-    let limit = std::time::Duration::from_secs(5);
-    assert!(process::eventually(limit, || sets() == 40.0));
+    process::wait_until(5, "the sum of the workers is 40", || sets() == 40.0);
     assert_prometheus_takes(&site.nginx.get("/metrics").body);
 
     // What the old workers have counted stays, and is not counted again.
@@ -101,12 +100,12 @@ fn workers_are_summed_through_a_shared_dict() {
         site::assert_answer(&site.set(&format!("new{n}"), "value"), 200, "true");
     }
     let mut least = 40.0;
-    assert!(process::eventually(limit, || {
+    process::wait_until(5, "the new workers are counted", || {
         let now = sets();
         assert!(now >= least, "{now} after {least}");
         least = now;
         now == 42.0
-    }));
+    });
     site.nginx.assert_clean_log();
 }
 

@@ -1,7 +1,6 @@
 //! `migrate` beside other users, other tables and other transactions.
 
 use std::thread;
-use std::time::Duration;
 
 use serde_json::json;
 
@@ -65,11 +64,10 @@ fn a_long_reader_has_no_index_made_twice() {
     thread::scope(|scope| {
         let changes = scope.spawn(|| migrate(&storage, false));
         let mut made = 0;
-        let soon = Duration::from_secs(3);
-        assert!(process::eventually(soon, || {
+        process::wait_until(3, "there is an index", || {
             made = db.number(index);
             made != 0
-        }));
+        });
         db.storage().call(login("key")).expect("a save meanwhile");
         reading.commit().expect("the end of the reader");
         // The index and the column.

@@ -4,7 +4,7 @@ mod authentication;
 mod client;
 mod matrix;
 mod negotiation;
-mod pki;
+pub mod pki;
 mod renewal;
 pub mod switches;
 

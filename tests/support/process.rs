@@ -88,6 +88,14 @@ pub fn run(command: &mut Command) {
     );
 }
 
+/// What `command` writes to its output. It has to succeed.
+pub fn output(command: &mut Command) -> String {
+    let output = command.output().expect("a program");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
 /// Waits for the child's exit; `None` if it still runs after `timeout`.
 pub fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
     let mut exit = || child.try_wait().expect("our own child");

@@ -1,5 +1,5 @@
 //! What a connection is: how long it may take to open, the limits of its socket, the statements that
-//! the server gets to see, and what becomes there of one that nobody waits for any more.
+//! the server gets to see, and what becomes of one that has no caller any more.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,36 +12,34 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use resty_session_postgres::config::{Draft, PreparedStatements, Value};
+use postgres::Client;
+use resty_session_postgres::config::PreparedStatements;
 use resty_session_postgres::{Error, Storage};
+use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Calls, Cluster, process, session};
+use crate::support::{self, Calls, Cluster, one, process, session};
 
 /// A storage with one connection, which has half a second for an answer.
-fn storage(servers: &[(&str, u16)], database: &str) -> Storage {
-    let hosts = servers.iter().map(|(host, _)| Value::Text((*host).into()));
-    let ports = servers
-        .iter()
-        .map(|(_, port)| Value::Number((*port).into()));
-    let mut draft = Draft::default();
-    for (key, value) in [
-        ("host", Value::List(hosts.collect())),
-        ("port", Value::List(ports.collect())),
-        ("database", Value::Text(database.to_owned())),
-    ] {
-        draft.set(key, &value).expect(key);
-    }
-    for (key, value) in [
-        ("connect_timeout", 1000.0),
-        ("send_timeout", 250.0),
-        ("read_timeout", 250.0),
-        ("cleanup_interval", 0.0),
-        ("pool_size", 1.0),
-    ] {
-        draft.set(key, &Value::Number(value)).expect(key);
-    }
-    Storage::new(draft.build().expect("a configuration"))
+fn storage(servers: &[(&str, u16)], cluster: &Cluster, database: &str) -> Storage {
+    let (hosts, ports): (Vec<_>, Vec<_>) = servers.iter().copied().unzip();
+    let keys = json!({
+        "host": hosts,
+        "port": ports,
+        "connect_timeout": 1000,
+        "send_timeout": 250,
+        "read_timeout": 250,
+        "cleanup_interval": 0,
+        "pool_size": 1,
+    });
+    cluster.storage(database, keys)
+}
+
+/// The same on a new database of the cluster, whose address is that host or folder.
+fn storage_on(cluster: &Cluster, host: &str) -> (Storage, Client) {
+    let database = cluster.create_database();
+    let storage = storage(&[(host, cluster.port())], cluster, &database);
+    (storage, cluster.client(&database))
 }
 
 fn save(storage: &Storage, key: &str) -> Result<(), Error> {
@@ -72,26 +70,19 @@ fn descriptors(port: u16) -> Vec<RawFd> {
 #[allow(unsafe_code, reason = "the descriptor is only asked")]
 fn option(descriptor: RawFd, level: i32, name: i32) -> i32 {
     let (mut value, mut size) = (0_i32, 4);
+    let value_at = (&raw mut value).cast();
     // SAFETY: both pointers are of variables that live beyond the call, and of the given size.
-    let got = unsafe {
-        libc::getsockopt(
-            descriptor,
-            level,
-            name,
-            (&raw mut value).cast(),
-            &raw mut size,
-        )
-    };
+    let got = unsafe { libc::getsockopt(descriptor, level, name, value_at, &raw mut size) };
     assert_eq!(got, 0, "{}", std::io::Error::last_os_error());
     value
 }
 
 /// Nothing reads from a connection that idles: without these, one whose peer has silently gone would
-/// be kept for ever. `tcp_user_timeout` is in milliseconds for the kernel and libpq.
+/// be kept without end. `tcp_user_timeout` is in milliseconds for the kernel and libpq.
 #[test]
 fn a_connection_whose_peer_is_gone_is_found_dead() {
     let cluster = Cluster::builder().start();
-    let storage = storage(&[("127.0.0.1", cluster.port())], &cluster.create_database());
+    let (storage, _) = storage_on(&cluster, "127.0.0.1");
     save(&storage, "key").expect("a save");
     let descriptors = descriptors(cluster.port());
     assert!(!descriptors.is_empty());
@@ -122,7 +113,11 @@ fn a_server_that_does_not_answer_is_given_up_for_the_next() {
         ("127.0.0.1", silent.0),
         (path, 5432),
     ] {
-        let storage = storage(&[server, ("127.0.0.1", cluster.port())], &database);
+        let storage = storage(
+            &[server, ("127.0.0.1", cluster.port())],
+            &cluster,
+            &database,
+        );
         save(&storage, "key").unwrap_or_else(|error| panic!("{server:?}: {error}"));
     }
 }
@@ -160,7 +155,7 @@ fn an_operation_is_one_statement_that_was_prepared_before() {
     let cluster = Cluster::builder()
         .setting("log_min_duration_statement", "0")
         .start();
-    let storage = storage(&[("127.0.0.1", cluster.port())], &cluster.create_database());
+    let (storage, _) = storage_on(&cluster, "127.0.0.1");
     let both = || {
         save(&storage, "key").expect("a save");
         storage.get("key").expect("a value");
@@ -187,26 +182,18 @@ pub const DAWDLE: &str = "
 
 /// The server would otherwise carry on with it, and hold its locks.
 #[test]
-fn a_statement_that_nobody_waits_for_any_more_is_ended_by_the_server() {
+fn a_statement_without_a_caller_is_ended_by_the_server() {
     let cluster = Cluster::builder().start();
     let socket = cluster.socket_dir().to_str().expect("a path");
     for host in ["127.0.0.1", socket] {
-        let database = cluster.create_database();
-        let mut sql = cluster.client(&database);
+        let (storage, mut sql) = storage_on(&cluster, host);
         sql.batch_execute(DAWDLE).expect("a trigger");
-        let storage = storage(&[(host, cluster.port())], &database);
         let saved = save(&storage, "key");
         assert!(matches!(saved, Err(Error::Timeout { .. })), "{saved:?}");
         let running = "SELECT count(*) FROM pg_stat_activity
                        WHERE application_name = 'pgmoon' AND state = 'active'";
-        let ended = || {
-            sql.query_one(running, &[])
-                .expect("a count")
-                .get::<_, i64>(0)
-                == 0
-        };
-        let patience = Duration::from_secs(2);
-        assert!(process::eventually(patience, ended), "{host}: it runs on");
+        let ended = || one::<i64>(&mut sql, running) == 0;
+        process::wait_until(2, "the statement ends", ended);
     }
 }
 
@@ -216,14 +203,11 @@ fn a_frozen_backend_costs_one_operation_over_tcp_and_over_a_unix_socket() {
     let cluster = Cluster::builder().start();
     let socket = cluster.socket_dir().to_str().expect("a path");
     for host in ["127.0.0.1", socket] {
-        let database = cluster.create_database();
-        let mut sql = cluster.client(&database);
-        let storage = storage(&[(host, cluster.port())], &database);
+        let (storage, mut sql) = storage_on(&cluster, host);
         save(&storage, "before").expect("a save");
         let backend = "SELECT pid FROM pg_stat_activity
                        WHERE application_name = 'pgmoon' AND datname = current_database()";
-        let backend = sql.query_one(backend, &[]).expect("a backend").get(0);
-        let backend = Pid::from_raw(backend);
+        let backend = Pid::from_raw(one(&mut sql, backend));
         kill(backend, Signal::SIGSTOP).expect("a signal");
         let start = Instant::now();
         let frozen = save(&storage, "frozen");
@@ -272,7 +256,8 @@ fn the_deadline_holds_while_bytes_arrive_without_a_pause() {
             answer_without_end(client, &beginning, &flood.repeat(100));
             sender.send(Instant::now()).expect("a receiver");
         });
-        let mut config = storage(&[("127.0.0.1", port)], "any").config().clone();
+        let config = storage(&[("127.0.0.1", port)], support::shared(), "any");
+        let mut config = config.config().clone();
         // Otherwise a new session is asked for its settings first.
         config.connection.session.prepared = PreparedStatements::Never;
         let start = Instant::now();

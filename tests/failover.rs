@@ -7,40 +7,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postgres::Client;
-use resty_session_postgres::Storage;
-use resty_session_postgres::config::{Draft, Value};
 use serde_json::json;
 
 use crate::nginx::site::{self, assert_answer, timed};
-use crate::support::{Calls, Cluster, Stop, process};
+use crate::support::{Calls, Cluster, Stop, one, process};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long after its promotion the standby must be found.
 const FOUND: Duration = Duration::from_secs(2);
 
-fn ask<T: for<'a> postgres::types::FromSql<'a>>(client: &mut Client, sql: &str) -> T {
-    client.query_one(sql, &[]).expect("an answer").get(0)
-}
-
 /// Waits until the standby has received what the primary has written so far.
 fn wait_for_the_standby(primary: &Cluster, standby: &Cluster) {
-    let written: String = ask(
-        &mut primary.client("postgres"),
-        "SELECT pg_current_wal_flush_lsn()::text",
-    );
+    let flushed = "SELECT pg_current_wal_flush_lsn()::text";
+    let written: String = one(&mut primary.client("postgres"), flushed);
     let received = format!("SELECT pg_last_wal_receive_lsn() >= '{written}'");
     let mut standby = standby.client("postgres");
-    assert!(process::eventually(PATIENCE, || ask(
-        &mut standby,
-        &received
-    )));
+    let has_received = || one(&mut standby, &received);
+    process::wait_until(20, "the standby has received all", has_received);
 }
 
-/// What the writers were told.
+/// What the writers have seen.
 #[derive(Default)]
-struct Told {
+struct Seen {
     /// The keys whose saves were acknowledged, and when.
     saved: Vec<(String, Instant)>,
     failed: Vec<String>,
@@ -56,7 +45,7 @@ fn the_standby_takes_over(synchronous: bool) {
         admin.batch_execute(sql).unwrap();
         admin.execute("SELECT pg_reload_conf()", &[]).unwrap();
         let waits = "SELECT sync_state = 'sync' FROM pg_stat_replication";
-        assert!(process::eventually(PATIENCE, || ask(&mut admin, waits)));
+        process::wait_until(20, "synchronous", || one(&mut admin, waits));
     }
     let site = site
         .conf("host", json!(["127.0.0.1", "127.0.0.1"]))
@@ -68,10 +57,10 @@ fn the_standby_takes_over(synchronous: bool) {
     site.assert_works();
     let worker = site.worker();
 
-    let (told, over) = (Mutex::new(Told::default()), AtomicBool::new(false));
+    let (seen, over) = (Mutex::new(Seen::default()), AtomicBool::new(false));
     let (received, killed, promoted) = thread::scope(|scope| {
         for writer in 0..8 {
-            let (site, told, over) = (&site, &told, &over);
+            let (site, seen, over) = (&site, &seen, &over);
             scope.spawn(move || {
                 for n in 0.. {
                     if over.load(Ordering::Relaxed) {
@@ -79,17 +68,17 @@ fn the_standby_takes_over(synchronous: bool) {
                     }
                     let key = format!("{writer}-{n}");
                     let response = site.set(&key, "value");
-                    let mut told = process::lock(told);
+                    let mut seen = process::lock(seen);
                     if response.status == 200 {
-                        told.saved.push((key, Instant::now()));
+                        seen.saved.push((key, Instant::now()));
                     } else {
-                        told.failed.push(response.body);
+                        seen.failed.push(response.body);
                     }
                 }
             });
         }
         thread::sleep(Duration::from_millis(700));
-        let received = process::lock(&told).saved.len();
+        let received = process::lock(&seen).saved.len();
         if !synchronous {
             wait_for_the_standby(&primary, &standby);
         }
@@ -97,22 +86,22 @@ fn the_standby_takes_over(synchronous: bool) {
         let killed = Instant::now();
         thread::sleep(Duration::from_millis(400));
         let promote = "SELECT pg_promote(true, 20)";
-        assert!(ask::<bool>(&mut standby.client("postgres"), promote));
+        assert!(one::<bool>(&mut standby.client("postgres"), promote));
         let promoted = Instant::now();
         let goes_on = || {
-            let told = process::lock(&told);
-            told.saved.last().is_some_and(|(_, at)| *at > promoted)
+            let seen = process::lock(&seen);
+            seen.saved.last().is_some_and(|(_, at)| *at > promoted)
         };
-        let _ = process::eventually(PATIENCE, goes_on);
+        let _ = process::eventually(TIMEOUT, goes_on);
         thread::sleep(Duration::from_millis(300));
         over.store(true, Ordering::Relaxed);
         (received, killed, promoted)
     });
 
-    let told = told.into_inner().unwrap();
-    assert!(told.failed.is_empty(), "{:?}", told.failed);
+    let seen = seen.into_inner().unwrap();
+    assert!(seen.failed.is_empty(), "{:?}", seen.failed);
     assert!(received > 20, "only {received} before the failover");
-    let after: Vec<_> = told.saved.iter().filter(|(_, at)| *at > killed).collect();
+    let after: Vec<_> = seen.saved.iter().filter(|(_, at)| *at > killed).collect();
     let first = after
         .iter()
         .map(|(_, at)| *at)
@@ -121,7 +110,7 @@ fn the_standby_takes_over(synchronous: bool) {
     let took = first.saturating_duration_since(promoted);
     println!(
         "synchronous: {synchronous}; {} saves acknowledged, the first {took:?} after the promotion",
-        told.saved.len()
+        seen.saved.len()
     );
     assert!(took < FOUND, "{took:?}");
 
@@ -130,12 +119,12 @@ fn the_standby_takes_over(synchronous: bool) {
         .query("SELECT sid FROM sessions", &[]);
     let there: HashSet<String> = rows.unwrap().iter().map(|row| row.get(0)).collect();
     let owed = if synchronous {
-        told.saved.len()
+        seen.saved.len()
     } else {
         received
     };
     // What was acknowledged after the failover was acknowledged by the new primary.
-    let kept = told.saved[..owed].iter().chain(after);
+    let kept = seen.saved[..owed].iter().chain(after);
     let lost: Vec<_> = kept.filter(|(key, _)| !there.contains(key)).collect();
     assert!(lost.is_empty(), "lost: {lost:?}");
     assert_eq!(site.worker(), worker);
@@ -207,31 +196,26 @@ fn a_write_to_a_server_that_takes_none_is_tried_until_one_does() {
 /// The port of the server that a new storage with these keys comes to.
 fn chosen(servers: [&Cluster; 2], number: usize, keys: &[(&str, &str)]) -> u16 {
     let application = format!("chosen{number}");
-    let ports = servers.map(|server| server.port().to_string()).join(",");
-    let mut draft = Draft::default();
-    let mut set = |key, value: &str| draft.set(key, &Value::Text(value.into())).unwrap();
-    set("host", "127.0.0.1,127.0.0.1");
-    set("port", &ports);
-    set("database", "postgres");
-    set("application", &application);
-    // A second connection might come to the other one.
-    set("pool_size", "1");
+    let mut all = json!({
+        "host": ["127.0.0.1", "127.0.0.1"],
+        "port": servers.map(Cluster::port),
+        "application": application,
+        // A second connection might come to the other one.
+        "pool_size": 1,
+    });
     for (key, value) in keys {
-        set(key, value);
+        all[key] = json!(value);
     }
-    let storage = Storage::new(draft.build().unwrap());
+    let storage = servers[0].storage("postgres", all);
     storage.get("no such session").unwrap();
     let sql = format!("SELECT FROM pg_stat_activity WHERE application_name = '{application}'");
     let is_there = |server: &&Cluster| {
-        !server
-            .client("postgres")
-            .query(&sql, &[])
-            .unwrap()
-            .is_empty()
+        let rows = server.client("postgres").query(&sql, &[]);
+        !rows.unwrap().is_empty()
     };
     // A server that was looked at and passed over takes a moment to see the connection go.
     let mut found: Vec<&Cluster> = Vec::new();
-    let settled = process::eventually(PATIENCE, || {
+    let settled = process::eventually(TIMEOUT, || {
         found = servers.into_iter().filter(is_there).collect();
         found.len() == 1
     });

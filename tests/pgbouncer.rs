@@ -1,5 +1,5 @@
-//! Through a real PgBouncer, where a session belongs to nobody: a pool of two server connections,
-//! many requests at once.
+//! Through a real PgBouncer, whose clients share sessions: a pool of two server connections, many
+//! requests at once.
 
 use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::connections::DAWDLE;
 use crate::nginx::site::{self, Plan, Site, assert_answer, lock_row};
-use crate::support::{self, PgBouncer, process};
+use crate::support::{self, PgBouncer, one, process};
 
 /// With RSP_LONG, each of the runs under load takes a minute.
 fn load_time() -> Duration {
@@ -52,7 +52,7 @@ fn load(site: &Site, time: Duration) -> usize {
 fn assert_nothing_is_left_behind(site: &Site, pooler: &PgBouncer) {
     let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                AND pid <> pg_backend_pid()";
-    let sessions: i64 = site.sql().query_one(sql, &[]).unwrap().get(0);
+    let sessions: i64 = one(&mut site.sql(), sql);
     assert!((1..=2).contains(&sessions), "{sessions} sessions");
     let mut client = pooler.connect(&site.database).unwrap();
     let sql = "SELECT (SELECT count(*) FROM pg_prepared_statements)::text,
@@ -76,24 +76,13 @@ fn serves_all_requests(pool_mode: &str, prepared_statements: &str, settings: &st
 }
 
 #[test]
-fn a_pooler_of_transactions_serves_all_requests_with_auto() {
-    serves_all_requests("transaction", "auto", "");
-}
-
-#[test]
-fn a_pooler_of_transactions_serves_all_requests_without_prepared_statements() {
-    serves_all_requests("transaction", "false", "");
-}
-
-#[test]
-fn a_pooler_of_statements_serves_all_requests() {
-    serves_all_requests("statement", "auto", "");
-    serves_all_requests("statement", "false", "");
-}
-
-/// It drops our settings instead of refusing the connection.
-#[test]
-fn a_pooler_that_says_nothing_is_noticed_too() {
+fn a_pooler_of_transactions_or_statements_serves_all_requests() {
+    for mode in ["transaction", "statement"] {
+        for prepared in ["auto", "false"] {
+            serves_all_requests(mode, prepared, "");
+        }
+    }
+    // Here it drops our settings instead of refusing the connection.
     let silent = "ignore_startup_parameters = options";
     serves_all_requests("transaction", "auto", silent);
 }
@@ -110,7 +99,7 @@ fn a_pooler_of_sessions_serves_prepared_statements() {
 
 /// There is no statement_timeout of ours there, and PgBouncer itself leaves it to go on.
 #[test]
-fn what_nobody_waits_for_any_more_is_cancelled_behind_a_pooler() {
+fn a_statement_without_a_caller_is_cancelled_behind_a_pooler() {
     let pooler = PgBouncer::start(support::shared(), "transaction", "");
     let site = behind(&pooler, "auto")
         .conf("send_timeout", 200)
@@ -123,9 +112,8 @@ fn what_nobody_waits_for_any_more_is_cancelled_behind_a_pooler() {
     assert_eq!(response.status, 503, "{}", response.body);
     let running = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
                    AND state = 'active' AND pid <> pg_backend_pid()";
-    let ended = || sql.query_one(running, &[]).unwrap().get::<_, i64>(0) == 0;
-    let patience = Duration::from_secs(2);
-    assert!(process::eventually(patience, ended), "it runs on");
+    let ended = || one::<i64>(&mut sql, running) == 0;
+    process::wait_until(2, "the statement is cancelled", ended);
     site.nginx.assert_clean_log();
 }
 

@@ -11,35 +11,25 @@ const C_LIBRARY: &str = "lib/libresty_session_postgres.so";
 /// The names that `nm` lists for a staged file; symbol versions are left off.
 fn symbols(file: &str, which: &str) -> Vec<String> {
     let nm = process::program("/usr/bin/nm", "binutils");
-    let output = Command::new(nm)
-        .args(["--dynamic", "--format=just-symbols", which])
-        .arg(stage::root().join(file))
-        .output()
-        .expect("nm");
-    assert!(output.status.success(), "{file}: {output:?}");
-    let names = String::from_utf8(output.stdout).expect("text");
+    let mut nm = Command::new(nm);
+    nm.args(["--dynamic", "--format=just-symbols", which]);
+    let names = process::output(nm.arg(stage::root().join(file)));
     let bare = |name: &str| name.split('@').next().unwrap_or(name).to_owned();
     names.lines().map(bare).collect()
 }
 
 #[test]
-fn the_lua_module_exports_the_c_interface_and_its_entry_point() {
-    let exported = symbols(LUA_MODULE, "--defined-only");
+fn the_libraries_export_the_c_interface_and_lua_s_entry_point_only() {
     let entry_point = "luaopen_resty_session_postgres";
-    assert!(exported.iter().any(|name| name == entry_point));
-    assert!(exported.iter().any(|name| name == "rsp_version"));
-    let ours = |name: &String| name.starts_with("rsp_") || name == entry_point;
-    let others: Vec<_> = exported.iter().filter(|name| !ours(name)).collect();
-    assert!(others.is_empty(), "{others:?}");
-}
-
-#[test]
-fn the_c_library_exports_the_c_interface_only() {
-    let exported = symbols(C_LIBRARY, "--defined-only");
-    assert!(exported.iter().any(|name| name == "rsp_version"));
-    let ours = |name: &String| name.starts_with("rsp_");
-    let others: Vec<_> = exported.iter().filter(|name| !ours(name)).collect();
-    assert!(others.is_empty(), "{others:?}");
+    for (file, has_entry_point) in [(LUA_MODULE, true), (C_LIBRARY, false)] {
+        let exported = symbols(file, "--defined-only");
+        let exports = |name: &str| exported.iter().any(|exported| exported == name);
+        assert!(exports("rsp_version"), "{file}");
+        assert_eq!(exports(entry_point), has_entry_point, "{file}");
+        let ours = |name: &&String| name.starts_with("rsp_") || *name == entry_point;
+        let others: Vec<_> = exported.iter().filter(|name| !ours(name)).collect();
+        assert!(others.is_empty(), "{file}: {others:?}");
+    }
 }
 
 #[test]
@@ -56,12 +46,9 @@ fn the_c_library_needs_no_lua() {
 fn the_libraries_are_never_unloaded() {
     for file in [LUA_MODULE, C_LIBRARY] {
         let readelf = process::program("/usr/bin/readelf", "binutils");
-        let output = Command::new(readelf)
-            .args(["--dynamic", "--wide"])
-            .arg(stage::root().join(file))
-            .output()
-            .expect("readelf");
-        let dynamic = String::from_utf8(output.stdout).expect("text");
+        let mut readelf = Command::new(readelf);
+        readelf.args(["--dynamic", "--wide"]);
+        let dynamic = process::output(readelf.arg(stage::root().join(file)));
         let flags = dynamic.lines().find(|line| line.contains("(FLAGS_1)"));
         assert!(
             flags.is_some_and(|flags| flags.contains("NODELETE")),

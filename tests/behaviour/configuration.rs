@@ -96,7 +96,7 @@ pub fn numbers_and_names_have_more_than_one_spelling(store: &LuaStore) {
 }
 
 pub fn the_other_spelling_of_the_table_keys_works(store: &LuaStore) {
-    store.db.alter(
+    store.alter(
         "ALTER TABLE sessions RENAME TO logins;
          ALTER TABLE sessions_meta RENAME TO owners",
     );
@@ -124,9 +124,9 @@ pub fn connections_have_the_configured_application_name(store: &LuaStore) {
     let sql = "SELECT string_agg(DISTINCT application_name, ',' ORDER BY application_name)
                FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
-    store.db.spoil();
+    store.spoil();
     store.get("key");
-    assert_eq!(store.db.text(sql), "pgmoon");
+    assert_eq!(store.db.one::<String>(sql), "pgmoon");
     store.with("application", "shop").get("key");
-    assert_eq!(store.db.text(sql), "pgmoon,shop");
+    assert_eq!(store.db.one::<String>(sql), "pgmoon,shop");
 }

@@ -50,7 +50,7 @@ impl<B: Binding> Store<B> {
     /// pools keep what they have read about the tables for some seconds.
     fn without_cascade(&self) -> Self {
         let sql = "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey";
-        self.db.alter(sql);
+        self.alter(sql);
         self.with("pool", "nothing cascades for revoke")
     }
 }
@@ -158,9 +158,7 @@ pub fn list_gives_pages(store: &Store<impl Binding>) {
 }
 
 pub fn list_returns_when_a_key_was_first_saved_if_the_table_has_it(store: &Store<impl Binding>) {
-    store
-        .db
-        .alter("ALTER TABLE sessions ADD created timestamptz DEFAULT to_timestamp(1234567890)");
+    store.alter("ALTER TABLE sessions ADD created timestamptz DEFAULT to_timestamp(1234567890)");
     // As in without_cascade.
     let store = store.with("pool", "first saved");
     store.save("key", 60.0, ADA);
@@ -213,13 +211,12 @@ pub fn cleanup_deletes_expired_sessions(store: &Store<impl Binding>) {
     assert_eq!(store.count(&call("cleanup")), 1);
     assert_eq!(store.count(&call("cleanup")), 0);
     assert_eq!(store.keys(&call("list")), ["bob", "without"]);
-    let metadata = "SELECT count(*)::text FROM sessions_meta";
-    assert_eq!(store.db.text(metadata), "1");
+    assert_eq!(store.db.number("SELECT count(*) FROM sessions_meta"), 1);
 }
 
 /// The documented tables lack an index.
 pub fn check_names_what_migrate_repairs(store: &Store<impl Binding>) {
-    store.db.spoil();
+    store.spoil();
     let check = || match store.answer(&call("check")) {
         Answer::Findings(findings) => findings,
         other => panic!("check answered {other:?}"),

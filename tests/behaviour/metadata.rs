@@ -67,9 +67,7 @@ pub fn a_delete_deletes_the_metadata(store: &Store<impl Binding>) {
 }
 
 pub fn a_delete_deletes_the_metadata_where_nothing_cascades(store: &Store<impl Binding>) {
-    store
-        .db
-        .alter("ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey");
+    store.alter("ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey");
     // A pool of its own: other pools keep what they have read about the tables for some seconds.
     let store = store.with("pool", "nothing cascades");
     store.run(&with_pair("key"));

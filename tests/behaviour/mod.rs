@@ -8,7 +8,7 @@
 mod binding;
 #[cfg(feature = "capi")]
 mod c_binding;
-mod call;
+pub mod call;
 mod configuration;
 mod expiry;
 mod lua_binding;

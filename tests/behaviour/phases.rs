@@ -21,85 +21,48 @@ pub fn shared(binding: &'static Shared, open: impl FnOnce() -> LuaBinding) -> Ar
     Arc::clone(binding.get_or_init(|| Arc::new(open())))
 }
 
-pub fn nginx_rewrite() -> Arc<LuaBinding> {
-    static BINDING: Shared = Shared::new();
-    shared(&BINDING, || {
-        answering_in(
-            "rewrite",
-            "rewrite_by_lua_block {
-                ngx.req.read_body()
-                ngx.print(require('binding').serve(ngx.req.get_body_data()))
-                ngx.exit(ngx.HTTP_OK)
-            }",
-        )
-    })
-}
+/// What the phases below run: the request's body is a call, and the reply is the response.
+const SERVE: &str = "ngx.req.read_body()
+    ngx.print(require('binding').serve(ngx.req.get_body_data()))
+    ngx.exit(ngx.HTTP_OK)";
 
-pub fn nginx_access() -> Arc<LuaBinding> {
-    static BINDING: Shared = Shared::new();
-    shared(&BINDING, || {
-        answering_in(
-            "access",
-            "access_by_lua_block {
-                ngx.req.read_body()
-                ngx.print(require('binding').serve(ngx.req.get_body_data()))
-                ngx.exit(ngx.HTTP_OK)
-            }",
-        )
-    })
-}
-
-pub fn nginx_content() -> Arc<LuaBinding> {
-    static BINDING: Shared = Shared::new();
-    shared(&BINDING, || {
-        answering_in(
-            "content",
-            "content_by_lua_block {
-                ngx.req.read_body()
-                ngx.print(require('binding').serve(ngx.req.get_body_data()))
-            }",
-        )
-    })
-}
-
-pub fn nginx_timer() -> Arc<LuaBinding> {
-    static BINDING: Shared = Shared::new();
-    shared(&BINDING, || {
-        answering_in(
-            "timer",
-            "content_by_lua_block {
-                ngx.req.read_body()
-                local request, reply = ngx.req.get_body_data(), nil
-                local done = require('ngx.semaphore').new()
-                assert(ngx.timer.at(0, function()
-                    reply = require('binding').serve(request)
-                    done:post()
-                end))
-                assert(done:wait(30))
-                ngx.print(reply)
-            }",
-        )
-    })
-}
-
-pub fn nginx_header_filter() -> Arc<LuaBinding> {
-    static BINDING: Shared = Shared::new();
-    shared(&BINDING, || {
-        answering_in(
-            "header_filter",
-            "content_by_lua_block {
-                ngx.req.read_body()
-                ngx.ctx.request = ngx.req.get_body_data()
-                ngx.print('')
+macro_rules! answering_phases {
+    ($($name:ident: $phase:literal, $directives:expr;)*) => {
+        $(
+            pub fn $name() -> Arc<LuaBinding> {
+                static BINDING: Shared = Shared::new();
+                shared(&BINDING, || answering_in($phase, &$directives))
             }
-            header_filter_by_lua_block {
-                ngx.ctx.reply = require('binding').serve(ngx.ctx.request)
-            }
-            body_filter_by_lua_block {
-                ngx.arg[1], ngx.ctx.reply = ngx.ctx.reply, nil
-            }",
-        )
-    })
+        )*
+    };
+}
+
+answering_phases! {
+    nginx_rewrite: "rewrite", format!("rewrite_by_lua_block {{ {SERVE} }}");
+    nginx_access: "access", format!("access_by_lua_block {{ {SERVE} }}");
+    nginx_content: "content", format!("content_by_lua_block {{ {SERVE} }}");
+    nginx_timer: "timer", "content_by_lua_block {
+        ngx.req.read_body()
+        local request, reply = ngx.req.get_body_data(), nil
+        local done = require('ngx.semaphore').new()
+        assert(ngx.timer.at(0, function()
+            reply = require('binding').serve(request)
+            done:post()
+        end))
+        assert(done:wait(30))
+        ngx.print(reply)
+    }";
+    nginx_header_filter: "header_filter", "content_by_lua_block {
+        ngx.req.read_body()
+        ngx.ctx.request = ngx.req.get_body_data()
+        ngx.print('')
+    }
+    header_filter_by_lua_block {
+        ngx.ctx.reply = require('binding').serve(ngx.ctx.request)
+    }
+    body_filter_by_lua_block {
+        ngx.arg[1], ngx.ctx.reply = ngx.ctx.reply, nil
+    }";
 }
 
 /// The log phase comes after the response: a second request brings the reply.

@@ -18,7 +18,7 @@ fn with_metadata(value: &str) -> Call {
 fn in_time_zone<B: Binding>(store: &Store<B>, zone: &str) -> Store<B> {
     let database = &store.db.name;
     let statement = format!("ALTER DATABASE {database} SET timezone = '{zone}'");
-    store.db.alter(&statement);
+    store.alter(&statement);
     store.with("application", zone)
 }
 
@@ -49,7 +49,7 @@ fn assert_lives_a_minute(store: &Store<impl Binding>, value: &str, zone: &str) {
 
 /// On a server that runs in UTC, upstream's statements store the instant they mean.
 pub fn rows_written_by_upstream_are_read_as_they_are(store: &Store<impl Binding>) {
-    store.db.alter("SET timezone = 'UTC'");
+    store.alter("SET timezone = 'UTC'");
     store.db.execute(&format!(
         "INSERT INTO sessions (sid, name, data, exp)
          VALUES ('key', 'session', 'value', TO_TIMESTAMP({0}) AT TIME ZONE 'UTC')
@@ -64,7 +64,7 @@ pub fn rows_written_by_upstream_are_read_as_they_are(store: &Store<impl Binding>
 }
 
 pub fn tables_may_have_other_names_and_another_schema(store: &Store<impl Binding>) {
-    store.db.alter(
+    store.alter(
         "CREATE SCHEMA web;
          ALTER TABLE sessions SET SCHEMA web;
          ALTER TABLE web.sessions RENAME TO logins;

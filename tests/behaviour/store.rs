@@ -4,22 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use postgres::Client;
-
 use super::binding::{Binding, Conf, Failure};
 use super::call::{Answer, Call, get, of};
 use super::value::Value;
-use crate::support::{self, process::lock};
+use crate::support::{self, Database, process::lock};
 
 pub struct Store<B> {
     pub binding: Arc<B>,
     pub db: Arc<Database>,
     pub conf: Conf,
+    spoilt: Arc<AtomicBool>,
 }
 
 /// Runs one behaviour on tables that are empty.
 pub fn run<B: Binding>(binding: Arc<B>, behaviour: fn(&Store<B>)) {
-    let db = Arc::new(Database::take());
+    let db = Arc::new(take());
     let conf = [
         ("port", Value::from(f64::from(support::shared().port()))),
         ("database", Value::from(&*db.name)),
@@ -28,11 +27,15 @@ pub fn run<B: Binding>(binding: Arc<B>, behaviour: fn(&Store<B>)) {
         binding,
         db: Arc::clone(&db),
         conf: conf.map(|(key, value)| (key.to_owned(), value)).into(),
+        spoilt: Arc::default(),
     };
     behaviour(&store);
-    drop(store);
     // A failed test does not come here: it leaves its database as it is.
-    Arc::into_inner(db).expect("the only user").give_back();
+    if !store.spoilt.load(Ordering::Relaxed) {
+        drop(store);
+        db.execute("DELETE FROM sessions; DELETE FROM sessions_meta");
+        lock(&EMPTY).push(Arc::into_inner(db).expect("the only user"));
+    }
 }
 
 impl<B: Binding> Store<B> {
@@ -43,6 +46,7 @@ impl<B: Binding> Store<B> {
         Store {
             binding: Arc::clone(&self.binding),
             db: Arc::clone(&self.db),
+            spoilt: Arc::clone(&self.spoilt),
             conf,
         }
     }
@@ -92,13 +96,6 @@ impl<B: Binding> Store<B> {
     }
 }
 
-/// A database of the shared cluster, with a superuser's eyes on it.
-pub struct Database {
-    pub name: String,
-    client: Mutex<Client>,
-    spoilt: AtomicBool,
-}
-
 /// What the table `sessions` holds under one key.
 #[derive(Debug, PartialEq)]
 pub struct Row {
@@ -110,57 +107,28 @@ pub struct Row {
 /// Emptied databases, ready for the next test: a new one costs more than most tests do.
 static EMPTY: Mutex<Vec<Database>> = Mutex::new(Vec::new());
 
-impl Database {
-    fn take() -> Database {
-        let emptied = lock(&EMPTY).pop();
-        emptied.unwrap_or_else(|| {
-            let name = support::shared().create_database();
-            Database {
-                client: Mutex::new(support::shared().client(&name)),
-                name,
-                spoilt: AtomicBool::new(false),
-            }
-        })
-    }
+/// Takes an empty database.
+fn take() -> Database {
+    lock(&EMPTY).pop().unwrap_or_else(Database::new)
+}
 
-    fn give_back(self) {
-        if self.spoilt.load(Ordering::Relaxed) {
-            drop(self.client);
-            support::shared().drop_database(&self.name);
-        } else {
-            self.execute("DELETE FROM sessions; DELETE FROM sessions_meta");
-            lock(&EMPTY).push(self);
-        }
-    }
-
-    pub fn execute(&self, sql: &str) {
-        lock(&self.client)
-            .batch_execute(sql)
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-    }
-
-    /// Changes more than rows.
+impl<B> Store<B> {
+    /// Changes more than rows: other tests do not get this database.
     pub fn alter(&self, sql: &str) {
         self.spoil();
-        self.execute(sql);
+        self.db.execute(sql);
     }
 
     /// Keeps this database from being used by other tests.
     pub fn spoil(&self) {
         self.spoilt.store(true, Ordering::Relaxed);
     }
+}
 
-    /// The first column of the first row, as text.
-    pub fn text(&self, sql: &str) -> String {
-        let row = lock(&self.client).query_one(sql, &[]);
-        row.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
-            .get(0)
-    }
-
+impl Database {
     pub fn row(&self, key: &str) -> Option<Row> {
         let sql = "SELECT name, data, extract(epoch FROM exp)::float8 FROM sessions WHERE sid = $1";
-        let row = lock(&self.client).query_opt(sql, &[&key]).expect("a row");
-        row.map(|row| Row {
+        self.query(sql, key).first().map(|row| Row {
             name: row.get(0),
             data: row.get(1),
             exp: row.get(2),
@@ -175,14 +143,16 @@ impl Database {
     /// The audiences and subjects of one key.
     pub fn metadata(&self, key: &str) -> Vec<(String, String)> {
         let sql = "SELECT aud, sub FROM sessions_meta WHERE sid = $1 ORDER BY aud, sub";
-        let rows = lock(&self.client).query(sql, &[&key]).expect("rows");
+        let rows = self.query(sql, key);
         rows.iter().map(|row| (row.get(0), row.get(1))).collect()
     }
 
     pub fn assert_empty(&self) {
-        let sessions = "SELECT count(*)::text FROM sessions";
-        let metadata = "SELECT count(*)::text FROM sessions_meta";
-        assert_eq!(self.text(sessions), "0", "sessions");
-        assert_eq!(self.text(metadata), "0", "metadata");
+        assert_eq!(self.number("SELECT count(*) FROM sessions"), 0, "sessions");
+        assert_eq!(
+            self.number("SELECT count(*) FROM sessions_meta"),
+            0,
+            "metadata"
+        );
     }
 }

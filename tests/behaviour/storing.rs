@@ -92,7 +92,7 @@ pub fn a_key_too_long_for_the_index_fails_and_writes_nothing(store: &Store<impl 
 
 pub fn a_set_that_fails_leaves_nothing_behind(store: &Store<impl Binding>) {
     store.run(&set("old", "old"));
-    store.db.alter("ALTER TABLE sessions_meta RENAME TO gone");
+    store.alter("ALTER TABLE sessions_meta RENAME TO gone");
     let replacing = set("new", "new").text("old_key", "old");
     let failing = replacing
         .number("stale_ttl", 10.0)

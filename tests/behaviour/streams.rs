@@ -74,7 +74,7 @@ struct Lines {
 impl Lines {
     fn new(requests: impl Write + Send + 'static, replies: impl Read + Send + 'static) -> Self {
         let (sender, receiver) = channel();
-        // A thread reads, so that whoever waits may give up.
+        // A thread reads, so that the caller can give up.
         thread::spawn(move || {
             let lines = BufReader::new(replies).lines();
             lines
@@ -95,7 +95,7 @@ impl Lines {
         reply.expect("a reply in time")
     }
 
-    /// Closes the stream of requests, which ends whoever reads them.
+    /// Closes the stream of requests, which ends their reader.
     fn end(&self) {
         *lock(&self.requests) = None;
     }

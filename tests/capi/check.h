@@ -109,7 +109,7 @@ static inline rsp_completion *call(const rsp_storage *storage, const rsp_request
     return completion;
 }
 
-/* The same with a request that is freed and an answer that nobody reads. */
+/* The same with a request that is freed and an answer that is not read. */
 static inline void run(const rsp_storage *storage, rsp_request *request) {
     CHECK_STATUS(RSP_OK, rsp_call(storage, request, NULL, MESSAGE));
     rsp_request_free(request);

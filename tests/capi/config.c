@@ -29,31 +29,12 @@ static void statuses_keep_their_numbers(void) {
     CHECK(RSP_LOG_ERROR == 3);
 }
 
-static void keys_take_text(rsp_config *config) {
-    static const char *const good[][2] = {
-        {"host", "db1.example, db2.example"}, {"port", "5432,5433"}, {"pool_size", "8"},
-        {"connect_timeout", "250"},           {"ssl", "true"},       {"ssl", "off"},
-        {"ssl_required", "false"},            {"ssl_verify", "on"},  {"table", "web.sessions"},
-        {"password", ""},                     {"password", "true"},  {"database", "on"},
-    };
-    static const char *const bad[][2] = {
-        {"hots", "db.example"}, {"", "value"},        {"host", ""},        {"port", "0"},
-        {"port", "true"},       {"pool_size", "1.5"}, {"backlog", "-1"},   {"ssl", "maybe"},
-        {"ssl", "TRUE"},        {"ssl", ""},          {"ssl", "1"},        {"table_name", "a;b"},
-    };
-    size_t i;
-    for (i = 0; i < sizeof good / sizeof *good; i++) {
-        set_key(config, good[i][0], good[i][1]);
-    }
-    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK_STATUS(RSP_INVALID_CONFIG,
-                     rsp_config_set(config, bad[i][0], TEXT(bad[i][1]), MESSAGE));
-        CHECK(strstr(message, bad[i][0]) == message);
-    }
-    CHECK_STATUS(RSP_INVALID_CONFIG, rsp_config_set(config, "hots", TEXT("x"), MESSAGE));
-    CHECK(strstr(message, "host") != NULL);
-    /* Lengths count: what follows a text is not a part of it. */
+/* Lengths count: what follows a text is not a part of it. */
+static void keys_and_values_are_texts(rsp_config *config) {
     CHECK_STATUS(RSP_OK, rsp_config_set(config, "pool", "name=", 4, MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_config_set(config, "password", TEXT(""), MESSAGE));
+    CHECK_STATUS(RSP_INVALID_CONFIG, rsp_config_set(config, "hots", TEXT("x"), MESSAGE));
+    CHECK(strstr(message, "hots") == message && strstr(message, "host") != NULL);
     CHECK_STATUS(RSP_INVALID_CONFIG, rsp_config_set(config, "host", "a\0b", 3, MESSAGE));
     CHECK_STATUS(RSP_INVALID_TEXT, rsp_config_set(config, "host", TEXT("\xff"), MESSAGE));
     CHECK_STATUS(RSP_INVALID_CONFIG, rsp_config_set(config, "\xff", TEXT("x"), MESSAGE));
@@ -71,22 +52,13 @@ static void wrong_lengths_are_refused(rsp_config *config) {
 }
 
 static void connection_strings_set_keys(rsp_config *config) {
-    static const char *const good[] = {
-        "postgres://ada:secret@db.example:5433/shop?sslmode=verify-full",
-        "host=db.example port=5433 dbname=shop user=ada password='it''s'",
-        "",
-    };
-    static const char *const bad[] = {
-        "host", "http://db.example", "hots=db.example", "postgres://ada:hunter2@db:port/",
-    };
-    size_t i;
-    CHECK_STATUS(RSP_OK, rsp_config_dsn(config, TEXT(good[0]), MESSAGE));
-    CHECK_STATUS(RSP_OK, rsp_config_dsn(config, good[0], strlen(good[0]), MESSAGE));
-    CHECK_STATUS(RSP_OK, rsp_config_dsn(config, TEXT(good[2]), MESSAGE));
-    for (i = 0; i < sizeof bad / sizeof *bad; i++) {
-        CHECK_STATUS(RSP_INVALID_CONFIG, rsp_config_dsn(config, TEXT(bad[i]), MESSAGE));
-        CHECK(strstr(message, "dsn") == message && strstr(message, "hunter2") == NULL);
-    }
+    static const char url[] = "postgres://ada:secret@db.example:5433/shop?sslmode=verify-full";
+    CHECK_STATUS(RSP_OK, rsp_config_dsn(config, TEXT(url), MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_config_dsn(config, url, sizeof url - 1, MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_config_dsn(config, TEXT(""), MESSAGE));
+    CHECK_STATUS(RSP_INVALID_CONFIG,
+                 rsp_config_dsn(config, TEXT("postgres://ada:hunter2@db:port/"), MESSAGE));
+    CHECK(strstr(message, "dsn") == message && strstr(message, "hunter2") == NULL);
 }
 
 /* The variables of libpq are read when that is asked for, and not before. */
@@ -154,7 +126,7 @@ static void messages_fit_their_buffers(rsp_config *config) {
     }
     CHECK(rsp_config_set(config, "ssl", TEXT("x"), NULL, 0) == RSP_INVALID_CONFIG);
     CHECK(rsp_config_set(config, "ssl", TEXT("x"), NULL, 64) == RSP_INVALID_CONFIG);
-    /* Success leaves the message alone. */
+    /* Success does not write a message. */
     memset(buffer, 'x', sizeof buffer);
     CHECK(rsp_config_set(config, "ssl", TEXT("on"), buffer, sizeof buffer) == RSP_OK);
     CHECK(buffer[0] == 'x');
@@ -180,7 +152,7 @@ int main(void) {
     versions_agree();
     statuses_keep_their_numbers();
     CHECK_STATUS(RSP_OK, rsp_config_new(&config, MESSAGE));
-    keys_take_text(config);
+    keys_and_values_are_texts(config);
     null_is_refused(config);
     wrong_lengths_are_refused(config);
     connection_strings_set_keys(config);

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::installed::{Database, Installed};
-use crate::support::process;
+use super::installed::Installed;
+use crate::support::{Database, process};
 
 fn example(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -43,13 +43,14 @@ fn build_and_run(name: &str) -> String {
 }
 
 fn assert_all_done(said: &str) {
-    for line in [
+    let lines = [
         "saved",
         "found: {\"visits\":1}",
         "1 session",
         "deleted",
         "gone",
-    ] {
+    ];
+    for line in lines {
         assert!(said.contains(line), "no {line:?} in: {said}");
     }
 }
@@ -79,11 +80,13 @@ fn the_epoll_example_keeps_1000_operations_in_flight_on_one_thread() {
 
 /// The archive of the same installation, without the shared library.
 #[test]
-fn the_static_library_makes_a_program_that_stands_alone() {
+fn the_static_library_makes_a_program_that_needs_no_shared_one() {
     let installed = Installed::shared();
     let built = process::folder();
     let program = built.path().join("program");
     let archive = installed.folder("lib").join("libresty_session_postgres.a");
+    let libraries = installed.pkg_config(&["--libs-only-l", "--static"]);
+    let libraries = libraries.iter();
     process::run(
         installed
             .command("cc")
@@ -92,12 +95,7 @@ fn the_static_library_makes_a_program_that_stands_alone() {
             .arg(example("c/blocking.c"))
             .arg(format!("-I{}", installed.folder("include").display()))
             .arg(archive)
-            .args(
-                installed
-                    .pkg_config(&["--libs-only-l", "--static"])
-                    .iter()
-                    .filter(|flag| *flag != "-lresty_session_postgres"),
-            ),
+            .args(libraries.filter(|flag| *flag != "-lresty_session_postgres")),
     );
     let mut command = Command::new(&program);
     let said = output(command.arg(Database::new().dsn()));

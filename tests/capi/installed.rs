@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::support::{self, process, stage};
+use crate::support::{process, stage};
 
 /// Another prefix than the stage has: no file may contain the prefix of the build.
 const PREFIX: &str = "/opt/sessions";
@@ -22,18 +22,21 @@ impl Installed {
     }
 
     fn new() -> Self {
-        let folder = process::folder();
-        let variable = |name: &str, value: &str| format!("{name}={value}");
+        let installed = Installed(process::folder());
+        installed.make("install");
+        installed
+    }
+
+    fn make(&self, target: &str) {
+        let folder = self.root().display();
         process::run(
             Command::new("make")
-                .args(["-C", env!("CARGO_MANIFEST_DIR"), "--silent", "install"])
-                .arg(variable("DESTDIR", &folder.path().display().to_string()))
-                .arg(variable("PREFIX", PREFIX))
+                .args(["-C", env!("CARGO_MANIFEST_DIR"), "--silent", target])
+                .args([format!("DESTDIR={folder}"), format!("PREFIX={PREFIX}")])
                 // These come from the Makefile that may have started the tests.
                 .env_remove("MAKEFLAGS")
                 .env_remove("MAKELEVEL"),
         );
-        Installed(folder)
     }
 
     /// The folder that takes the place of the file system's root.
@@ -64,39 +67,8 @@ impl Installed {
     pub fn pkg_config(&self, arguments: &[&str]) -> Vec<String> {
         let mut command = self.command("pkg-config");
         command.args(arguments).arg("resty-session-postgres");
-        let output = command.output().expect("pkg-config");
-        assert!(output.status.success(), "{output:?}");
-        let flags = String::from_utf8(output.stdout).expect("flags");
+        let flags = process::output(&mut command);
         flags.split_whitespace().map(str::to_owned).collect()
-    }
-}
-
-/// A database of the shared cluster.
-pub struct Database(String);
-
-impl Database {
-    pub fn new() -> Self {
-        Database(support::shared().create_database())
-    }
-
-    /// The arguments of the programs of this folder: host, port, database.
-    pub fn arguments(&self) -> [String; 3] {
-        let port = support::shared().port().to_string();
-        ["127.0.0.1".into(), port, self.0.clone()]
-    }
-
-    /// The examples' argument.
-    pub fn dsn(&self) -> String {
-        let [host, port, database] = self.arguments();
-        format!("host={host} port={port} dbname={database} user=postgres")
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            support::shared().drop_database(&self.0);
-        }
     }
 }
 
@@ -118,12 +90,7 @@ fn the_library_has_its_links_and_its_soname() {
             real.canonicalize().unwrap()
         );
     }
-    let dynamic = Command::new("readelf")
-        .arg("-d")
-        .arg(real)
-        .output()
-        .unwrap();
-    let dynamic = String::from_utf8(dynamic.stdout).unwrap();
+    let dynamic = process::output(Command::new("readelf").arg("-d").arg(real));
     let soname = format!("Library soname: [libresty_session_postgres.so.{so_version}]");
     assert!(dynamic.contains(&soname), "{dynamic}");
 }
@@ -146,18 +113,9 @@ fn pkg_config_knows_the_version_and_what_a_static_link_needs() {
 #[test]
 fn make_uninstall_leaves_no_file() {
     let installed = Installed::new();
-    process::run(
-        Command::new("make")
-            .args(["-C", env!("CARGO_MANIFEST_DIR"), "--silent", "uninstall"])
-            .arg(format!("DESTDIR={}", installed.root().display()))
-            .arg(format!("PREFIX={PREFIX}"))
-            .env_remove("MAKEFLAGS")
-            .env_remove("MAKELEVEL"),
-    );
-    let left = Command::new("find")
-        .arg(installed.root())
-        .args(["(", "-type", "f", "-o", "-type", "l", ")"])
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8(left.stdout).unwrap(), "");
+    installed.make("uninstall");
+    let mut left = Command::new("find");
+    left.arg(installed.root())
+        .args(["(", "-type", "f", "-o", "-type", "l", ")"]);
+    assert_eq!(process::output(&mut left), "");
 }

@@ -5,7 +5,7 @@ mod examples;
 mod installed;
 mod sources;
 
-use crate::support::process;
+use crate::support::{Database, process};
 pub use installed::Installed;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,7 +36,7 @@ fn source(name: &str) -> PathBuf {
 /// Compiles one of the tests and runs it under valgrind, with the address of a fresh database.
 fn run(language: (&str, &[&str]), name: &str) {
     let (_built, program) = build(language, name);
-    let database = installed::Database::new();
+    let database = Database::new();
     process::run(
         Installed::shared()
             .command("timeout")
@@ -45,7 +45,7 @@ fn run(language: (&str, &[&str]), name: &str) {
             .arg(process::program("/usr/bin/valgrind", "valgrind"))
             .args(VALGRIND)
             .arg(program)
-            .args(database.arguments()),
+            .args(database.address()),
     );
 }
 

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use super::client::Client;
+use postgres::Client;
+
+use super::client;
 use super::site::{self, CONNECT, timed, together};
-use super::trial::alone;
-use crate::support::Cluster;
+use super::trial::one_at_a_time;
+use crate::support::{Cluster, disconnect};
 
 /// Those beyond the backlog fail at once and clearly, the rest completes, and then all is as it was.
 #[test]
 fn a_crowd_beyond_the_backlog_is_turned_away_and_the_others_are_served() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder().start();
     let site = site::on(&cluster).conf("backlog", 50).start();
     site.assert_works();
@@ -21,7 +23,7 @@ fn a_crowd_beyond_the_backlog_is_turned_away_and_the_others_are_served() {
         let answers = std::thread::scope(|scope| {
             let crowd = scope.spawn(|| {
                 together(300, |_| {
-                    let mut client = Client::new(site.nginx.port(), false);
+                    let mut client = client::Client::new(site.nginx.port(), false);
                     client.get("/call?do=get&key=works").expect("a response")
                 })
             });
@@ -54,11 +56,11 @@ fn attempts(cluster: &Cluster) -> usize {
     cluster.log().matches("connection received").count()
 }
 
-/// A server that starts up, and refuses everybody meanwhile, is not to be trampled on: of each
-/// process one attempt at a time, with pauses that grow and that differ.
+/// While a server starts up it refuses all connections: each process makes one attempt at a time, with
+/// growing random pauses.
 #[test]
-fn nobody_stampedes_to_a_server_that_comes_back() {
-    let _alone = alone();
+fn reconnecting_does_not_flood_a_server_that_comes_back() {
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder()
         .setting("log_connections", "on")
         .setting("max_connections", "10")
@@ -68,17 +70,8 @@ fn nobody_stampedes_to_a_server_that_comes_back() {
         .nginx(|nginx| nginx.workers(2))
         .start();
     site.assert_works();
-    // Others take all the places, and ours are thrown out: each attempt is seen and refused.
-    let mut others = Vec::new();
-    let ours = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                WHERE application_name = 'pgmoon'";
     let mut sql = site.sql();
-    while site_is_in(&mut sql) || others.is_empty() {
-        sql.query(ours, &[]).expect("an answer");
-        while let Ok(other) = cluster.try_client("postgres") {
-            others.push(other);
-        }
-    }
+    let others = take_all_connections(&cluster, &mut sql);
     let before = attempts(&cluster);
     std::thread::scope(|scope| {
         let crowd = scope.spawn(|| together(200, |_| site.get("works")));
@@ -93,12 +86,18 @@ fn nobody_stampedes_to_a_server_that_comes_back() {
         let after = attempts(&cluster) - before - during;
         // Each opens a few connections, once there is room.
         assert!(after <= 12, "{after} attempts");
-        sql.query(ours, &[]).expect("an answer");
+        disconnect(&mut sql);
     });
     site.nginx.assert_clean_log();
 }
 
-fn site_is_in(sql: &mut postgres::Client) -> bool {
-    let query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pgmoon'";
-    sql.query_one(query, &[]).expect("a count").get::<_, i64>(0) > 0
+/// All connections of the server in place of the site's, each of whose attempts it then refuses.
+pub fn take_all_connections(cluster: &Cluster, sql: &mut Client) -> Vec<Client> {
+    let mut others = Vec::new();
+    while disconnect(sql) > 0 || others.is_empty() {
+        while let Ok(other) = cluster.try_client("postgres") {
+            others.push(other);
+        }
+    }
+    others
 }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::relay::{Mode, Relay};
-use super::trial::{Expected, Ground, alone, trial};
+use super::trial::{Ground, one_at_a_time};
 use crate::support::Cluster;
 
 const SILENT: &[&str] = &["no connection to within ms", "no answer from within ms"];
@@ -15,70 +15,51 @@ fn ground<'a>(cluster: &'a Cluster, relay: &Relay) -> Ground<'a> {
 
 #[test]
 fn connections_that_are_cut_or_left_half_open_lose_nothing() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder().start();
     let relay = Relay::to(cluster.port());
     let ground = ground(&cluster, &relay);
-    trial(
-        &ground,
-        "connections cut, 10 times",
-        &Expected::errors(&[]),
-        || {
-            for _ in 0..10 {
-                thread::sleep(Duration::from_millis(80));
-                relay.cut();
-            }
-        },
-    );
+    ground.trial("connections cut, 10 times", &[], || {
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(80));
+            relay.cut();
+        }
+    });
     // What runs on them fails in its time, and what comes later finds others.
-    trial(
-        &ground,
-        "half-open connections",
-        &Expected::errors(SILENT),
-        || {
-            relay.leave_half_open();
-            thread::sleep(Duration::from_millis(1000));
-        },
-    );
+    ground.trial("half-open connections", SILENT, || {
+        relay.leave_half_open();
+        thread::sleep(Duration::from_millis(1000));
+    });
 }
 
 #[test]
 fn a_network_that_loses_everything_loses_no_session() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder().start();
     let relay = Relay::to(cluster.port());
     let ground = ground(&cluster, &relay);
     for hole in [300, 1300] {
-        trial(
-            &ground,
-            &format!("a black hole of {hole} ms"),
-            &Expected::errors(SILENT),
-            || {
-                relay.set(Mode::Lose);
-                thread::sleep(Duration::from_millis(hole));
-                relay.set(Mode::Pass);
-            },
-        );
+        ground.trial(&format!("a black hole of {hole} ms"), SILENT, || {
+            relay.set(Mode::Lose);
+            thread::sleep(Duration::from_millis(hole));
+            relay.set(Mode::Pass);
+        });
     }
 }
 
 #[test]
-fn a_slow_network_fails_nobody() {
-    let _alone = alone();
+fn a_slow_network_fails_no_operation() {
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder().start();
     let relay = Relay::to(cluster.port());
     let ground = ground(&cluster, &relay);
-    trial(&ground, "50 ms each way", &Expected::errors(&[]), || {
+    ground.trial("50 ms each way", &[], || {
         relay.set(Mode::Delay(Duration::from_millis(50)));
         thread::sleep(Duration::from_millis(600));
         relay.set(Mode::Pass);
     });
-    // What it held comes after all, also to a server that nobody waits for any more.
-    let expected = Expected {
-        errors: SILENT,
-        late: true,
-    };
-    trial(&ground, "a standstill", &expected, || {
+    // What it held comes after all, also to a server whose client has stopped waiting.
+    ground.late_trial("a standstill", SILENT, || {
         relay.set(Mode::Hold);
         thread::sleep(Duration::from_millis(1300));
         relay.set(Mode::Pass);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use postgres::Client;
 
-use super::trial::{Expected, Ground, alone, trial};
-use crate::support::{Cluster, process};
+use super::trial::{Ground, one_at_a_time};
+use crate::support::Cluster;
 
 const LONG: Duration = Duration::from_millis(600);
 
@@ -18,7 +18,7 @@ fn execute(sql: &mut Client, statements: &str) {
 
 #[test]
 fn what_the_server_rejects_fails_clearly_and_works_again_later() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder().start();
     let ground = Ground::on(&cluster);
     let mut sql = ground.site.sql();
@@ -28,51 +28,36 @@ fn what_the_server_rejects_fails_clearly_and_works_again_later() {
         execute(&mut sql, &set);
         execute(&mut sql, "SELECT pg_reload_conf()");
     };
-    trial(
-        &ground,
-        "read-only",
-        &Expected::errors(&["SQLSTATE 25006"]),
-        || {
-            read_only(true);
-            thread::sleep(LONG);
-            read_only(false);
-        },
-    );
-    trial(
-        &ground,
-        "tables missing",
-        &Expected::errors(&["SQLSTATE 42P01"]),
-        || {
-            execute(&mut sql, "ALTER TABLE sessions RENAME TO elsewhere");
-            thread::sleep(LONG);
-            execute(&mut sql, "ALTER TABLE elsewhere RENAME TO sessions");
-        },
-    );
+    ground.trial("read-only", &["SQLSTATE 25006"], || {
+        read_only(true);
+        thread::sleep(LONG);
+        read_only(false);
+    });
+    ground.trial("tables missing", &["SQLSTATE 42P01"], || {
+        execute(&mut sql, "ALTER TABLE sessions RENAME TO elsewhere");
+        thread::sleep(LONG);
+        execute(&mut sql, "ALTER TABLE elsewhere RENAME TO sessions");
+    });
 }
 
 #[test]
-fn a_lock_table_that_others_have_filled_fails_saves_alone() {
-    let _alone = alone();
+fn a_lock_table_that_others_have_filled_fails_only_saves() {
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder()
         .setting("max_connections", "40")
         .setting("max_locks_per_transaction", "10")
         .start();
     let ground = Ground::on(&cluster);
     let mut hog = ground.site.sql();
-    trial(
-        &ground,
-        "out of shared memory",
-        &Expected::errors(&["SQLSTATE 53200"]),
-        || {
-            let fill = "SELECT pg_advisory_lock(n) FROM generate_series(1, 100000) n";
-            let full = hog
-                .batch_execute(fill)
-                .expect_err("there are not so many locks");
-            assert_eq!(full.code().map(|code| code.code()), Some("53200"), "{full}");
-            thread::sleep(LONG);
-            execute(&mut hog, "SELECT pg_advisory_unlock_all()");
-        },
-    );
+    ground.trial("out of shared memory", &["SQLSTATE 53200"], || {
+        let fill = "SELECT pg_advisory_lock(n) FROM generate_series(1, 100000) n";
+        let full = hog
+            .batch_execute(fill)
+            .expect_err("there are not so many locks");
+        assert_eq!(full.code().map(|code| code.code()), Some("53200"), "{full}");
+        thread::sleep(LONG);
+        execute(&mut hog, "SELECT pg_advisory_unlock_all()");
+    });
 }
 
 /// A role with what it needs, and with a password.
@@ -84,8 +69,8 @@ const THROW_OUT: &str =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'web'";
 
 #[test]
-fn a_role_that_loses_its_rights_is_told_and_gets_them_back() {
-    let _alone = alone();
+fn a_role_that_loses_its_rights_gets_errors_until_it_has_them_again() {
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder()
         .hba("host all all 127.0.0.1/32 scram-sha-256")
         .start();
@@ -96,29 +81,19 @@ fn a_role_that_loses_its_rights_is_told_and_gets_them_back() {
     execute(&mut cluster.client("template1"), ROLE);
     let ground = Ground::with(&cluster, &settings, |nginx| nginx);
     let mut sql = ground.site.sql();
-    trial(
-        &ground,
-        "a privilege revoked",
-        &Expected::errors(&["SQLSTATE 42501"]),
-        || {
-            execute(&mut sql, "REVOKE INSERT, UPDATE ON sessions FROM web");
-            thread::sleep(LONG);
-            execute(&mut sql, "GRANT INSERT, UPDATE ON sessions TO web");
-        },
-    );
+    ground.trial("a privilege revoked", &["SQLSTATE 42501"], || {
+        execute(&mut sql, "REVOKE INSERT, UPDATE ON sessions FROM web");
+        thread::sleep(LONG);
+        execute(&mut sql, "GRANT INSERT, UPDATE ON sessions TO web");
+    });
     // One looks whether the password is right again; who waits for that may run out of time.
     let refused = &["no connection to start-up", "no connection to within ms"];
-    trial(
-        &ground,
-        "the password changed",
-        &Expected::errors(refused),
-        || {
-            execute(&mut sql, "ALTER ROLE web PASSWORD 'battery-staple'");
-            execute(&mut sql, THROW_OUT);
-            thread::sleep(LONG);
-            execute(&mut sql, "ALTER ROLE web PASSWORD 'correct-horse'");
-        },
-    );
+    ground.trial("the password changed", refused, || {
+        execute(&mut sql, "ALTER ROLE web PASSWORD 'battery-staple'");
+        execute(&mut sql, THROW_OUT);
+        thread::sleep(LONG);
+        execute(&mut sql, "ALTER ROLE web PASSWORD 'correct-horse'");
+    });
     let log = ground.site.nginx.error_log();
     assert!(!log.contains("correct-horse"), "{log}");
 }
@@ -132,11 +107,11 @@ const FULL: &[&str] = &[
 
 #[test]
 fn a_full_disk_loses_nothing() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let cluster = Cluster::builder().disk(160).start();
     let ground = Ground::on(&cluster);
     let mut sql = ground.site.sql();
-    trial(&ground, "a full disk", &Expected::errors(FULL), || {
+    ground.trial("a full disk", FULL, || {
         let ballast = cluster.disk().fill();
         // What grows a table finds that there is no room; updates may find some in it.
         let grown = sql.batch_execute("CREATE TABLE large AS SELECT generate_series(1, 100000)");
@@ -146,10 +121,6 @@ fn a_full_disk_loses_nothing() {
         if !cluster.is_running() {
             cluster.start_again();
         }
-        let up = || cluster.try_client("postgres").is_ok();
-        assert!(
-            process::eventually(Duration::from_secs(10), up),
-            "no recovery"
-        );
+        cluster.wait_until_up();
     });
 }

@@ -86,7 +86,7 @@ impl Relay {
         }
     }
 
-    /// The server's end of the connections there are goes away, and the client's is not told.
+    /// The server's end of the connections there are is closed, and the client's stays open.
     pub fn leave_half_open(&self) {
         for connection in &*lock(&self.shared.connections) {
             connection.lost.store(true, Ordering::Relaxed);
@@ -146,7 +146,7 @@ impl Shared {
             };
             self.wait_or_lose(connection);
             if connection.lost.load(Ordering::Relaxed) {
-                // The client may end it; the server's end is nobody's business.
+                // Only the client's end matters.
                 if count == 0 && upwards {
                     return connection.end();
                 } else if count == 0 {

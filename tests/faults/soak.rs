@@ -11,7 +11,7 @@ use super::checker::{Wrong, list};
 use super::load::Meter;
 use super::relay::{Mode, Relay};
 use super::site;
-use super::trial::{Ground, alone};
+use super::trial::{Ground, one_at_a_time};
 use crate::support::{Cluster, Nginx, Stop, process};
 
 /// Without another word, as in `make test`.
@@ -151,7 +151,7 @@ impl Sum {
 
 #[test]
 fn load_reloads_and_faults_together() {
-    let _alone = alone();
+    let _turn = one_at_a_time();
     let long = time();
     let (lasts, round) = long.map_or((SHORT, SHORT_ROUND), |time| (time, ROUND));
     let cluster = Cluster::builder().start();
@@ -226,7 +226,7 @@ fn load_reloads_and_faults_together() {
     for ground in [&steady, &reloaded] {
         // The server may be back from its last restart for a moment only.
         let works = || ground.site.set("works", "yes").status == 200;
-        assert!(process::eventually(Duration::from_secs(5), works));
+        process::wait_until(5, "a set succeeds", works);
         ground.site.assert_works();
         let log = ground.site.nginx.error_log();
         assert!(!log.contains("exited on signal"), "{log}");

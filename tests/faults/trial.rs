@@ -1,15 +1,14 @@
 //! A trial: something breaks under load and is mended. Whatever it was, nothing that was
-//! acknowledged is lost, nobody gets another's value, deadlines are kept, requests that have nothing
-//! to do with the database are served as before, and soon after the end all is as it was.
+//! acknowledged is lost, no client gets another's value, deadlines are kept, requests that do not use
+//! the database are served as before, and soon after the end all is as it was.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use resty_session_postgres::config::{Draft, Value};
-use resty_session_postgres::{Config, Storage};
-use serde_json::Value as Json;
+use resty_session_postgres::Storage;
+use serde_json::{Value as Json, json};
 
 use super::checker::{HISTORY, Session, Wrong, list, verify};
 use super::client::Client;
@@ -40,9 +39,9 @@ const FULL: f64 = 0.75;
 const RECOVERY: Duration = Duration::from_secs(2);
 
 /// One trial at a time: they measure.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    process::lock(&ALONE)
+pub fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    process::lock(&TURN)
 }
 
 /// A site with two workers, and the same storage in this process.
@@ -52,22 +51,6 @@ pub struct Ground<'a> {
     /// Whether clients keep their connections to nginx.
     keep: bool,
     rounds: AtomicU64,
-}
-
-fn setting(value: &Json) -> Value {
-    match (value.as_f64(), value.as_str()) {
-        (Some(number), _) => Value::Number(number),
-        (_, Some(text)) => Value::Text(text.to_owned()),
-        _ => panic!("not a setting: {value}"),
-    }
-}
-
-fn config(settings: &[(&str, Json)]) -> Config {
-    let mut draft = Draft::default();
-    for (key, value) in settings {
-        draft.set(key, &setting(value)).expect("a valid setting");
-    }
-    draft.build().expect("a valid configuration")
 }
 
 impl<'a> Ground<'a> {
@@ -87,25 +70,25 @@ impl<'a> Ground<'a> {
         }
         let site = plan.start();
         let answer = ANSWER.as_millis() as u64 / 2;
-        let mut all = vec![
-            ("port", cluster.port().into()),
-            ("database", site.database.clone().into()),
-            ("connect_timeout", (CONNECT.as_millis() as u64).into()),
-            ("send_timeout", answer.into()),
-            ("read_timeout", answer.into()),
-        ];
-        all.extend(settings.iter().cloned());
+        let mut keys = json!({
+            "connect_timeout": CONNECT.as_millis() as u64,
+            "send_timeout": answer,
+            "read_timeout": answer,
+        });
+        for (key, value) in settings {
+            keys[key] = value.clone();
+        }
         site.sql().batch_execute(HISTORY).expect("a history");
         Ground {
+            storage: cluster.storage(&site.database, keys),
             site,
-            storage: Storage::new(config(&all)),
             keep: true,
             rounds: AtomicU64::new(0),
         }
     }
 
-    /// With clients of nginx alone, who connect for each request: a connection that is kept may be
-    /// closed by a worker that leaves just when the next request is sent.
+    /// Only with clients of nginx, which connect for each request: a worker that exits may close a kept
+    /// connection just when the next request is sent.
     pub fn without_kept_connections(mut self) -> Self {
         self.keep = false;
         self
@@ -160,27 +143,25 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// What a trial may bring.
-#[derive(Default)]
-pub struct Expected {
-    /// The kinds of errors.
-    pub errors: &'static [&'static str],
-    /// A save that failed may have been carried out after a newer one: where a server is slow and
-    /// does not know that nobody waits any more.
-    pub late: bool,
-}
+impl Ground<'_> {
+    /// Runs a trial: `trouble` returns when the database is as it was. `errors` are the kinds of errors
+    /// that clients may get.
+    pub fn trial(&self, name: &str, errors: &[&str], trouble: impl FnOnce()) {
+        let wrong = run(self, name, errors, trouble);
+        assert!(wrong.is_empty(), "{name}:\n{}", list(&wrong));
+    }
 
-impl Expected {
-    pub fn errors(errors: &'static [&'static str]) -> Self {
-        Expected {
-            errors,
-            late: false,
-        }
+    /// The same where a save that failed may be carried out after a newer one: the server is slow, and
+    /// does not know that the client has stopped waiting.
+    pub fn late_trial(&self, name: &str, errors: &[&str], trouble: impl FnOnce()) {
+        let wrong = run(self, name, errors, trouble);
+        let violation = |wrong: &&Wrong| matches!(wrong, Wrong::Violation(_));
+        let found = list(wrong.iter().filter(violation));
+        assert!(found.is_empty(), "{name}:\n{found}");
     }
 }
 
-/// Runs a trial: `trouble` returns when the database is as it was.
-pub fn trial(ground: &Ground, name: &str, expected: &Expected, trouble: impl FnOnce()) {
+fn run(ground: &Ground, name: &str, expected: &[&str], trouble: impl FnOnce()) -> Vec<Wrong> {
     let workers = ground.site.nginx.worker_pids();
     let mut usual = 0.0;
     let start = Instant::now();
@@ -204,24 +185,20 @@ pub fn trial(ground: &Ground, name: &str, expected: &Expected, trouble: impl FnO
     let p99 = meter.plain_p99(began, Instant::now());
     let errors = process::lock(&meter.errors);
     let late = wrong.iter().filter(|wrong| matches!(wrong, Wrong::Late(_)));
-    let late: Vec<_> = late.collect();
-    let violations = wrong.len() - late.len();
+    let late = late.count();
+    let violations = wrong.len() - late;
     println!(
         "{name}: {} operations, {usual:.0} a second, errors {errors:?}, {violations} violations, \
-         {} late, slowest {:.0?}, lasted {:.1?}, full rate after {back:.0?}, plain p99 {p99:.1?} \
+         {late} late, slowest {:.0?}, lasted {:.1?}, full rate after {back:.0?}, plain p99 {p99:.1?} \
          ({p99_normal:.1?} before)",
         meter.operations.load(Ordering::Relaxed),
-        late.len(),
         meter.slowest(),
         mended - began,
     );
 
-    let violation = |wrong: &&Wrong| !expected.late || matches!(wrong, Wrong::Violation(_));
-    let found = list(wrong.iter().filter(violation));
-    assert!(found.is_empty(), "{name}:\n{found}");
     for kind in errors.keys() {
         assert!(
-            expected.errors.contains(&&**kind),
+            expected.contains(&&**kind),
             "{name}: unexpected: {errors:?}"
         );
     }
@@ -242,4 +219,5 @@ pub fn trial(ground: &Ground, name: &str, expected: &Expected, trouble: impl FnO
     let log = ground.site.nginx.error_log();
     assert!(!log.contains("exited on signal"), "{log}");
     ground.site.nginx.assert_clean_log();
+    wrong
 }

@@ -1,58 +1,46 @@
 //! `check` on a server whose TimeZone is not UTC, where lua-resty-session's own storage shifts expiries.
 
-use postgres::Client;
-use resty_session_postgres::config::Value;
 use resty_session_postgres::{Epoch, Storage};
+use serde_json::json;
 
+use super::login;
 use super::schema::{check, repair};
-use super::{Site, login, number};
+use crate::support::Database;
 
-/// A site whose tables lack nothing, in that time zone. What it saves expires later than any clean-up.
-fn in_zone(zone: &str) -> (Site, Client, Storage) {
-    let site = Site::new();
-    let name = &site.database;
-    let set = format!("ALTER DATABASE {name} SET timezone = '{zone}'");
-    site.sql().batch_execute(&set).expect("a time zone");
-    let mut sql = site.sql();
-    sql.batch_execute("CREATE INDEX ON sessions_meta (sid)")
-        .expect("an index");
-    let storage = of_user(&site, "postgres");
-    (site, sql, storage)
+/// A database in that time zone whose tables lack nothing. What it saves expires later than any clean-up.
+fn in_zone(zone: &str) -> (Database, Storage) {
+    let db = Database::new();
+    db.execute(&format!(
+        "ALTER DATABASE {} SET timezone = '{zone}'",
+        db.name
+    ));
+    db.reconnect();
+    db.execute("CREATE INDEX ON sessions_meta (sid)");
+    let storage = db.storage_with(json!({ "cleanup_interval": 0 }));
+    (db, storage)
 }
 
-fn of_user(site: &Site, user: &str) -> Storage {
-    let keys = [
-        ("username", Value::Text(user.into())),
-        ("cleanup_interval", Value::Number(0.0)),
-    ];
-    Storage::new(site.config_with(keys))
-}
-
-/// Ten sessions that upstream's statement saves, for an hour.
-fn save_as_upstream(sql: &mut Client) {
+/// The same with ten sessions that upstream's statement saves, for an hour.
+fn with_sessions_of_upstream(zone: &str) -> (Database, Storage) {
+    let (db, storage) = in_zone(zone);
     let expires = Epoch::now().plus(3600).seconds();
-    sql.batch_execute(&format!(
+    db.execute(&format!(
         "INSERT INTO sessions (sid, name, data, exp)
          SELECT 'key ' || n, 'session', 'value', TO_TIMESTAMP({expires}) AT TIME ZONE 'UTC'
          FROM generate_series(1, 10) AS n"
-    ))
-    .expect("rows");
+    ));
+    (db, storage)
 }
 
-/// How many expire in an hour.
-fn right(sql: &mut Client) -> i64 {
-    number(
-        sql,
-        "SELECT count(*) FROM sessions WHERE exp > now() + interval '59 minutes'
-         AND exp < now() + interval '61 minutes'",
-    )
-}
+/// The number of sessions that expire in an hour.
+const RIGHT: &str = "SELECT count(*) FROM sessions WHERE exp > now() + interval '59 minutes'
+                     AND exp < now() + interval '61 minutes'";
 
-/// The one thing that a check finds.
-fn one(storage: &Storage) -> (String, String) {
+/// The one problem that a check finds.
+fn problem(storage: &Storage) -> String {
     let mut found = check(storage);
     assert_eq!(found.len(), 1, "{found:?}");
-    found.remove(0)
+    found.remove(0).0
 }
 
 /// The statements in the problem, which move the expiries.
@@ -63,18 +51,18 @@ fn moves(problem: &str) -> &str {
 }
 
 #[test]
-fn east_of_utc_sessions_may_have_expired_too_early() {
+fn sessions_that_upstream_saved_can_be_moved_to_their_true_expiry() {
     for (zone, how) in [
         ("Asia/Tokyo", "9 hours too early, and 10"),
         ("Asia/Kolkata", "5.5 hours too early, and 10"),
+        ("America/Los_Angeles", "hours too late, and 10 may"),
     ] {
-        let (_site, mut sql, storage) = in_zone(zone);
-        save_as_upstream(&mut sql);
-        assert_eq!(right(&mut sql), 0, "{zone}");
-        let (problem, _) = one(&storage);
+        let (db, storage) = with_sessions_of_upstream(zone);
+        assert_eq!(db.number(RIGHT), 0, "{zone}");
+        let problem = problem(&storage);
         assert!(problem.contains(how) && problem.contains(zone), "{problem}");
-        sql.batch_execute(moves(&problem)).expect("a move");
-        assert_eq!(right(&mut sql), 10, "{zone}");
+        db.execute(moves(&problem));
+        assert_eq!(db.number(RIGHT), 10, "{zone}");
         storage.call(login("new")).expect("a save");
         assert_eq!(check(&storage), []);
     }
@@ -83,75 +71,54 @@ fn east_of_utc_sessions_may_have_expired_too_early() {
 /// Such as sessions that expired while the clean-up did not run.
 #[test]
 fn the_repair_leaves_expired_sessions_as_they_are() {
-    let (_site, mut sql, storage) = in_zone("Asia/Tokyo");
-    save_as_upstream(&mut sql);
-    let (problem, _) = one(&storage);
+    let (db, storage) = with_sessions_of_upstream("Asia/Tokyo");
+    let problem = problem(&storage);
     assert!(problem.contains("wait for the clean-up"), "{problem}");
-    repair(&storage, &mut sql);
+    repair(&storage, &db);
     let expired = "SELECT count(*) FROM sessions WHERE exp < now() - interval '7 hours'";
-    assert_eq!(number(&mut sql, expired), 10);
+    assert_eq!(db.number(expired), 10);
 }
 
 #[test]
-fn west_of_utc_no_session_is_ended() {
-    let (_site, mut sql, storage) = in_zone("America/Los_Angeles");
+fn west_of_utc_the_repair_ends_no_session_of_this_storage() {
+    let (db, storage) = in_zone("America/Los_Angeles");
     assert_eq!(check(&storage), []);
     for n in 0..10 {
         storage.call(login(format!("key {n}"))).expect("a save");
     }
-    let (problem, _) = one(&storage);
-    assert!(
-        problem.contains("hours too late, and 10 may") && problem.contains("when they should"),
-        "{problem}"
-    );
-    repair(&storage, &mut sql);
-    assert_eq!(right(&mut sql), 10);
-
-    let (_site, mut sql, storage) = in_zone("America/Los_Angeles");
-    save_as_upstream(&mut sql);
-    let (problem, _) = one(&storage);
-    sql.batch_execute(moves(&problem)).expect("a move");
-    assert_eq!(right(&mut sql), 10);
-    assert_eq!(check(&storage), []);
+    let problem = problem(&storage);
+    assert!(problem.contains("when they should"), "{problem}");
+    repair(&storage, &db);
+    assert_eq!(db.number(RIGHT), 10);
 }
 
 /// A user who may not write the comment, which says that it is done, would move them again.
 #[test]
 fn a_user_who_may_not_comment_moves_nothing() {
-    let (site, mut sql, storage) = in_zone("Asia/Tokyo");
-    save_as_upstream(&mut sql);
-    let role = format!("web_{}", site.database);
-    sql.batch_execute(&format!(
-        "CREATE ROLE {role} LOGIN;
-         GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, sessions_meta TO {role}"
-    ))
-    .expect("a role");
-    let (problem, _) = one(&storage);
+    let (db, storage) = with_sessions_of_upstream("Asia/Tokyo");
+    let role = db.create_role("web");
+    db.execute(&format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON sessions, sessions_meta TO {role}"
+    ));
+    let problem = problem(&storage);
     for _ in 0..2 {
+        let mut sql = db.sql();
         sql.batch_execute(&format!("SET ROLE {role}"))
             .expect("a role");
         // One after the other, as psql sends them, which goes on after a failure.
-        let sent: Vec<_> = moves(&problem)
-            .split(';')
-            .map(|statement| sql.batch_execute(statement))
-            .collect();
+        let statements = moves(&problem).split(';');
+        let sent: Vec<_> = statements.map(|one| sql.batch_execute(one)).collect();
         assert!(format!("{sent:?}").contains("must be owner"), "{sent:?}");
-        sql.batch_execute("ROLLBACK; RESET ROLE")
-            .expect("the owner");
     }
-    assert_eq!(right(&mut sql), 0);
-    sql.batch_execute(moves(&problem)).expect("a move");
-    assert_eq!(right(&mut sql), 10);
+    assert_eq!(db.number(RIGHT), 0);
+    db.execute(moves(&problem));
+    assert_eq!(db.number(RIGHT), 10);
 }
 
 #[test]
 fn a_user_who_may_not_read_gets_a_finding() {
-    let (site, mut sql, _) = in_zone("Asia/Tokyo");
-    save_as_upstream(&mut sql);
-    let role = format!("blind_{}", site.database);
-    sql.batch_execute(&format!("CREATE ROLE {role} LOGIN"))
-        .expect("a role");
-    let found = check(&of_user(&site, &role));
+    let (db, _) = with_sessions_of_upstream("Asia/Tokyo");
+    let found = check(&db.storage_with(json!({ "username": db.create_role("blind") })));
     assert!(found[0].0.contains("may not SELECT"), "{found:?}");
 }
 
@@ -162,12 +129,11 @@ fn columns_of_other_types_become_true_instants() {
             "timestamp USING exp AT TIME ZONE 'UTC'",
             "bigint USING extract(epoch FROM exp)",
         ] {
-            let (_site, mut sql, storage) = in_zone(zone);
+            let (db, storage) = in_zone(zone);
             storage.call(login("key")).expect("a save");
-            sql.batch_execute(&format!("ALTER TABLE sessions ALTER exp TYPE {of_type}"))
-                .expect("another type");
-            repair(&storage, &mut sql);
-            assert_eq!(right(&mut sql), 1, "{zone}, {of_type}");
+            db.execute(&format!("ALTER TABLE sessions ALTER exp TYPE {of_type}"));
+            repair(&storage, &db);
+            assert_eq!(db.number(RIGHT), 1, "{zone}, {of_type}");
         }
     }
 }
@@ -175,14 +141,14 @@ fn columns_of_other_types_become_true_instants() {
 #[test]
 fn the_tables_of_schema_sql_hold_true_instants() {
     let schema = include_str!("../../sql/schema.sql");
+    let (db, storage) = in_zone("America/Los_Angeles");
+    // For tables that are there, it says nothing.
+    db.execute(schema);
     let comment = "SELECT count(*) FROM pg_description WHERE objoid = 'sessions'::regclass";
-    let (_site, mut sql, storage) = in_zone("America/Los_Angeles");
-    sql.batch_execute(schema).expect("tables that are there");
-    assert_eq!(number(&mut sql, comment), 0);
-    sql.batch_execute("DROP TABLE sessions_meta, sessions")
-        .expect("no tables");
+    assert_eq!(db.number(comment), 0);
+    db.execute("DROP TABLE sessions_meta, sessions");
     for _ in 0..2 {
-        sql.batch_execute(schema).expect("tables");
+        db.execute(schema);
     }
     storage.call(login("key")).expect("a save");
     assert_eq!(check(&storage), []);
@@ -190,7 +156,6 @@ fn the_tables_of_schema_sql_hold_true_instants() {
 
 #[test]
 fn in_utc_nothing_is_shifted() {
-    let (_site, mut sql, storage) = in_zone("Etc/UTC");
-    save_as_upstream(&mut sql);
+    let (_db, storage) = with_sessions_of_upstream("Etc/UTC");
     assert_eq!(check(&storage), []);
 }

@@ -2,25 +2,30 @@
 
 use std::thread;
 
-use resty_session_postgres::config::Value;
 use resty_session_postgres::ops::{Old, Set};
 use resty_session_postgres::{Epoch, Error, Storage};
+use serde_json::json;
 
-use super::{Site, login, login_of, number};
-use crate::support::{Calls, session};
+use super::{login, login_of};
+use crate::support::{Calls, Database, session};
 
 const ALIVE: &str = "SELECT count(*) FROM sessions_meta JOIN sessions USING (sid)
                      WHERE aud = 'shop' AND sub = 'ada' AND exp > now()";
+const METADATA: &str = "SELECT count(*) FROM sessions_meta";
 
-fn limited(site: &Site, limit: f64, beyond: &str, size: f64) -> Storage {
-    Storage::new(site.config_with([
-        ("max_sessions_per_subject", Value::Number(limit)),
-        ("max_sessions_beyond", Value::Text(beyond.into())),
-        ("pool_size", Value::Number(size)),
+fn limited(db: &Database, limit: u32, beyond: &str) -> Storage {
+    limited_pool(db, limit, beyond, 4)
+}
+
+fn limited_pool(db: &Database, limit: u32, beyond: &str, size: u32) -> Storage {
+    db.storage_with(json!({
+        "max_sessions_per_subject": limit,
+        "max_sessions_beyond": beyond,
+        "pool_size": size,
         // A hundred of them wait for each other.
-        ("connect_timeout", Value::Number(30_000.0)),
-        ("read_timeout", Value::Number(30_000.0)),
-    ]))
+        "connect_timeout": 30_000,
+        "read_timeout": 30_000,
+    }))
 }
 
 fn expiring(key: &str, seconds: i64) -> Set {
@@ -29,37 +34,30 @@ fn expiring(key: &str, seconds: i64) -> Set {
 
 #[test]
 fn one_beyond_the_limit_ends_the_oldest() {
-    let site = Site::new();
-    let storage = limited(&site, 3.0, "end-oldest", 4.0);
+    let db = Database::new();
+    let storage = limited(&db, 3, "end-oldest");
     for n in 0..6 {
-        storage
-            .call(expiring(&format!("key {n}"), 600 + n))
-            .expect("a save");
+        let set = expiring(&format!("key {n}"), 600 + n);
+        storage.call(set).expect("a save");
     }
-    let keys = storage
-        .call(super::list_of_ada())
-        .expect("a list")
-        .into_iter();
-    let keys: Vec<String> = keys.map(|session| session.key).collect();
+    let sessions = storage.call(super::list_of_ada()).expect("a list");
+    let keys: Vec<_> = sessions.iter().map(|session| &*session.key).collect();
     assert_eq!(keys, ["key 3", "key 4", "key 5"]);
     // Saved again, none is new.
     storage.call(expiring("key 3", 900)).expect("a save");
-    assert_eq!(number(&mut site.sql(), ALIVE), 3);
+    assert_eq!(db.number(ALIVE), 3);
     // Sessions of others do not count, nor do those without metadata.
     for other in [login_of("bob", "bob", 3600), session("without", 3600)] {
         storage.call(other).expect("a save");
     }
-    assert_eq!(number(&mut site.sql(), ALIVE), 3);
-    assert_eq!(
-        number(&mut site.sql(), "SELECT count(*) FROM sessions_meta"),
-        4
-    );
+    assert_eq!(db.number(ALIVE), 3);
+    assert_eq!(db.number(METADATA), 4);
 }
 
 #[test]
 fn one_beyond_the_limit_may_be_refused() {
-    let site = Site::new();
-    let storage = limited(&site, 2.0, "refuse", 4.0);
+    let db = Database::new();
+    let storage = limited(&db, 2, "refuse");
     storage.call(login("one")).expect("a save");
     storage.call(expiring("two", -60)).expect("a save");
     storage.call(login("three")).expect("one has expired");
@@ -86,8 +84,8 @@ fn replacing(old: &str, key: &str) -> Set {
 /// on for a few seconds.
 #[test]
 fn sessions_that_were_replaced_do_not_count() {
-    let site = Site::new();
-    let storage = limited(&site, 2.0, "refuse", 4.0);
+    let db = Database::new();
+    let storage = limited(&db, 2, "refuse");
     storage.call(login("first")).expect("a login");
     for (old, key) in [
         ("first", "second"),
@@ -100,20 +98,20 @@ fn sessions_that_were_replaced_do_not_count() {
     let refused = storage.call(login("too many"));
     assert_eq!(refused, Err(Error::TooManySessions { limit: 2 }));
 
-    let site = Site::new();
-    let storage = limited(&site, 2.0, "end-oldest", 4.0);
+    let db = Database::new();
+    let storage = limited(&db, 2, "end-oldest");
     storage.call(login("first")).expect("a login");
     storage.call(replacing("first", "second")).expect("a save");
     storage.call(login("device")).expect("the second of two");
     // Requests that carry the first key are still under way.
-    assert_eq!(number(&mut site.sql(), ALIVE), 3);
+    assert_eq!(db.number(ALIVE), 3);
 }
 
 /// A visitor has a session before the login, which replaces it.
 #[test]
 fn a_login_that_replaces_a_session_without_metadata_counts() {
-    let site = Site::new();
-    let storage = limited(&site, 1.0, "refuse", 4.0);
+    let db = Database::new();
+    let storage = limited(&db, 1, "refuse");
     storage.call(login("first")).expect("a login");
     storage.call(session("visitor", 3600)).expect("a visit");
     let refused = storage.call(replacing("visitor", "login"));
@@ -131,71 +129,57 @@ fn a_login_that_replaces_a_session_without_metadata_counts() {
 #[test]
 fn each_name_has_a_limit_of_its_own() {
     for beyond in ["refuse", "end-oldest"] {
-        let site = Site::new();
-        let storage = limited(&site, 1.0, beyond, 4.0);
+        let db = Database::new();
+        let storage = limited(&db, 1, beyond);
         storage.call(login("session")).expect("a login");
         let expires = Epoch::now().plus(3600);
         let remember = Set::new("remember", "remember", "value", expires);
         let remember = remember.and_then(|set| set.under("shop", "ada"));
         let remember = remember.expect("texts that can be stored");
         storage.call(remember).expect("its other part");
-        assert_eq!(number(&mut site.sql(), ALIVE), 2);
+        assert_eq!(db.number(ALIVE), 2);
     }
 }
 
-/// 100 logins at once through two pools, as in two processes, 50 times.
-#[test]
-fn concurrent_logins_leave_no_more_than_the_limit() {
-    let site = Site::new();
-    let pools = [4.0, 5.0].map(|size| limited(&site, 5.0, "end-oldest", size));
-    for run in 0..50 {
-        thread::scope(|scope| {
-            for n in 0..100 {
-                let storage = &pools[n % 2];
-                scope.spawn(move || {
-                    let key = format!("run {run}, login {n}");
-                    storage.call(login(key)).expect("a login");
-                });
-            }
-        });
-        assert_eq!(number(&mut site.sql(), ALIVE), 5, "run {run}");
-    }
-}
-
-#[test]
-fn concurrent_logins_are_refused_beyond_the_limit() {
-    let site = Site::new();
-    let pools = [4.0, 5.0].map(|size| limited(&site, 5.0, "refuse", size));
-    let refused = thread::scope(|scope| {
-        let logins: Vec<_> = (0..50)
+/// So many logins at once through two pools, as in two processes; returns how many were refused.
+fn log_in_at_once(db: &Database, number: usize, beyond: &str, run: usize) -> usize {
+    let pools = [4, 5].map(|size| limited_pool(db, 5, beyond, size));
+    thread::scope(|scope| {
+        let logins: Vec<_> = (0..number)
             .map(|n| {
                 let storage = &pools[n % 2];
-                scope.spawn(move || storage.call(login(format!("login {n}"))))
+                scope.spawn(move || storage.call(login(format!("run {run}, login {n}"))))
             })
             .collect();
-        let outcomes = logins
-            .into_iter()
-            .map(|login| login.join().expect("no panic"));
-        let limit = Err(Error::TooManySessions { limit: 5 });
-        outcomes.filter(|outcome| *outcome == limit).count()
-    });
-    assert_eq!(refused, 45);
-    assert_eq!(number(&mut site.sql(), ALIVE), 5);
+        let outcomes = logins.into_iter().map(|it| it.join().expect("no panic"));
+        let limit = Error::TooManySessions { limit: 5 };
+        outcomes
+            .filter_map(Result::err)
+            .inspect(|error| assert_eq!(*error, limit))
+            .count()
+    })
+}
+
+#[test]
+fn concurrent_logins_leave_no_more_than_the_limit() {
+    let db = Database::new();
+    for run in 0..50 {
+        assert_eq!(log_in_at_once(&db, 100, "end-oldest", run), 0);
+        assert_eq!(db.number(ALIVE), 5, "run {run}");
+    }
+    let db = Database::new();
+    assert_eq!(log_in_at_once(&db, 50, "refuse", 0), 45);
+    assert_eq!(db.number(ALIVE), 5);
 }
 
 #[test]
 fn ended_sessions_lose_their_metadata_where_nothing_cascades() {
-    let site = Site::new();
-    site.sql()
-        .batch_execute("ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey")
-        .expect("no foreign key");
-    let storage = limited(&site, 1.0, "end-oldest", 4.0);
+    let db = Database::new();
+    db.execute("ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey");
+    let storage = limited(&db, 1, "end-oldest");
     for key in ["one", "two"] {
         storage.call(login(key)).expect("a save");
     }
-    assert_eq!(
-        number(&mut site.sql(), "SELECT count(*) FROM sessions_meta"),
-        1
-    );
-    assert_eq!(number(&mut site.sql(), ALIVE), 1);
+    assert_eq!(db.number(METADATA), 1);
+    assert_eq!(db.number(ALIVE), 1);
 }

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::{Site, login};
+use super::login;
 use crate::nginx::site;
-use crate::support::{self, Calls, NginxBuilder, process};
+use crate::support::{self, Calls, Database, NginxBuilder, process};
 
 /// Prometheus's own look at a text.
 fn assert_prometheus_takes(text: &str) {
@@ -36,33 +36,28 @@ const MISTAKES: &str = "resty_session_postgres_operations_total{kind=\"set\",out
 
 #[test]
 fn metrics_say_what_was_done() {
-    let site = Site::new();
-    let storage = site.storage();
+    let db = Database::new();
+    let storage = db.storage();
     for n in 0..10 {
         storage.call(login(format!("key {n}"))).expect("a save");
     }
     let long = "k".repeat(100_000);
     let key: String = (0..20_000).map(|n| format!("{n}{}", &long[..5])).collect();
-    storage
-        .call(login(key))
-        .expect_err("too long for the index");
+    let refused = storage.call(login(key));
+    refused.expect_err("too long for the index");
     storage.get("key 1").expect("a value");
     storage.cleanup(None).expect("a clean-up");
     let text = storage.metrics().expect("a text");
     assert_prometheus_takes(&text);
     assert_eq!(sample(&text, SETS), 10.0);
     assert_eq!(sample(&text, MISTAKES), 1.0);
-    assert_eq!(
-        sample(&text, "resty_session_postgres_queue_seconds_count"),
-        13.0
-    );
-    assert_eq!(
-        sample(
-            &text,
-            "resty_session_postgres_statement_seconds_bucket{le=\"+Inf\"}"
-        ),
-        13.0
-    );
+    for count in [
+        "queue_seconds_count",
+        "statement_seconds_bucket{le=\"+Inf\"}",
+    ] {
+        let name = format!("resty_session_postgres_{count}");
+        assert_eq!(sample(&text, &name), 13.0, "{name}");
+    }
     // A slow moment may have opened a second one.
     let opened = sample(&text, "resty_session_postgres_connections_opened_total");
     assert!((1.0..=4.0).contains(&opened), "{opened}");
@@ -96,8 +91,7 @@ fn workers_are_summed_through_a_shared_dict() {
         site::assert_answer(&site.set(&format!("key{n}"), "value"), 200, "true");
     }
     let sets = || sample(&site.nginx.get("/metrics").body, SETS);
-    let limit = std::time::Duration::from_secs(5);
-    assert!(process::eventually(limit, || sets() == 40.0));
+    process::wait_until(5, "the sum of the workers is 40", || sets() == 40.0);
     assert_prometheus_takes(&site.nginx.get("/metrics").body);
 
     // What the old workers have counted stays, and is not counted again.
@@ -106,19 +100,19 @@ fn workers_are_summed_through_a_shared_dict() {
         site::assert_answer(&site.set(&format!("new{n}"), "value"), 200, "true");
     }
     let mut least = 40.0;
-    assert!(process::eventually(limit, || {
+    process::wait_until(5, "the new workers are counted", || {
         let now = sets();
         assert!(now >= least, "{now} after {least}");
         least = now;
         now == 42.0
-    }));
+    });
     site.nginx.assert_clean_log();
 }
 
 /// What the dashboard asks for is what there is.
 #[test]
 fn the_dashboard_asks_for_samples_that_there_are() {
-    let text = Site::new().storage().metrics().expect("a text");
+    let text = Database::new().storage().metrics().expect("a text");
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/metrics/grafana.json");
     let dashboard = std::fs::read_to_string(file).expect("the dashboard");
     let dashboard: serde_json::Value = serde_json::from_str(&dashboard).expect("JSON");

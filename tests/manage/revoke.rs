@@ -7,58 +7,51 @@ use std::time::{Duration, Instant};
 use resty_session_postgres::Storage;
 use resty_session_postgres::ops::RevokeAudience;
 
-use super::{Site, login, number};
-use crate::support::{self, Calls, PgBouncer};
+use serde_json::json;
+
+use super::login;
+use crate::nginx::site::lock_row;
+use crate::support::{self, Calls, Database, PgBouncer};
 
 /// What a save does, held open: a transaction that another client has begun and not yet committed.
 /// The lock is the one that every save with metadata takes.
 const SAVE: &str = "\
 BEGIN;
-INSERT INTO sessions VALUES ('under way', 'session', 'value', now() + interval '1 hour');
-INSERT INTO sessions_meta (aud, sub, sid) SELECT 'shop', 'ada', 'under way' WHERE
+INSERT INTO sessions VALUES ('open', 'session', 'value', now() + interval '1 hour');
+INSERT INTO sessions_meta (aud, sub, sid) SELECT 'shop', 'ada', 'open' WHERE
 ";
 
+const SESSIONS: &str = "SELECT count(*) FROM sessions";
+
 /// The text of the lock, taken from the statement that the library itself has sent.
-fn lock_of_saves(site: &Site) -> String {
-    site.storage().call(login("first")).expect("a save");
-    let mut sql = site.sql();
+fn lock_of_saves(db: &Database) -> String {
+    db.storage().call(login("first")).expect("a save");
     let sent = "SELECT query FROM pg_stat_activity \
                 WHERE datname = current_database() AND query LIKE 'WITH stored%'";
-    let query: String = sql.query_one(sent, &[]).expect("the save").get(0);
+    let query: String = db.one(sent);
     let (_, lock) = query.split_once("WHERE ").expect("a condition");
     let (lock, _) = lock.split_once(" ON CONFLICT").expect("the end of it");
     lock.replace("m.aud", "'shop'::text")
 }
 
+/// Also where a transaction sees what was committed at its beginning, unless it says otherwise.
 #[test]
-fn a_save_that_is_under_way_is_waited_for_and_ended() {
-    ends_what_is_under_way(&Site::new());
-}
-
-/// Where a transaction sees all along what was committed at its beginning, unless it says otherwise.
-#[test]
-fn a_save_that_is_under_way_is_ended_under_other_defaults() {
-    for isolation in ["repeatable read", "serializable"] {
-        let site = Site::new();
-        let name: String = site
-            .sql()
-            .query_one("SELECT quote_ident(current_database())", &[])
-            .expect("a name")
-            .get(0);
-        let set =
-            format!("ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'");
-        site.sql().batch_execute(&set).expect("a default");
-        ends_what_is_under_way(&site);
+fn a_save_in_an_open_transaction_is_waited_for_and_ended() {
+    for isolation in ["read committed", "repeatable read", "serializable"] {
+        let db = Database::new();
+        let set = "SET default_transaction_isolation";
+        db.execute(&format!("ALTER DATABASE {} {set} = '{isolation}'", db.name));
+        ends_what_is_not_committed(&db);
     }
 }
 
-fn ends_what_is_under_way(site: &Site) {
-    let lock = lock_of_saves(site);
-    let mut save = site.sql();
+fn ends_what_is_not_committed(db: &Database) {
+    let lock = lock_of_saves(db);
+    let mut save = db.sql();
     save.batch_execute(&format!("{SAVE}{lock}"))
         .expect("a save");
     let revoking = thread::spawn({
-        let storage = site.storage();
+        let storage = db.storage();
         move || storage.revoke("shop", "ada", None)
     });
     thread::sleep(Duration::from_millis(300));
@@ -66,7 +59,7 @@ fn ends_what_is_under_way(site: &Site) {
     save.batch_execute("COMMIT").expect("a commit");
     let revoked = revoking.join().expect("no panic").expect("a revocation");
     assert_eq!(revoked, 2);
-    assert_eq!(number(&mut site.sql(), "SELECT count(*) FROM sessions"), 0);
+    assert_eq!(db.number(SESSIONS), 0);
 }
 
 /// Saves of old and of new keys, and the moments in which they answered.
@@ -88,17 +81,17 @@ fn save_until(done: &AtomicBool, storage: &Storage, thread: usize) -> Vec<(Strin
 
 #[test]
 fn none_survives_that_was_saved_before_a_revocation() {
-    let site = Site::new();
-    let storage = site.storage();
+    let db = Database::new();
+    let storage = db.storage();
     storage.revoke("shop", "ada", None).expect("a revocation");
     let done = AtomicBool::new(false);
     let (saves, revocations) = thread::scope(|scope| {
         let savers: Vec<_> = (0..8)
             .map(|thread| {
                 // Every second one has connections of its own, as another process would.
-                let config = site.config(&[("pool_size", (4 + thread % 2) as f64)]);
+                let storage = db.storage_with(json!({ "pool_size": 4 + thread % 2 }));
                 let done = &done;
-                scope.spawn(move || save_until(done, &Storage::new(config), thread))
+                scope.spawn(move || save_until(done, &storage, thread))
             })
             .collect();
         let start = Instant::now();
@@ -106,7 +99,7 @@ fn none_survives_that_was_saved_before_a_revocation() {
         while start.elapsed() < Duration::from_secs(2) {
             let called = Instant::now();
             storage.revoke("shop", "ada", None).expect("a revocation");
-            let alive = number(&mut site.sql(), "SELECT count(*) FROM sessions");
+            let alive = db.number(SESSIONS);
             revocations.push((called, alive));
         }
         done.store(true, Ordering::Relaxed);
@@ -117,11 +110,8 @@ fn none_survives_that_was_saved_before_a_revocation() {
     });
     let (last, _) = revocations.last().expect("a revocation");
     assert!(saves.iter().any(|(_, at)| at < last), "nothing to revoke");
-    let survivors = site
-        .sql()
-        .query("SELECT sid FROM sessions", &[])
-        .expect("rows");
-    for row in survivors {
+    let survivors = db.sql().query("SELECT sid FROM sessions", &[]);
+    for row in survivors.expect("rows") {
         let key: &str = row.get(0);
         let answered = saves.iter().rev().find(|(saved, _)| saved == key);
         let (_, at) = answered.expect("it was saved");
@@ -133,13 +123,13 @@ fn none_survives_that_was_saved_before_a_revocation() {
 #[test]
 fn thousands_are_ended_in_pieces() {
     for unlink in [false, true] {
-        let site = Site::new();
-        let (storage, mut sql) = (site.storage(), site.sql());
+        let db = Database::new();
+        let storage = db.storage();
         if unlink {
             let drop = "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey";
-            sql.batch_execute(drop).expect("no foreign key");
+            db.execute(drop);
         }
-        sql.batch_execute(
+        db.execute(
             "INSERT INTO sessions (sid, exp) SELECT 'key ' || n,
                now() + (CASE n % 5 WHEN 0 THEN -1 ELSE 1 END) * interval '1 hour'
              FROM generate_series(1, 5000) AS n;
@@ -147,52 +137,48 @@ fn thousands_are_ended_in_pieces() {
              INSERT INTO sessions_meta SELECT 'bank', 'ada', sid FROM sessions;
              INSERT INTO sessions (sid, exp) VALUES ('other', now() + interval '1 hour');
              INSERT INTO sessions_meta VALUES ('bank', 'ada', 'other')",
-        )
-        .expect("rows");
+        );
         let ended = storage.revoke("shop", "ada", Some("key 1"));
         assert_eq!(ended.expect("a revocation"), 3_999);
-        assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions"), 2);
-        assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions_meta"), 3);
+        assert_eq!(db.number(SESSIONS), 2);
+        assert_eq!(db.number("SELECT count(*) FROM sessions_meta"), 3);
         let revoke = RevokeAudience::new("bank").expect("a text");
         assert_eq!(storage.call(revoke).expect("a revocation"), 2);
-        assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions"), 0);
+        assert_eq!(db.number(SESSIONS), 0);
     }
 }
 
 /// What a transaction has ended is counted, though the next one has to wait for a row.
 #[test]
 fn what_is_interrupted_goes_on_and_counts_on() {
-    let site = Site::new();
-    let (storage, mut sql, mut other) = (site.storage(), site.sql(), site.sql());
-    sql.batch_execute(
+    let db = Database::new();
+    let (storage, mut other) = (db.storage(), db.sql());
+    db.execute(
         "INSERT INTO sessions (sid, exp) SELECT 'key ' || n, now() + interval '1 hour'
          FROM generate_series(1, 2500) AS n;
          INSERT INTO sessions_meta SELECT 'shop', 'ada', sid FROM sessions",
-    )
-    .expect("rows");
-    let mut holder = other.transaction().expect("a transaction");
-    let hold = "SELECT FROM sessions WHERE sid = 'key 2500' FOR UPDATE";
-    holder.execute(hold, &[]).expect("a lock");
+    );
+    let holder = lock_row(&mut other, "key 2500");
     let revoking = thread::spawn(move || storage.revoke("shop", "ada", None));
     thread::sleep(Duration::from_millis(500));
     assert!(!revoking.is_finished(), "it did not wait for the row");
     holder.rollback().expect("the end");
     let ended = revoking.join().expect("no panic");
     assert_eq!(ended.expect("a revocation"), 2_500);
-    assert_eq!(number(&mut sql, "SELECT count(*) FROM sessions"), 0);
+    assert_eq!(db.number(SESSIONS), 0);
 }
 
 /// Behind a pooler a transaction has no more than itself.
 #[test]
 fn a_pooler_of_transactions_serves_revocations() {
-    let site = Site::new();
+    let db = Database::new();
     let pooler = PgBouncer::start(support::shared(), "transaction", "");
-    let storage = Storage::new(site.config(&[("port", pooler.port().into())]));
+    let storage = db.storage_with(json!({ "port": pooler.port() }));
     for n in 0..10 {
         storage.call(login(format!("key {n}"))).expect("a save");
     }
     let ended = storage.revoke("shop", "ada", Some("key 3"));
     assert_eq!(ended.expect("a revocation"), 9);
-    assert_eq!(number(&mut site.sql(), "SELECT count(*) FROM sessions"), 1);
+    assert_eq!(db.number(SESSIONS), 1);
     assert!(storage.get("key 3").expect("an answer").is_some());
 }

@@ -75,10 +75,10 @@ fn a_rolling_change_there_and_back_loses_no_session_and_no_request() {
     second.assert_clean_log();
 }
 
-/// Upstream shifts the ends of sessions by the server's distance from UTC. So sessions that it saved are
-/// over for this storage east of UTC, until the shift is taken out; the change cannot roll.
+/// Upstream shifts expiries by the server's offset from UTC. East of UTC, sessions that it saved have
+/// expired for this storage until the shift is removed, so the change cannot roll.
 #[test]
-fn in_tokyo_sessions_survive_one_change_at_once_with_the_shift_taken_out() {
+fn in_tokyo_sessions_survive_one_change_at_once_with_the_shift_removed() {
     let cluster = Cluster::builder().setting("timezone", "Asia/Tokyo").start();
     let database = cluster.create_database();
     let site = Site::start(&cluster, &database, Storage::Upstream);
@@ -95,8 +95,8 @@ fn in_tokyo_sessions_survive_one_change_at_once_with_the_shift_taken_out() {
     // What docs/migrate.md says, there.
     site.change_to(Storage::Ours);
     let before = visit_all();
-    println!("Tokyo, before the shift is taken out: {before}");
-    assert_eq!(before.lost, 10, "they look as if they were over");
+    println!("Tokyo, before the shift is removed: {before}");
+    assert_eq!(before.lost, 10, "they look expired");
     site.sql(
         "UPDATE sessions
          SET exp = (exp AT TIME ZONE current_setting('TimeZone')) AT TIME ZONE 'UTC'",

@@ -17,7 +17,7 @@ pub enum Storage {
 
 pub struct Site<'a> {
     nginx: Nginx,
-    /// First on the Lua path: empty, or with a link to the installed front door.
+    /// First on the Lua path: empty, or with a link to the installed Lua entry file.
     switch: TempDir,
     cluster: &'a Cluster,
     database: String,
@@ -86,10 +86,8 @@ impl<'a> Site<'a> {
     }
 
     fn assert_has(&self, storage: Storage) {
-        let found = process::eventually(std::time::Duration::from_secs(10), || {
-            self.nginx.get("/storage").body == format!("{storage:?}")
-        });
-        assert!(found, "not {storage:?}");
+        let name = format!("{storage:?}");
+        process::wait_until(10, &name, || self.nginx.get("/storage").body == name);
     }
 
     pub fn sql(&self, statement: &str) {

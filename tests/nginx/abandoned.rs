@@ -1,11 +1,11 @@
 //! Callers that go away while they wait: their request ends, their thread is killed, their client
-//! hangs up. The outcome then comes for nobody, and nothing may be kept for it.
+//! hangs up. The outcome then has no receiver, and nothing may be kept for it.
 
 use std::thread;
 use std::time::Duration;
 
 use super::site::{self, Plan, Site, memory, together};
-use crate::support::{Cluster, process};
+use crate::support::Cluster;
 
 /// Abandons each call in its own way, at once or when its client goes.
 fn with_quitters(plan: Plan) -> Plan {
@@ -33,7 +33,7 @@ fn abandon(site: &Site, number: usize) {
         assert!(response.is_none(), "{response:?}");
     }
     let path = format!("/call?{query}");
-    let clients: Vec<_> = (0..number).map(|_| site.leave(&path)).collect();
+    let clients = site.leave_many(number, |_| path.clone());
     // Let them be read first: nginx does not serve a client that has gone already.
     thread::sleep(Duration::from_millis(50));
     drop(clients);
@@ -68,10 +68,9 @@ fn callers_that_go_away_while_they_wait_leave_nothing_behind() {
     assert_eq!(site.worker(), worker, "the worker died");
     site.nginx.assert_clean_log();
 
-    // A worker does not leave while it believes that somebody waits.
+    // A worker does not leave while it believes that a caller waits.
     let exit = site.nginx.quit();
     assert!(exit.status.success(), "{exit:?}");
     assert!(exit.took < Duration::from_secs(1), "{exit:?}");
-    let gone = || site.connections() == 0;
-    assert!(process::eventually(Duration::from_secs(1), gone));
+    site.assert_no_connections();
 }

@@ -1,51 +1,23 @@
-//! Reloads and exits: workers leave when they are told to, whatever waits in them, and say goodbye
-//! to the database.
+//! Exits: workers exit in time, whatever waits in them, and close their connections with a Terminate
+//! message.
 
 use std::thread;
 use std::time::Duration;
 
 use super::site::{self, ANSWER, CONNECT, Site, assert_answer};
-use crate::support::{Cluster, Exit, Nginx, process};
+use super::site::{assert_closed_properly, attentive_cluster};
+use crate::support::{Exit, Nginx, one};
 use crate::tls::switches::tls_cluster;
 
-/// What nginx, which looks for its workers' ends in growing steps, and other tests may add. Exits are
+/// What nginx, which checks for exited workers at growing intervals, and other tests may add. Exits are
 /// measured more closely where nothing else runs, in `tests/faults/life.rs`.
 const NOISE: Duration = Duration::from_millis(1500);
 
-/// A worker that a signal killed, and lines like these, are what a bad exit leaves in the log.
 fn assert_clean_exit(site: &Site, exit: &Exit, limit: Duration) {
     assert!(exit.status.success(), "{exit:?}");
     assert!(exit.took < limit + NOISE, "{exit:?}");
-    let log = site.nginx.error_log();
-    assert!(!log.contains("exited on signal"), "{log}");
-    site.nginx.assert_clean_log();
-}
-
-fn assert_no_connections(site: &Site) {
-    let none = || site.connections() == 0;
-    let patience = Duration::from_secs(1);
-    assert!(
-        process::eventually(patience, none),
-        "{} connections are left behind",
-        site.connections()
-    );
-}
-
-/// A cluster that tells of each client that goes without a word. For one that was idle, it only does
-/// so at this level.
-fn attentive_cluster() -> Cluster {
-    Cluster::builder()
-        .setting("log_min_messages", "debug1")
-        .start()
-}
-
-fn assert_said_goodbye(cluster: &Cluster) {
-    let log = cluster.log();
-    let rude = ["unexpected EOF", "could not receive data"];
-    let line = log
-        .lines()
-        .find(|line| rude.iter().any(|words| line.contains(words)));
-    assert_eq!(line, None, "a connection was closed without a word");
+    site.assert_no_complaints();
+    site.assert_no_connections();
 }
 
 #[test]
@@ -67,8 +39,7 @@ fn a_graceful_exit_waits_for_a_request_and_no_longer() {
         exit.join().expect("no panic")
     });
     assert_clean_exit(&site, &exit, held + Duration::from_secs(1));
-    assert_no_connections(&site);
-    assert_said_goodbye(&cluster);
+    assert_closed_properly(&cluster);
 }
 
 #[test]
@@ -90,15 +61,23 @@ fn a_graceful_exit_takes_no_longer_than_a_requests_deadline() {
     });
     cluster.resume();
     assert_clean_exit(&site, &exit, CONNECT + ANSWER + Duration::from_secs(1));
-    assert_no_connections(&site);
 }
 
-/// The master kills, a second later, what did not follow its word.
+/// A second later the master kills workers that have not exited. Behind a Unix socket the client keeps no
+/// deadline by itself: its thread is stuck until the server goes on, and is left behind.
 #[test]
 fn a_fast_exit_does_not_wait_for_whatever_waits() {
     let cluster = attentive_cluster();
-    for trouble in ["none", "a lock", "a pause", "a pause before the first call"] {
-        let site = site::on(&cluster).nginx(|nginx| nginx.workers(2)).start();
+    let socket = cluster.socket_dir().to_str().expect("a path");
+    for (trouble, host) in [
+        ("none", "127.0.0.1"),
+        ("a lock", "127.0.0.1"),
+        ("a pause", "127.0.0.1"),
+        ("a pause before the first call", "127.0.0.1"),
+        ("a pause", socket),
+    ] {
+        let site = site::on(&cluster).conf("host", host);
+        let site = site.nginx(|nginx| nginx.workers(2)).start();
         let mut sql = site.sql();
         if trouble != "a pause before the first call" {
             site.assert_works();
@@ -107,46 +86,24 @@ fn a_fast_exit_does_not_wait_for_whatever_waits() {
         if trouble.starts_with("a pause") {
             cluster.pause();
         }
-        let waiting: Vec<_> = (0..if trouble == "none" { 0 } else { 20 })
-            .map(|_| site.leave("/call?do=set&key=works&value=late"))
-            .collect();
+        let requests = if trouble == "none" { 0 } else { 20 };
+        let waiting = site.leave_many(requests, |_| "/call?do=set&key=works&value=late".into());
         thread::sleep(Duration::from_millis(200));
         let exit = site.nginx.term();
         drop(waiting);
         cluster.resume();
         drop(holder);
-        eprintln!("{trouble}: {exit:?}");
+        eprintln!("{trouble}, {host}: {exit:?}");
         assert_clean_exit(&site, &exit, Duration::from_secs(1));
-        assert_no_connections(&site);
         if trouble == "none" || trouble == "a lock" {
-            assert_said_goodbye(&cluster);
+            assert_closed_properly(&cluster);
         }
     }
 }
 
-/// There the client keeps no deadline by itself: its thread is stuck until the server moves again, and
-/// is left behind.
-#[test]
-fn a_thread_that_is_stuck_in_a_unix_socket_holds_up_no_exit() {
-    let cluster = Cluster::builder().start();
-    let folder = cluster.socket_dir().to_str().expect("a path");
-    let site = site::on(&cluster).conf("host", folder).start();
-    site.assert_works();
-    cluster.pause();
-    let waiting: Vec<_> = (0..20)
-        .map(|_| site.leave("/call?do=set&key=works&value=late"))
-        .collect();
-    thread::sleep(Duration::from_millis(200));
-    let exit = site.nginx.term();
-    drop(waiting);
-    cluster.resume();
-    assert_clean_exit(&site, &exit, Duration::from_secs(1));
-    assert_no_connections(&site);
-}
-
 /// A worker whose own thread has used a connection, which a call that blocks may do, is no other.
 #[test]
-fn a_worker_in_which_calls_have_blocked_says_goodbye() {
+fn a_worker_in_which_calls_have_blocked_closes_its_connections() {
     let cluster = attentive_cluster();
     for leave in [Nginx::quit, Nginx::term] {
         let site = site::on(&cluster)
@@ -158,12 +115,11 @@ fn a_worker_in_which_calls_have_blocked_says_goodbye() {
             .start();
         for _ in 0..10 {
             assert_eq!(site.nginx.get("/blocking").status, 200);
-            // One after the other: a caller that is alone may be served otherwise than a crowd.
+            // One after the other: a single caller may be served otherwise than many.
             thread::sleep(Duration::from_millis(20));
         }
         assert_clean_exit(&site, &leave(&site.nginx), Duration::from_secs(1));
-        assert_no_connections(&site);
-        assert_said_goodbye(&cluster);
+        assert_closed_properly(&cluster);
     }
 }
 
@@ -189,11 +145,10 @@ fn a_timer_that_runs_because_of_the_exit_can_save() {
         assert_eq!(site.nginx.get("/later").status, 200);
         assert_clean_exit(&site, &site.nginx.quit(), Duration::from_secs(1));
         let saved = "SELECT count(*) FROM sessions WHERE data = 'early'";
-        let row = site.sql().query_one(saved, &[]).expect("a count");
-        assert_eq!(row.get::<_, i64>(0), 20, "used before: {used_before}");
-        assert_no_connections(&site);
+        let saved: i64 = one(&mut site.sql(), saved);
+        assert_eq!(saved, 20, "used before: {used_before}");
     }
-    assert_said_goodbye(&cluster);
+    assert_closed_properly(&cluster);
 }
 
 /// No thread may be inside OpenSSL any more when that takes itself down.
@@ -207,12 +162,9 @@ fn a_worker_with_tls_connections_leaves_cleanly_under_load() {
             .nginx(|nginx| nginx.workers(2))
             .start();
         site.assert_works();
-        let waiting: Vec<_> = (0..40)
-            .map(|n| site.leave(&format!("/call?do=set&key=key{n}&value=late")))
-            .collect();
+        let waiting = site.leave_many(40, |n| format!("/call?do=set&key=key{n}&value=late"));
         thread::sleep(Duration::from_millis(5));
         assert_clean_exit(&site, &site.nginx.term(), Duration::from_secs(1));
         drop(waiting);
-        assert_no_connections(&site);
     }
 }

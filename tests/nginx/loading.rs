@@ -40,29 +40,6 @@ fn an_instance_made_in_the_master_serves_in_each_worker() {
     site.nginx.assert_clean_log();
 }
 
-/// The master then has threads and connections when it forks, and when a reload has it fork again.
-#[test]
-fn an_instance_that_the_master_has_used_serves_in_each_worker() {
-    let init = "init_by_lua_block {
-        local site = require('site')
-        local status, text = site.run { ['do'] = 'set', key = 'master', value = 'was here' }
-        assert(status == 200, text)
-    }";
-    let site = site::on(support::shared())
-        .nginx(|nginx| nginx.workers(2).http(init))
-        .start();
-    for _ in 0..3 {
-        for (response, _) in together(20, |_| site.get("master")) {
-            assert_answer(&response, 200, "was here");
-        }
-        site.nginx.reload();
-    }
-    site.nginx.assert_clean_log();
-    let exit = site.nginx.quit();
-    assert!(exit.status.success(), "{exit:?}");
-    assert_eq!(site.connections(), 0);
-}
-
 /// Each request of ngx_lua is a coroutine, and LuaJIT does not tell which its main state is.
 #[test]
 fn a_module_first_loaded_in_a_request_survives_the_collection_of_that_requests_garbage() {
@@ -154,10 +131,7 @@ fn a_vm_for_each_request_leaves_nothing_behind() {
     let connections = site.connections();
     assert!((1..=4).contains(&connections), "{connections}");
     assert_eq!(site.worker(), worker, "the worker died");
-    // That nginx warns of this mode is no complaint about us.
-    let complaints = site.complaints();
-    let ours = |line: &&String| !line.contains("lua_code_cache is off");
-    assert_eq!(complaints.iter().find(ours), None);
+    site.assert_no_complaints();
     let exit = site.nginx.quit();
     assert!(exit.status.success(), "{exit:?}");
     assert!(exit.took < Duration::from_secs(1), "{exit:?}");

@@ -58,15 +58,13 @@ fn a_row_that_stays_locked_fails_its_operation_in_time() {
 
 /// More of them than there are connections, and than one statement holds.
 #[test]
-fn a_crowd_that_waits_for_one_locked_row_delays_nobody_else() {
+fn a_crowd_that_waits_for_one_locked_row_delays_no_other_session() {
     let site = site::on(support::shared()).start();
     site.assert_works();
     let mut sql = site.sql();
     let holder = site::lock_row(&mut sql, "works");
     thread::scope(|scope| {
-        let waiting: Vec<_> = (0..300)
-            .map(|_| site.leave("/call?do=set&key=works&value=late"))
-            .collect();
+        let waiting = site.leave_many(300, |_| "/call?do=set&key=works&value=late".into());
         let readers = scope.spawn(|| together(20, |_| site.get("works")));
         thread::sleep(Duration::from_millis(100));
         assert_others_are_stored(&site);

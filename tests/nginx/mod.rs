@@ -1,7 +1,8 @@
-//! The library inside nginx: that it holds up nobody, survives what happens to its database and to
-//! nginx, and behaves as a guest. A file for each subject; `site.rs` and `site.lua` are the stage.
+//! The library inside nginx: it holds up no other request, survives failures of its database and of
+//! nginx, and leaves its host process as it is. A file for each subject, on the site of `site.rs` and
+//! `site.lua`.
 //!
-//! What comes of an operation is the business of `behaviour`; here it is when, and at whose cost.
+//! `behaviour` tests what operations do; here it is when they do it, and at whose cost.
 
 #[path = "../faults/client.rs"]
 mod client;
@@ -9,7 +10,6 @@ pub mod site;
 
 mod abandoned;
 mod concurrency;
-mod guest;
 mod held_up;
 mod leaving;
 mod loading;
@@ -21,3 +21,4 @@ mod phases;
 mod rotation;
 mod tls_phases;
 mod worker_threads;
+mod workers;

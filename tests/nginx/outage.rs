@@ -1,11 +1,11 @@
-//! A database that is not there, comes back, throws its clients out, or does not let them in.
+//! A database that is down, comes back, ends its connections, or refuses them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use super::site::{self, ANSWER, CONNECT, Site, assert_answer, timed};
-use crate::support::{self, Cluster, Stop};
+use crate::support::{self, Cluster, Stop, disconnect};
 
 /// What a machine under load may add to a limit.
 const NOISE: Duration = Duration::from_millis(250);
@@ -18,26 +18,26 @@ fn a_stopped_database_fails_in_time_and_serves_again_without_a_reload() {
     let worker = site.worker();
     for how in [Stop::Fast, Stop::Immediate] {
         cluster.stop(how);
-        // The first finds the connections lost that it had, the others only that there is none.
-        let (response, took) = timed(|| site.get("works"));
-        assert_eq!(response.status, 503, "{}", response.body);
-        assert!(response.body.contains(&site.server()), "{}", response.body);
-        let refused = "connect: Connection refused";
-        assert!(response.body.contains(refused), "{}", response.body);
-        assert!(took < CONNECT + ANSWER + NOISE, "{took:?}");
-        for _ in 0..2 {
+        // The first finds that its connections are lost, the others only that there is none.
+        for attempt in 0..3 {
             let (response, took) = timed(|| site.get("works"));
-            let body = response.body;
+            let (body, server) = (response.body, site.server());
             assert_eq!(response.status, 503, "{body}");
-            let server = format!("no connection to {} within 1000 ms", site.server());
-            assert!(body.starts_with(&server), "{body}");
             assert!(body.contains("connect: Connection refused"), "{body}");
-            assert!(took < CONNECT + NOISE, "{took:?}");
+            assert!(body.contains(&server), "{body}");
+            let none = body.starts_with(&format!("no connection to {server} within 1000 ms"));
+            assert!(none || attempt == 0, "{body}");
+            let limit = if attempt == 0 {
+                CONNECT + ANSWER
+            } else {
+                CONNECT
+            };
+            assert!(took < limit + NOISE, "{took:?}");
         }
         cluster.start_again();
         site.assert_works();
     }
-    assert_eq!(site.worker(), worker, "it is not the worker it was");
+    assert_eq!(site.worker(), worker, "the worker was replaced");
     site.nginx.assert_clean_log();
 }
 
@@ -73,17 +73,13 @@ fn a_restart_under_load_fails_no_request() {
     site.nginx.assert_clean_log();
 }
 
-const TERMINATE: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-                         WHERE datname = current_database() AND application_name = 'pgmoon'";
-
 #[test]
 fn connections_that_the_server_ends_between_two_requests_are_not_noticed() {
     let site = site::on(support::shared()).start();
     let mut sql = site.sql();
     for _ in 0..20 {
         site.assert_works();
-        let ended: i64 = sql.query_one(TERMINATE, &[]).expect("a count").get(0);
-        assert!(ended > 0, "there was no connection to end");
+        assert!(disconnect(&mut sql) > 0, "there was no connection to end");
     }
     site.assert_works();
     site.nginx.assert_clean_log();
@@ -94,12 +90,10 @@ fn connections_that_the_server_ends_under_load_fail_no_request() {
     let site = site::on(support::shared()).start();
     site.assert_works();
     under_load(&site, || {
-        let mut sql = site.sql();
         let mut ended = 0;
         for _ in 0..10 {
             thread::sleep(Duration::from_millis(200));
-            let row = sql.query_one(TERMINATE, &[]).expect("a count");
-            ended += row.get::<_, i64>(0);
+            ended += disconnect(&mut site.sql());
         }
         assert!(ended >= 10, "only {ended} connections were ended");
     });
@@ -151,7 +145,7 @@ fn assert_refused_at_once(site: &Site, reason: &str) {
 }
 
 #[test]
-fn a_wrong_password_fails_at_once_and_is_told_nobody() {
+fn a_wrong_password_fails_at_once_and_is_in_no_message() {
     let cluster = Cluster::builder()
         .hba("host all all 127.0.0.1/32 scram-sha-256")
         .start();

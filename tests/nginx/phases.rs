@@ -1,5 +1,5 @@
 //! Every phase of a request, and of a worker, may call the storage. Where a coroutine may yield, a
-//! call that has to wait holds up nobody; elsewhere it blocks the worker, but keeps its limits.
+//! call that has to wait holds up no other request; elsewhere it blocks the worker, but keeps its limits.
 
 use std::thread;
 use std::time::Duration;
@@ -43,55 +43,32 @@ fn with_yielding_phases(plan: Plan) -> Plan {
     )
 }
 
+/// A paused server sends nothing at all, where one with a locked row reports the lock.
 #[test]
-fn a_call_that_waits_for_a_lock_holds_up_nobody() {
-    let site = with_yielding_phases(site::on(support::shared())).start();
-    for phase in YIELDING {
-        let path = |value| format!("/{phase}?do=set&key={phase}&value={value}");
-        assert_answer(&site.nginx.get(&path("first")), 200, "true");
-        let mut sql = site.sql();
-        let holder = site::lock_row(&mut sql, phase);
-        thread::scope(|scope| {
-            let waiting = scope.spawn(|| site.nginx.get(&path("second")));
-            thread::sleep(Duration::from_millis(100));
-            assert_others_are_served(&site, phase);
-            assert!(!waiting.is_finished(), "{phase}: it did not wait");
-            holder.rollback().expect("a transaction to end");
-            let stored = waiting.join().expect("no panic");
-            assert_answer(&stored, 200, "true");
-        });
-        assert_answer(&site.get(phase), 200, "second");
-    }
-    site.nginx.assert_clean_log();
-}
-
-/// A paused server says nothing at all, where a lock at least has the server say so.
-#[test]
-fn a_call_to_a_paused_database_holds_up_nobody() {
+fn a_call_that_waits_for_a_lock_or_the_server_holds_up_no_request() {
     let cluster = Cluster::builder().start();
     let site = with_yielding_phases(site::on(&cluster)).start();
     for phase in YIELDING {
-        site.assert_works();
+        let set = |value| {
+            let path = format!("/{phase}?do=set&key={phase}&value={value}");
+            site.nginx.get(&path)
+        };
+        assert_answer(&set("first"), 200, "true");
+        let stored = site.assert_waits_for_row(phase, || set("second"));
+        assert_answer(&stored, 200, "true");
+        assert_answer(&site.get(phase), 200, "second");
+
         cluster.pause();
-        let path = format!("/{phase}?do=get&key=works");
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| site.nginx.get(&path));
+            let waiting = scope.spawn(|| set("third"));
             thread::sleep(Duration::from_millis(50));
-            assert_others_are_served(&site, phase);
+            site.assert_serves_others(phase);
             assert!(!waiting.is_finished(), "{phase}: it did not wait");
             cluster.resume();
-            assert_answer(&waiting.join().expect("no panic"), 200, "yes");
+            assert_answer(&waiting.join().expect("no panic"), 200, "true");
         });
     }
     site.nginx.assert_clean_log();
-}
-
-fn assert_others_are_served(site: &Site, phase: &str) {
-    for _ in 0..10 {
-        let (response, took) = timed(|| site.nginx.get("/plain"));
-        assert_answer(&response, 200, "plain");
-        assert!(took < NOISE, "{phase}: {took:?}");
-    }
 }
 
 /// Phases in which a call blocks; `/<phase>` calls there, and the outcome is recorded.
@@ -157,7 +134,7 @@ fn a_phase_that_cannot_wait_blocks_within_its_limits() {
         assert_answer(&set("first"), 200, "true");
         let found = call_in(&site, phase, &format!("do=get&key={phase}"));
         assert_answer(&found, 200, "first");
-        assert_answer(&call_in(&site, phase, "do=get&key=nobody"), 404, "");
+        assert_answer(&call_in(&site, phase, "do=get&key=missing"), 404, "");
 
         let mut sql = site.sql();
         let holder = site::lock_row(&mut sql, phase);

@@ -1,18 +1,17 @@
-//! A password that changes while the site is in use, at a moment at which the server takes the old
-//! one and the new one.
+//! A password that changes while the site is in use, at a moment when the server accepts the old one
+//! and the new one.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use super::outage::under_load;
 use super::site::{self, Site, assert_answer};
-use crate::support::{Cluster, process};
+use crate::support::{Cluster, disconnect};
+use crate::tls::pki::Folder;
 
 const SCRAM: &str = "host all all 127.0.0.1/32 scram-sha-256";
-/// For a moment, whatever password one comes with will do.
+/// For a moment, any password is accepted.
 const EITHER: &str = "host all all 127.0.0.1/32 trust";
 
 fn set_password(cluster: &Cluster, password: &str) {
@@ -21,33 +20,31 @@ fn set_password(cluster: &Cluster, password: &str) {
 }
 
 /// Has every connection of the site opened anew, again and again.
-fn disconnect(site: &Site) {
-    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-               WHERE datname = current_database() AND application_name = 'pgmoon'";
+fn reconnect(site: &Site) {
     let mut ended = 0;
     for _ in 0..5 {
-        ended += site.sql().query_one(sql, &[]).unwrap().get::<_, i64>(0);
+        ended += disconnect(&mut site.sql());
         thread::sleep(Duration::from_millis(60));
     }
     assert!(ended > 0, "there was no connection to end");
 }
 
-/// Changes the password three times under load. `tell` tells the site.
+/// Changes the password three times under load. `tell` gives it to the site.
 fn rotate(cluster: &Cluster, site: &Site, tell: impl Fn(&str)) {
     under_load(site, || {
         for number in 1..=3 {
-            disconnect(site);
+            reconnect(site);
             cluster.change_hba(EITHER);
             let password = format!("password {number}");
             set_password(cluster, &password);
             tell(&password);
             cluster.change_hba(SCRAM);
-            disconnect(site);
+            reconnect(site);
         }
     });
     site.nginx.assert_clean_log();
     // The last one is what lets it in.
-    set_password(cluster, "nobody knows");
+    set_password(cluster, "unknown");
     let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
                WHERE application_name = 'pgmoon'";
     site.sql().query(sql, &[]).unwrap();
@@ -86,22 +83,15 @@ fn a_password_that_is_replaced_under_load_fails_no_request() {
 #[test]
 fn a_password_file_that_changes_under_load_fails_no_request() {
     let cluster = cluster();
-    let folder = process::folder();
-    let file = folder.path().join("passfile");
+    let folder = Folder::new();
     let write = |password: &str| {
-        let new = folder.path().join("new");
-        write_private(&new, &format!("*:*:*:postgres:{password}\n"));
-        fs::rename(&new, &file).unwrap();
+        folder.write("new", format!("*:*:*:postgres:{password}\n"));
+        fs::rename(folder.path("new"), folder.path("passfile")).unwrap();
     };
     write("password 0");
-    let path = file.to_str().unwrap();
-    let site = plan(&cluster).conf("passfile", path).start();
+    let file = folder.path("passfile");
+    let site = plan(&cluster).conf("passfile", file.to_str()).start();
     rotate(&cluster, &site, write);
-}
-
-fn write_private(path: &Path, content: &str) {
-    fs::write(path, content).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use postgres::{Client, Transaction};
 use serde_json::{Value as Json, json};
 
-use crate::support::{Cluster, Nginx, NginxBuilder, Response};
+use crate::support::{Cluster, Nginx, NginxBuilder, Response, process};
 
 /// The limits of most sites here: an operation waits for a connection for `CONNECT` at most, and
 /// for its answer for `ANSWER`.
@@ -105,18 +105,57 @@ impl Site<'_> {
         client
     }
 
+    /// The same for so many requests.
+    pub fn leave_many(&self, number: usize, path: impl Fn(usize) -> String) -> Vec<TcpStream> {
+        (0..number).map(|n| self.leave(&path(n))).collect()
+    }
+
     /// Stores a session and reads it again.
     pub fn assert_works(&self) {
         assert_answer(&self.set("works", "yes"), 200, "true");
         assert_answer(&self.get("works"), 200, "yes");
     }
 
-    /// What nginx has logged that is worse than a warning.
-    pub fn complaints(&self) -> Vec<String> {
-        let levels = ["[error]", "[crit]", "[alert]", "[emerg]"];
-        let bad = |line: &&str| levels.iter().any(|level| line.contains(level));
+    /// Fails if a worker has crashed or anything worse than a warning was logged, but for what nginx
+    /// itself says about `lua_code_cache off`.
+    pub fn assert_no_complaints(&self) {
         let log = self.nginx.error_log();
-        log.lines().filter(bad).map(str::to_owned).collect()
+        let words = [
+            "exited on signal",
+            "exited with fatal code",
+            "[error]",
+            "[crit]",
+            "[alert]",
+        ];
+        let bad = |line: &&str| words.iter().any(|words| line.contains(words));
+        let ours = |line: &&str| !line.contains("lua_code_cache is off");
+        assert_eq!(log.lines().filter(bad).find(ours), None);
+    }
+
+    pub fn assert_no_connections(&self) {
+        process::wait_until(1, "no connection is left", || self.connections() == 0);
+    }
+
+    /// Runs `action`, which waits for the session's row, and serves other requests meanwhile.
+    pub fn assert_waits_for_row<T: Send>(&self, key: &str, action: impl FnOnce() -> T + Send) -> T {
+        let mut sql = self.sql();
+        let holder = lock_row(&mut sql, key);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(action);
+            std::thread::sleep(Duration::from_millis(100));
+            self.assert_serves_others(key);
+            assert!(!waiting.is_finished(), "{key}: it did not wait");
+            holder.rollback().expect("a transaction to end");
+            waiting.join().expect("no panic")
+        })
+    }
+
+    pub fn assert_serves_others(&self, what: &str) {
+        for _ in 0..10 {
+            let (response, took) = timed(|| self.nginx.get("/plain"));
+            assert_answer(&response, 200, "plain");
+            assert!(took < Duration::from_millis(500), "{what}: {took:?}");
+        }
     }
 
     /// A superuser's connection to the site's database.
@@ -134,8 +173,8 @@ impl Site<'_> {
         let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1
                    AND application_name = 'pgmoon'";
         let mut client = self.cluster.client("postgres");
-        let row = client.query_one(sql, &[&self.database]).expect("a count");
-        row.get(0)
+        let row = client.query_one(sql, &[&self.database]);
+        row.expect("a count").get(0)
     }
 
     /// The only worker.
@@ -144,6 +183,24 @@ impl Site<'_> {
         assert_eq!(workers.len(), 1, "not one worker: {workers:?}");
         workers.into_iter().next().expect("one worker")
     }
+}
+
+/// A cluster that logs each client that ends without a Terminate message; at this level also idle ones.
+pub fn attentive_cluster() -> Cluster {
+    let cluster = Cluster::builder().setting("log_min_messages", "debug1");
+    cluster.start()
+}
+
+/// Fails if such a client was logged.
+pub fn assert_closed_properly(cluster: &Cluster) {
+    let log = cluster.log();
+    let lost = ["unexpected EOF", "could not receive data"];
+    let lost = |line: &&str| lost.iter().any(|words| line.contains(words));
+    assert_eq!(
+        log.lines().find(lost),
+        None,
+        "closed without a Terminate message"
+    );
 }
 
 /// Holds a session's row, until the transaction ends.

@@ -6,38 +6,12 @@
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
-use openssl::asn1::Asn1Time;
-use openssl::ec::{EcGroup, EcKey};
-use openssl::hash::MessageDigest;
-use openssl::nid::Nid;
-use openssl::pkey::PKey;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
-use openssl::x509::X509;
 
-use super::site::{self, assert_answer, timed};
-use crate::support::{self, process};
-
-/// A certificate that nobody has to trust, with its key, in one file.
-fn write_certificate(path: &Path) {
-    let curve = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("a curve");
-    let key = EcKey::generate(&curve).and_then(PKey::from_ec_key);
-    let key = key.expect("a key");
-    let mut builder = X509::builder().expect("a certificate");
-    let valid_until = Asn1Time::days_from_now(2).expect("a time");
-    let valid_from = Asn1Time::days_from_now(0).expect("a time");
-    builder.set_not_before(&valid_from).expect("room");
-    builder.set_not_after(&valid_until).expect("room");
-    builder.set_pubkey(&key).expect("a key");
-    builder
-        .sign(&key, MessageDigest::sha256())
-        .expect("a signature");
-    let mut pem = key.private_key_to_pem_pkcs8().expect("text");
-    pem.extend(builder.build().to_pem().expect("text"));
-    std::fs::write(path, pem).expect("a file");
-}
+use super::site::{self, assert_answer};
+use crate::support;
+use crate::tls::pki::{Authority, Folder};
 
 /// One handshake, in which the client asks for that name.
 fn handshake(socket: &Path, name: &str) {
@@ -51,22 +25,21 @@ fn handshake(socket: &Path, name: &str) {
 }
 
 #[test]
-fn a_handshake_that_waits_holds_up_nobody() {
-    let folder = process::folder();
-    let socket = folder.path().join("tls");
-    let certificate = folder.path().join("certificate");
-    write_certificate(&certificate);
+fn a_handshake_that_waits_holds_up_no_request() {
+    let (folder, issued) = (Folder::new(), Authority::new("ours").server(&[]));
+    let socket = folder.path("tls");
     let tls = format!(
         "listen unix:{socket} ssl;
          ssl_certificate {certificate};
-         ssl_certificate_key {certificate};
+         ssl_certificate_key {key};
          ssl_certificate_by_lua_block {{
              local name = require('ngx.ssl').server_name()
              local args = {{ ['do'] = 'set', key = name, value = 'was here' }}
              require('site').record(ngx.get_phase(), args)
          }}",
         socket = socket.display(),
-        certificate = certificate.display(),
+        certificate = folder.write("crt", issued.certificate),
+        key = folder.write("key", issued.key),
     );
     let site = site::on(support::shared())
         .nginx(|nginx| nginx.server(&tls))
@@ -79,17 +52,7 @@ fn a_handshake_that_waits_holds_up_nobody() {
     assert_answer(&site.get(name), 200, "was here");
 
     assert_answer(&site.set(name, "changed"), 200, "true");
-    let mut sql = site.sql();
-    let holder = site::lock_row(&mut sql, name);
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| handshake(&socket, name));
-        thread::sleep(Duration::from_millis(100));
-        let (response, took) = timed(|| site.nginx.get("/plain"));
-        assert_answer(&response, 200, "plain");
-        assert!(took < Duration::from_millis(500), "{took:?}");
-        assert!(!waiting.is_finished(), "it did not wait");
-        holder.rollback().expect("a transaction to end");
-    });
+    site.assert_waits_for_row(name, || handshake(&socket, name));
     assert_answer(&outcome(), 200, "true");
     assert_answer(&site.get(name), 200, "was here");
     site.nginx.assert_clean_log();

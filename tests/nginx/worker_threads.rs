@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::client::Client;
-use super::site::{self, Plan, assert_answer, timed, together};
+use super::site::{self, Plan, assert_answer, together};
 use crate::support;
 
 /// `/threaded` calls in a thread of nginx's pool.
@@ -36,23 +36,13 @@ fn a_worker_thread_of_nginx_may_call_the_storage() {
             assert_answer(&site.get(&key), 200, &value);
             assert_answer(&get(&key), 200, &value);
         }
-        assert_answer(&get("nobody"), 404, "");
+        assert_answer(&get("missing"), 404, "");
     });
     let connections = site.connections();
     assert!((1..=4).contains(&connections), "{connections}");
 
-    let mut sql = site.sql();
-    let holder = site::lock_row(&mut sql, "client0");
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| set("client0", "late"));
-        thread::sleep(Duration::from_millis(100));
-        let (response, took) = timed(|| site.nginx.get("/plain"));
-        assert_answer(&response, 200, "plain");
-        assert!(took < Duration::from_millis(500), "{took:?}");
-        assert!(!waiting.is_finished(), "it did not wait");
-        holder.rollback().expect("a transaction to end");
-        assert_answer(&waiting.join().expect("no panic"), 200, "true");
-    });
+    let stored = site.assert_waits_for_row("client0", || set("client0", "late"));
+    assert_answer(&stored, 200, "true");
     site.nginx.assert_clean_log();
     let exit = site.nginx.quit();
     assert!(exit.status.success(), "{exit:?}");
@@ -61,7 +51,7 @@ fn a_worker_thread_of_nginx_may_call_the_storage() {
 
 /// nginx does not wait for such a task when a worker leaves: what is in flight then, it cuts.
 #[test]
-fn reloads_and_an_exit_in_the_middle_of_such_calls_crash_nobody() {
+fn reloads_and_an_exit_in_the_middle_of_such_calls_crash_no_worker() {
     let site = with_worker_threads(site::on(support::shared()))
         .nginx(|nginx| nginx.workers(2))
         .start();
@@ -85,9 +75,7 @@ fn reloads_and_an_exit_in_the_middle_of_such_calls_crash_nobody() {
             assert!(answered >= 80 - 6, "{answered} of 80 were answered");
         }
     });
-    let waiting: Vec<_> = (0..20)
-        .map(|_| site.leave("/threaded?do=get&key=client0"))
-        .collect();
+    let waiting = site.leave_many(20, |_| "/threaded?do=get&key=client0".into());
     let exit = site.nginx.quit();
     drop(waiting);
     assert!(exit.status.success(), "{exit:?}");

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::{SOURCES, command, output};
-use crate::support::process;
+use super::{SOURCES, command};
+use crate::support::process::{self, output};
 
 /// A release build would take minutes; `cargo check` finds a missing source file sooner.
 #[test]

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use super::{SOURCES, assert_works_in_nginx, command, output};
-use crate::support::{self, process, stage};
+use super::{SOURCES, assert_works_in_nginx, command};
+use crate::support::process::{self, output};
+use crate::support::{Database, stage};
 
 fn packages() -> Vec<PathBuf> {
     process::run(command("make").args(["--silent", "deb"]));
@@ -33,12 +34,8 @@ fn the_packages_work_where_dpkg_has_put_them() {
     let packages = packages();
     assert_eq!(packages.len(), 4, "{packages:?}");
     for package in &packages {
-        let needs = output(
-            Command::new("dpkg-deb")
-                .arg("-f")
-                .arg(package)
-                .arg("Depends"),
-        );
+        let mut needs = Command::new("dpkg-deb");
+        let needs = output(needs.arg("-f").arg(package).arg("Depends"));
         assert!(
             needs.contains("libssl3") || needs.contains("libresty"),
             "{needs}"
@@ -57,12 +54,10 @@ fn the_packages_work_where_dpkg_has_put_them() {
 }
 
 fn assert_commands_work(program: &Path) {
-    let database = support::shared().create_database();
-    let port = support::shared().port();
-    let dsn = format!("postgres://postgres@127.0.0.1:{port}/{database}");
+    let database = Database::new();
     let mut count = Command::new(program);
-    assert_eq!(output(count.args(["count", "--dsn", &dsn])), "0\n");
-    support::shared().drop_database(&database);
+    count.args(["count", "--dsn", &database.dsn()]);
+    assert_eq!(output(&mut count), "0\n");
 }
 
 fn assert_works_in_c(root: &Path, library: &Path) {
@@ -78,13 +73,9 @@ fn assert_works_in_c(root: &Path, library: &Path) {
             .env("PKG_CONFIG_PATH", library.join("pkgconfig"))
             .env("PKG_CONFIG_SYSROOT_DIR", root),
     );
-    let database = support::shared().create_database();
-    let said = output(
-        Command::new(&program)
-            .args(["127.0.0.1", &support::shared().port().to_string()])
-            .arg(&database)
-            .env("LD_LIBRARY_PATH", library),
-    );
+    let mut program = Command::new(&program);
+    let database = Database::new();
+    program.args(database.address());
+    let said = output(program.env("LD_LIBRARY_PATH", library));
     assert!(said.contains("found: {\"visits\":1}"), "{said}");
-    support::shared().drop_database(&database);
 }

@@ -8,7 +8,7 @@ mod rock;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{self, Nginx};
+use crate::support::{self, Database, Nginx};
 
 const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -23,13 +23,6 @@ fn command(program: &str) -> Command {
     command
 }
 
-fn output(command: &mut Command) -> String {
-    let output = command.output().expect("a program");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8(output.stdout).expect("text")
-}
-
 /// Starts an nginx that finds the storage in these folders only, and requests a page that saves and reads.
 fn assert_works_in_nginx(lua: &Path, module: &Path) {
     let system = std::env::consts::ARCH;
@@ -38,18 +31,19 @@ fn assert_works_in_nginx(lua: &Path, module: &Path) {
         "{}/?.so;/usr/lib/{system}-linux-gnu/lua/5.1/?.so;;",
         module.display()
     );
-    let database = support::shared().create_database();
+    let database = Database::new();
     let content = format!(
         r#"content_by_lua_block {{
             local storage = require("resty.session.postgres").new({{
-              port = {}, database = "{database}",
+              port = {}, database = "{}",
             }})
             assert(storage:set("session", "key", "value", 60))
             ngx.print(assert(storage:get("session", "key")), " ",
               package.searchpath("resty.session.postgres", package.path), " ",
               package.searchpath("resty_session_postgres", package.cpath))
         }}"#,
-        support::shared().port()
+        support::shared().port(),
+        database.name
     );
     let nginx = Nginx::builder()
         .lua_paths(&path, &cpath)
@@ -63,6 +57,4 @@ fn assert_works_in_nginx(lua: &Path, module: &Path) {
     );
     assert_eq!((answer.status, answer.body), (200, expected));
     nginx.assert_clean_log();
-    drop(nginx);
-    support::shared().drop_database(&database);
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{ROOT, Sample, of};
 use crate::capi::Installed;
-use crate::support::{self, process};
+use crate::support::{Database, process};
 
 #[test]
 fn the_c_samples_run() {
@@ -30,7 +30,7 @@ fn run(sample: &Sample) {
     let folder = process::folder();
     let source = folder.path().join("sample.c");
     fs::write(&source, program(sample)).expect("room");
-    let database = support::shared().create_database();
+    let database = Database::new();
     let installed = Installed::shared();
     let built = folder.path().join("sample");
     process::run(
@@ -41,14 +41,10 @@ fn run(sample: &Sample) {
             .arg(&built)
             .args(installed.flags()),
     );
-    let output = installed
-        .command(&built)
-        .env("PGHOST", "127.0.0.1")
-        .env("PGPORT", support::shared().port().to_string())
-        .env("PGDATABASE", &database)
-        .env("PGUSER", "postgres")
-        .output()
-        .expect("a program");
+    let output = database
+        .environment(&mut installed.command(&built))
+        .output();
+    let output = output.expect("a program");
     let errors = String::from_utf8_lossy(&output.stderr);
     // A sample writes a failure to stderr and goes on.
     assert!(
@@ -56,5 +52,4 @@ fn run(sample: &Sample) {
         "{}: {errors}",
         sample.place
     );
-    support::shared().drop_database(&database);
 }

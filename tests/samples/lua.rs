@@ -1,34 +1,26 @@
 //! Lua, in an nginx: each sample is the content of a location of its own.
 
-use std::fmt::Write;
 use std::path::Path;
 
-use super::{ROOT, of};
-use crate::support::{self, Nginx};
+use super::{ROOT, Sample, of};
+use crate::support::{self, Database, Nginx};
 
 #[test]
 fn the_lua_samples_run() {
     let samples = of("lua");
-    let database = support::shared().create_database();
+    let database = Database::new();
     let here = format!(
-        "{{ host = '127.0.0.1', port = {}, database = '{database}' }}",
-        support::shared().port()
+        "{{ host = '127.0.0.1', port = {}, database = '{}' }}",
+        support::shared().port(),
+        database.name
     );
     let mut nginx = Nginx::builder().lua_folder(Path::new(ROOT).join("tests/samples/lua"));
     for (number, sample) in samples.iter().enumerate() {
-        let mut code = String::new();
-        write!(
-            code,
-            "require('given').run({here}, [==[{}]==], '{}')",
-            // nginx counts braces and reads escapes in a block, a long string takes them as they are.
-            sample.text,
-            sample.place
-        )
-        .expect("memory");
-        nginx = nginx.location(
-            &format!("= /{number}"),
-            &format!("content_by_lua_block {{ {code} }}"),
-        );
+        let Sample { text, place, .. } = sample;
+        // nginx counts braces and reads escapes in a block, a long string takes them as they are.
+        let code = format!("require('given').run({here}, [==[{text}]==], '{place}')");
+        let content = format!("content_by_lua_block {{ {code} }}");
+        nginx = nginx.location(&format!("= /{number}"), &content);
     }
     let nginx = nginx.start();
     for (number, sample) in samples.iter().enumerate() {
@@ -41,6 +33,4 @@ fn the_lua_samples_run() {
         );
     }
     nginx.assert_clean_log();
-    drop(nginx);
-    support::shared().drop_database(&database);
 }

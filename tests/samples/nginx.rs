@@ -3,7 +3,7 @@
 use std::env;
 
 use super::{ROOT, Sample, filled_in, of};
-use crate::support::{self, Nginx};
+use crate::support::{self, Database, Nginx};
 
 #[test]
 fn the_nginx_samples_serve_sessions() {
@@ -13,22 +13,23 @@ fn the_nginx_samples_serve_sessions() {
 }
 
 fn run(sample: &Sample) {
-    let database = support::shared().create_database();
-    let text = filled_in(&sample.text, &database);
+    let database = Database::new();
+    let text = filled_in(&sample.text, &database.name);
     // Each directive may be there once, so ours say what the sample's do, and where Debian's files are.
     let (path, text) = take(&text, "lua_package_path");
     let (cpath, text) = take(&text, "lua_package_cpath");
     let lua = format!("{ROOT}/tests/samples/lua/?.lua;/usr/share/lua/5.1/?.lua;;");
     let system = format!("/usr/lib/{}-linux-gnu/lua/5.1/?.so;;", env::consts::ARCH);
-    // A sample of the paths alone leaves the configuration to the page.
+    // A sample with only the paths leaves the configuration to the page.
     let content = format!(
         r#"content_by_lua_block {{
              local storage = require("resty.session").storage
-               or require("resty.session.postgres").new({{ port = {}, database = "{database}" }})
+               or require("resty.session.postgres").new({{ port = {}, database = "{}" }})
              assert(storage:set("session", "key", "value", 60))
              ngx.print(assert(storage:get("session", "key")))
            }}"#,
-        support::shared().port()
+        support::shared().port(),
+        database.name
     );
     let nginx = Nginx::builder()
         .lua_paths(
@@ -46,8 +47,6 @@ fn run(sample: &Sample) {
         sample.place
     );
     nginx.assert_clean_log();
-    drop(nginx);
-    support::shared().drop_database(&database);
 }
 
 /// The value of a directive, and the text without it.

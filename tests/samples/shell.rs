@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::{ROOT, Sample, filled_in, is_not_run, of};
 use crate::capi::Installed;
-use crate::support::{self, process};
+use crate::support::{Database, process};
 
 #[test]
 fn the_shell_samples_run() {
@@ -66,16 +66,10 @@ fn run_in_shell(line: &str) {
     let folder = process::folder();
     let program = format!("{ROOT}/examples/c/blocking.c");
     fs::copy(program, folder.path().join("program.c")).expect("an example");
-    let database = support::shared().create_database();
-    process::run(
-        Installed::shared()
-            .command("sh")
-            .args(["-c", &filled_in(line, &database)])
-            .current_dir(folder.path())
-            .env("PGHOST", "127.0.0.1")
-            .env("PGPORT", support::shared().port().to_string())
-            .env("PGUSER", "postgres")
-            .env("PGDATABASE", &database),
-    );
-    support::shared().drop_database(&database);
+    let database = Database::new();
+    let mut shell = Installed::shared().command("sh");
+    shell
+        .args(["-c", &filled_in(line, &database.name)])
+        .current_dir(folder.path());
+    process::run(database.environment(&mut shell));
 }

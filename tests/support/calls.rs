@@ -1,7 +1,38 @@
-//! Calls of the crate's own interface, with the arguments that most tests have.
+//! Configurations, and calls of the crate's own interface with the arguments that most tests have.
 
+use resty_session_postgres::config::{Draft, Value};
 use resty_session_postgres::ops::{Cleanup, Delete, Get, Revoke, Set};
-use resty_session_postgres::{Epoch, Error, Storage};
+use resty_session_postgres::{Config, Epoch, Error, Storage};
+use serde_json::Value as Json;
+
+use super::Cluster;
+
+fn setting(json: &Json) -> Value {
+    match json {
+        Json::Bool(flag) => Value::Flag(*flag),
+        Json::Number(number) => Value::Number(number.as_f64().expect("a number")),
+        Json::String(text) => Value::Text(text.clone()),
+        Json::Array(items) => Value::List(items.iter().map(setting).collect()),
+        other => panic!("not a setting: {other}"),
+    }
+}
+
+impl Cluster {
+    /// A configuration for a database of this server. `keys` is an object.
+    pub fn config(&self, database: &str, keys: Json) -> Result<Config, Error> {
+        let mut draft = Draft::default();
+        draft.set("port", &Value::Number(self.port().into()))?;
+        draft.set("database", &Value::Text(database.to_owned()))?;
+        for (key, value) in keys.as_object().expect("an object") {
+            draft.set(key, &setting(value))?;
+        }
+        draft.build()
+    }
+
+    pub fn storage(&self, database: &str, keys: Json) -> Storage {
+        Storage::new(self.config(database, keys).expect("a valid configuration"))
+    }
+}
 
 /// A set of a session with the name "session" and the value "value".
 pub fn session(key: impl AsRef<str>, seconds: i64) -> Set {

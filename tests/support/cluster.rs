@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::disk::Disk;
 use super::{initdb, process};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Cluster {
     folder: TempDir,
@@ -31,7 +31,7 @@ pub struct Cluster {
 pub enum Stop {
     /// New connections are refused, old ones may go on.
     Smart,
-    /// Every connection is told, and closed.
+    /// The server notifies its clients and closes their connections.
     Fast,
     /// As in a crash: connections end without a word.
     Immediate,
@@ -52,8 +52,8 @@ impl Builder {
         self
     }
 
-    /// A line of `pg_hba.conf`. Without any, everybody is trusted. The unix socket always trusts
-    /// the user `postgres`: that is how the tests themselves get in.
+    /// A line of `pg_hba.conf`. Without any, all users are trusted. The unix socket always trusts
+    /// the user `postgres`, as which the tests themselves connect.
     pub fn hba(mut self, line: &str) -> Self {
         self.hba += &format!("{line}\n");
         self
@@ -102,7 +102,7 @@ impl Builder {
     }
 }
 
-/// The lines of `pg_hba.conf`, and the tests' own way in.
+/// The lines of `pg_hba.conf`, after those for the tests' own connections.
 fn rules(lines: &str) -> String {
     format!("local all postgres trust\nlocal replication postgres trust\n{lines}\n")
 }
@@ -128,7 +128,7 @@ impl Cluster {
             server: Mutex::new(None),
             databases: AtomicU32::new(0),
         };
-        // Somebody else may take the port between our look and the server's.
+        // Another process may take the port before the server does.
         for _ in 0..3 {
             cluster.port = process::free_port();
             if cluster.try_start() {
@@ -165,7 +165,7 @@ impl Cluster {
             let rows = self.client("postgres").query(streams, &[]);
             !rows.expect("its own statistics").is_empty()
         };
-        assert!(process::eventually(PATIENCE, follows), "it does not follow");
+        process::wait_until(30, "the standby follows", follows);
         standby
     }
 
@@ -209,7 +209,7 @@ impl Cluster {
         name
     }
 
-    /// Closes whoever is connected to the database, and drops it.
+    /// Ends the connections to the database, and drops it.
     pub fn drop_database(&self, name: &str) {
         self.client("postgres")
             .execute(&format!("DROP DATABASE {name} WITH (FORCE)"), &[])
@@ -261,8 +261,8 @@ impl Cluster {
             .stderr(log);
         let child = process::spawn(command, Signal::SIGQUIT).expect("postgres");
         *process::lock(&self.server) = Some(child);
-        // Either it answers or it gives up: whichever comes first ends the waiting.
-        process::eventually(PATIENCE, || {
+        // It either answers or exits.
+        process::eventually(TIMEOUT, || {
             !self.is_running() || self.try_client("postgres").is_ok()
         }) && self.is_running()
     }
@@ -274,6 +274,12 @@ impl Cluster {
             .is_some_and(|child| child.try_wait().expect("our own child").is_none())
     }
 
+    /// Waits until the server accepts clients again after it has ended their connections.
+    pub fn wait_until_up(&self) {
+        let up = || self.try_client("postgres").is_ok();
+        process::wait_until(10, "the server accepts clients", up);
+    }
+
     /// Starts a stopped server on the port and the data it had.
     pub fn start_again(&self) {
         assert!(!self.is_running(), "it has not been stopped");
@@ -283,10 +289,7 @@ impl Cluster {
     /// Stops the server and waits for its end.
     pub fn stop(&self, how: Stop) {
         self.ask_to_stop(how);
-        assert!(
-            process::eventually(PATIENCE, || !self.is_running()),
-            "the server does not stop"
-        );
+        process::wait_until(30, "the server stops", || !self.is_running());
     }
 
     /// Asks the server to stop, and does not wait: a smart stop lasts as long as its clients.
@@ -298,7 +301,7 @@ impl Cluster {
         });
     }
 
-    /// Holds the server's processes where they are: connections stay, and nobody answers.
+    /// Holds the server's processes where they are: connections stay, and get no answer.
     pub fn pause(&self) {
         // The server first, so that it starts no process that we would miss.
         self.signal_server(Signal::SIGSTOP);
@@ -330,7 +333,7 @@ impl Cluster {
         if self.is_running() {
             self.resume();
             self.ask_to_stop(Stop::Immediate);
-            if !process::eventually(PATIENCE, || !self.is_running()) {
+            if !process::eventually(TIMEOUT, || !self.is_running()) {
                 self.signal_server(Signal::SIGKILL);
             }
         }

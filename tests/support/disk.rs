@@ -55,7 +55,7 @@ impl Disk {
         &self.inner
     }
 
-    /// Its path for everybody else.
+    /// Its path for other processes.
     pub fn path(&self) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.pid));
         root.join(self.inner.strip_prefix("/").expect("an absolute path"))

@@ -52,12 +52,12 @@ fn initialise() -> TempDir {
     folder
 }
 
-/// One of PostgreSQL's server programs, to run as somebody it accepts: it refuses root.
+/// One of PostgreSQL's server programs, to run as a user that it accepts: it refuses root.
 pub fn command(program: &str) -> Command {
     as_server(process::program(bindir().join(program), "PostgreSQL"))
 }
 
-/// A program that refuses to be run by root, as somebody else.
+/// A program that refuses to be run by root, as another user.
 pub fn as_server(program: PathBuf) -> Command {
     let mut command = Command::new(program);
     if let Some(user) = server_user() {

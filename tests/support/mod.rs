@@ -8,6 +8,7 @@
 
 mod calls;
 mod cluster;
+mod database;
 mod disk;
 mod initdb;
 mod nginx;
@@ -19,6 +20,7 @@ use std::sync::OnceLock;
 
 pub use calls::{Calls, session};
 pub use cluster::{Builder, Cluster, Stop};
+pub use database::{Database, disconnect, one};
 pub use nginx::{Builder as NginxBuilder, Exit, Nginx, Response};
 pub use pgbouncer::PgBouncer;
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{Cluster, initdb, process};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct PgBouncer {
     folder: TempDir,
@@ -28,7 +28,7 @@ impl PgBouncer {
             let pooler = Self::spawn(cluster, pool_mode, settings);
             let answers = || pooler.connect("postgres").is_ok();
             let ended = || process::lock(&pooler.child).try_wait().unwrap().is_some();
-            if process::eventually(PATIENCE, || answers() || ended()) && !ended() {
+            if process::eventually(TIMEOUT, || answers() || ended()) && !ended() {
                 return pooler;
             }
             let log = pooler.log();

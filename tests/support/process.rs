@@ -47,8 +47,8 @@ pub fn spawn(mut command: Command, orphaned: Signal) -> io::Result<Child> {
     child.recv().expect("the spawner never ends")
 }
 
-/// Kills all of a process group when it is told to, when it is dropped, or when the tests die: for what
-/// does not end with the child that the tests have started.
+/// Kills a process group on request, when it is dropped, or when the tests die: for processes that do
+/// not end with the child that the tests have started.
 pub struct Sweeper(Mutex<Child>);
 
 impl Sweeper {
@@ -88,6 +88,14 @@ pub fn run(command: &mut Command) {
     );
 }
 
+/// What `command` writes to its output. It has to succeed.
+pub fn output(command: &mut Command) -> String {
+    let output = command.output().expect("a program");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
 /// Waits for the child's exit; `None` if it still runs after `timeout`.
 pub fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
     let mut exit = || child.try_wait().expect("our own child");
@@ -110,6 +118,13 @@ pub fn eventually(timeout: Duration, mut condition: impl FnMut() -> bool) -> boo
     }
 }
 
+/// Waits until `condition` holds. Fails with `what` if it does not within so many seconds.
+#[track_caller]
+pub fn wait_until(seconds: u64, what: &str, condition: impl FnMut() -> bool) {
+    let holds = eventually(Duration::from_secs(seconds), condition);
+    assert!(holds, "not within {seconds} s: {what}");
+}
+
 /// Sends a signal; a process that is gone already is no error.
 pub fn signal(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid.cast_signed()), signal);
@@ -124,7 +139,7 @@ pub fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-/// A port of 127.0.0.1 that nobody listens on at this moment.
+/// A port of 127.0.0.1 that is free at this moment.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())

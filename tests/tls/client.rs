@@ -1,4 +1,4 @@
-//! What the server gets to see of us: certificates that it wants and takes, or does not.
+//! Certificates of the client, which the server asks for and accepts or refuses.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use super::pki::{Authority, Folder, Issued};
 use super::{Keys, config, miss, prepare, server};
 use crate::support::Cluster;
 
-/// A server that lets in who has a certificate of that authority on its user's name.
+/// A server that accepts clients with a certificate of that authority in their user's name.
 fn wants_certificates(authority: &Authority) -> Cluster {
     let own = authority.server(&["127.0.0.1"]);
     let cluster = server(&own)
@@ -40,9 +40,10 @@ fn a_client_certificate_is_accepted_or_refused_as_libpqs_is() {
     let cluster = wants_certificates(&authority);
     let folder = Folder::new();
     let right = authority.issue("web", &[], 10);
-    let someone_else = authority.issue("somebody", &[], 10);
+    let other_user = authority.issue("other", &[], 10);
     let expired = authority.issue("web", &[], -1);
     let stranger = foreign.issue("web", &[], 10);
+    let failed = "certificate authentication failed for user \"web\"";
     let cases = [
         ("right", Some(&right), Outcome::Tls, ""),
         (
@@ -52,10 +53,10 @@ fn a_client_certificate_is_accepted_or_refused_as_libpqs_is() {
             "requires a valid client certificate",
         ),
         (
-            "of somebody else",
-            Some(&someone_else),
+            "of another user",
+            Some(&other_user),
             Outcome::Refused,
-            "certificate authentication failed for user \"web\"",
+            failed,
         ),
         (
             "expired",
@@ -64,7 +65,7 @@ fn a_client_certificate_is_accepted_or_refused_as_libpqs_is() {
             "certificate expired",
         ),
         (
-            "of a stranger",
+            "of another authority",
             Some(&stranger),
             Outcome::Refused,
             "unknown ca",

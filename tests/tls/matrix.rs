@@ -5,7 +5,7 @@ use std::process::Command;
 use resty_session_postgres::{Error, Storage};
 
 use super::pki::{Authority, Folder};
-use super::{Keys, config, miss, server};
+use super::{Keys, TABLE, config, miss, server};
 use crate::support::process;
 use crate::support::{Builder, Cluster};
 
@@ -60,12 +60,11 @@ pub fn ours(cluster: &Cluster, keys: &Keys<'_>) -> (Outcome, String) {
                        WHERE application_name = $1";
             let mut admin = cluster.client("postgres");
             let row = admin.query_one(sql, &[&format!("tls{number}")]).unwrap();
-            let outcome = if row.get(0) {
-                Outcome::Tls
-            } else {
-                Outcome::Plain
-            };
-            (outcome, String::new())
+            let is_tls: bool = row.get(0);
+            (
+                if is_tls { Outcome::Tls } else { Outcome::Plain },
+                String::new(),
+            )
         }
         Err(error) => {
             let at_once = matches!(error, Error::Refused { .. } | Error::Config { .. });
@@ -74,9 +73,6 @@ pub fn ours(cluster: &Cluster, keys: &Keys<'_>) -> (Outcome, String) {
         }
     }
 }
-
-const TABLE: &str =
-    "CREATE TABLE sessions (sid TEXT PRIMARY KEY, name TEXT, data TEXT, exp TIMESTAMPTZ)";
 
 pub fn start(builder: Builder) -> Cluster {
     let cluster = builder.hba("host all all 127.0.0.1/32 trust").start();
@@ -105,33 +101,19 @@ fn every_mode_accepts_and_refuses_what_libpq_does() {
     let expired = ours_ca.issue("server", &["127.0.0.1"], -1);
     let revoked = ours_ca.server(&["127.0.0.1"]);
     let stranger = foreign.server(&["127.0.0.1"]);
+    let tls = |certificate| start(server(certificate));
+    let untrusted = "unable to get local issuer certificate";
     let folder = Folder::new();
     let root = folder.write("root", ours_ca.pem());
     let list = folder.write("crl", ours_ca.revoke(&[&revoked]));
 
     let servers = [
-        ("good", start(server(&good)), ""),
-        (
-            "wrong host",
-            start(server(&wrong_host)),
-            "IP address mismatch",
-        ),
-        (
-            "expired",
-            start(server(&expired)),
-            "certificate has expired",
-        ),
-        ("revoked", start(server(&revoked)), "certificate revoked"),
-        (
-            "unknown authority",
-            start(server(&stranger)),
-            "unable to get local issuer certificate",
-        ),
-        (
-            "no TLS",
-            start(Cluster::builder()),
-            "the server offers no TLS",
-        ),
+        ("good", tls(&good), ""),
+        ("wrong host", tls(&wrong_host), "IP address mismatch"),
+        ("expired", tls(&expired), "certificate has expired"),
+        ("revoked", tls(&revoked), "certificate revoked"),
+        ("unknown authority", tls(&stranger), untrusted),
+        ("no TLS", start(Cluster::builder()), "server offers no TLS"),
     ];
     let mut seen = [0; 3];
     for (name, cluster, reason) in &servers {

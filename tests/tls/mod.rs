@@ -4,15 +4,18 @@ mod authentication;
 mod client;
 mod matrix;
 mod negotiation;
-mod pki;
+pub mod pki;
 mod renewal;
 pub mod switches;
 
-use resty_session_postgres::config::{Draft, Value};
 use resty_session_postgres::{Config, Error, Storage};
+use serde_json::json;
 
 use crate::support::{Builder, Calls, Cluster};
 use pki::Issued;
+
+const TABLE: &str =
+    "CREATE TABLE sessions (sid TEXT PRIMARY KEY, name TEXT, data TEXT, exp TIMESTAMPTZ)";
 
 /// A server with that certificate.
 fn server(certificate: &Issued) -> Builder {
@@ -31,18 +34,14 @@ fn cluster(certificate: &Issued, hba: &str) -> Cluster {
 type Keys<'a> = Vec<(&'a str, String)>;
 
 fn config(cluster: &Cluster, keys: &Keys<'_>) -> Result<Config, Error> {
-    let mut draft = Draft::default();
-    let port = Value::Number(f64::from(cluster.port()));
-    draft.set("port", &port)?;
-    draft.set("database", &Value::Text("postgres".into()))?;
+    let mut all = json!({});
     for (key, value) in keys {
-        let value = match value.as_str() {
-            "true" => Value::Flag(true),
-            text => Value::Text(text.to_owned()),
+        all[key] = match value.as_str() {
+            "true" => json!(true),
+            text => json!(text),
         };
-        draft.set(key, &value)?;
     }
-    draft.build()
+    cluster.config("postgres", all)
 }
 
 /// Looks for a session that is not there.
@@ -56,15 +55,11 @@ fn connect(cluster: &Cluster, keys: &Keys<'_>) -> Result<(), Error> {
     miss(&Storage::checked(config(cluster, keys)?)?)
 }
 
-/// The table and a user for those who come in as somebody.
+/// Makes the table, and a user who may use it.
 fn prepare(cluster: &Cluster) -> postgres::Client {
     let mut admin = cluster.client("postgres");
-    admin
-        .batch_execute(
-            "CREATE ROLE web LOGIN PASSWORD 'secret';
-             CREATE TABLE sessions (sid TEXT PRIMARY KEY, name TEXT, data TEXT, exp TIMESTAMPTZ);
-             GRANT ALL ON sessions TO web",
-        )
-        .unwrap();
+    let sql =
+        format!("{TABLE}; CREATE ROLE web LOGIN PASSWORD 'secret'; GRANT ALL ON sessions TO web");
+    admin.batch_execute(&sql).unwrap();
     admin
 }

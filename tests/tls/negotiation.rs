@@ -1,4 +1,4 @@
-//! How TLS begins: its version, the name that the server is asked for, and beginning without a word.
+//! How TLS begins: its version, the server name indication, and direct negotiation.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -47,7 +47,7 @@ fn tls_without_asking_first_works_where_the_server_can() {
 /// A server with a certificate for each of its names, which is none of PostgreSQL's: it takes the
 /// TLS session, and then says nothing.
 #[test]
-fn the_server_is_told_which_name_it_is_asked_for() {
+fn the_server_gets_the_name_that_it_is_asked_for() {
     let authority = Authority::new("ours");
     let (other, named) = (
         authority.server(&["other.example"]),
@@ -92,7 +92,7 @@ fn the_server_is_told_which_name_it_is_asked_for() {
     child.kill().unwrap();
     child.wait().unwrap();
     let (unnamed, named) = reasons.expect("it listens");
-    // The certificate was the right one, and then nobody answered.
+    // The certificate was the right one, and then no answer came.
     assert!(named.contains("within 1500 ms"), "{named}");
     assert!(!named.contains("TLS: "), "{named}");
     // An address is no name to ask for.

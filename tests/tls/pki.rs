@@ -150,7 +150,7 @@ impl Authority {
     }
 }
 
-/// A folder of files that nobody else may read.
+/// A folder of files that no other user may read.
 pub struct Folder(TempDir);
 
 impl Folder {

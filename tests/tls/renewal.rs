@@ -2,7 +2,7 @@
 
 use super::pki::{Authority, Folder};
 use super::{config, miss, prepare, server};
-use crate::support::Cluster;
+use crate::support::{Cluster, process};
 use resty_session_postgres::Storage;
 
 fn disconnect(cluster: &Cluster) {
@@ -41,8 +41,7 @@ fn renewed_certificates_need_no_reload() {
         disconnect(&cluster);
         miss(&storage).is_err()
     };
-    let patience = std::time::Duration::from_secs(5);
-    assert!(crate::support::process::eventually(patience, renewed));
+    process::wait_until(5, "the server has the new certificate", renewed);
     let message = miss(&storage).unwrap_err().to_string();
     assert!(message.contains("TLS: "), "{message}");
 

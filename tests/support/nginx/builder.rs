@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 
 use super::super::{process, stage};
-use super::{Nginx, PATIENCE};
+use super::{Nginx, TIMEOUT};
 
 const MODULES: &str = "/usr/lib/nginx/modules";
 
@@ -109,7 +109,7 @@ impl Builder {
     }
 
     pub fn start(self) -> Nginx {
-        // Somebody else may take the port between our look and nginx's.
+        // Another process may take the port before nginx does.
         for _ in 0..3 {
             let folder = process::folder();
             let port = process::free_port();
@@ -123,7 +123,7 @@ impl Builder {
             }
             // The pid file comes when the configuration is read and the port is open.
             let pid_file = nginx.folder.path().join("nginx.pid");
-            let started = process::eventually(PATIENCE, || {
+            let started = process::eventually(TIMEOUT, || {
                 nginx.exit_status().is_some() || pid_file.exists()
             });
             if started && nginx.exit_status().is_none() {
@@ -184,7 +184,7 @@ http {{
     }}
 }}
 "#,
-            // Without a word, nginx would run its workers as nobody, who may not read our folders.
+            // By default nginx runs its workers as the user nobody, who may not read our folders.
             user = if Uid::effective().is_root() {
                 "user root;"
             } else {

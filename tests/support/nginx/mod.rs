@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::process::{self, Sweeper};
 pub use builder::Builder;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Nginx {
     folder: TempDir,
@@ -47,7 +47,7 @@ pub struct Exit {
 /// A connection a request: after a reload, none leads to an old worker.
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
-        .timeout_global(Some(PATIENCE))
+        .timeout_global(Some(TIMEOUT))
         .http_status_as_error(false)
         .max_idle_connections(0)
         .build()
@@ -110,7 +110,7 @@ impl Nginx {
 
     /// The first process of a daemon ends when the daemon runs.
     fn follow_daemon(&mut self) {
-        let status = process::wait(&mut process::lock(&self.child), PATIENCE);
+        let status = process::wait(&mut process::lock(&self.child), TIMEOUT);
         assert!(status.is_some_and(|status| status.success()), "{status:?}");
         let pid = self.pid_of_file();
         self.leader.store(pid, Ordering::Relaxed);
@@ -121,36 +121,32 @@ impl Nginx {
         let file = self.folder.path().join("nginx.pid");
         let read = || fs::read_to_string(&file).ok()?.trim().parse().ok();
         let mut pid = None;
-        let known = process::eventually(PATIENCE, || {
+        process::wait_until(30, "nginx writes its pid", || {
             pid = read();
             pid.is_some()
         });
-        assert!(known, "nginx has written no pid");
         pid.expect("it was read")
     }
 
     /// Replaces nginx by another process of its program, as for a new version, which takes over its
-    /// sockets. Gives how long the old one took to leave once it was told to.
+    /// sockets. Returns how long the old one took to exit after the signal.
     pub fn upgrade(&self) -> Duration {
         let old = self.pid();
         self.signal(Signal::SIGUSR2);
         let folder = self.folder.path();
         let taken_over = || folder.join("nginx.pid.oldbin").exists() && self.pid_of_file() != old;
-        assert!(process::eventually(PATIENCE, taken_over), "no new master");
+        process::wait_until(30, "a new master runs", taken_over);
         let new = self.pid_of_file();
         let serves = || !process::children(new).is_empty();
-        assert!(process::eventually(PATIENCE, serves), "no new worker");
+        process::wait_until(30, "a new worker runs", serves);
         let start = Instant::now();
         process::signal(old, Signal::SIGQUIT);
-        assert!(
-            process::eventually(PATIENCE, || !self.runs(old)),
-            "the old one stays"
-        );
+        process::wait_until(30, "the old master exits", || !self.runs(old));
         self.leader.store(new, Ordering::Relaxed);
         start.elapsed()
     }
 
-    /// Whether a master runs; one that has ended may wait for somebody to notice.
+    /// Whether a master runs; one that has ended may be a zombie.
     fn runs(&self, pid: u32) -> bool {
         let mut child = process::lock(&self.child);
         if child.id() == pid {
@@ -160,7 +156,7 @@ impl Nginx {
         !status.is_empty() && !status.contains(") Z ")
     }
 
-    /// The workers there are, with those that a reload has told to leave.
+    /// All workers, with those that a reload has asked to exit.
     pub fn worker_pids(&self) -> BTreeSet<u32> {
         if self.master {
             process::children(self.pid()).into_iter().collect()
@@ -177,11 +173,20 @@ impl Nginx {
     pub fn reload(&self) {
         let old = self.worker_pids();
         self.signal(Signal::SIGHUP);
-        let renewed = process::eventually(PATIENCE, || {
+        process::wait_until(30, "a new worker serves", || {
             let serving = self.get("/worker").body;
             !old.contains(&serving.parse().expect("a pid"))
         });
-        assert!(renewed, "no new worker serves");
+    }
+
+    /// The same, and waits until the old workers have exited. Returns how long that took.
+    pub fn reload_all(&self) -> Duration {
+        let old = self.worker_pids();
+        self.reload();
+        let start = Instant::now();
+        let gone = || self.worker_pids().is_disjoint(&old);
+        process::wait_until(5, "the old workers exit", gone);
+        start.elapsed()
     }
 
     /// The graceful exit: requests in flight are served first.
@@ -198,10 +203,7 @@ impl Nginx {
         let start = Instant::now();
         let pid = self.pid();
         self.signal(signal);
-        assert!(
-            process::eventually(PATIENCE, || !self.runs(pid)),
-            "nginx does not exit"
-        );
+        process::wait_until(30, "nginx exits", || !self.runs(pid));
         Exit {
             took: start.elapsed(),
             status: self.exit_status().expect("it has exited"),

@@ -1,7 +1,6 @@
-//! What a worker and its master see of the library: when its threads come, what they are called,
-//! that they leave nginx's signals to nginx, and what becomes of it when no file can be opened.
+//! What a worker and its master see of the library: when its threads start, what they are called, that
+//! they leave signals to nginx, and what happens when no file can be opened.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::thread;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use nix::sys::signal::Signal;
 
 use super::client::Client;
 use super::site::{self, Site, assert_answer, together};
-use crate::support::{self, Cluster, Stop, process};
+use crate::support::{self, Cluster, Stop, disconnect, one, process};
 
 /// The threads of a process, each with its name and the signals that it blocks.
 fn threads(pid: u32) -> Vec<(String, u64)> {
@@ -28,23 +27,13 @@ fn threads(pid: u32) -> Vec<(String, u64)> {
     statuses.map(parse).collect()
 }
 
-/// The backends that serve the site.
-fn backends(site: &Site) -> BTreeSet<i32> {
-    let query = "SELECT pid FROM pg_stat_activity
-                 WHERE application_name = 'pgmoon' AND datname = current_database()";
-    let rows = site.sql().query(query, &[]).expect("backends");
-    rows.iter().map(|row| row.get(0)).collect()
-}
-
 /// Threads do not survive the fork that follows.
 #[test]
 fn making_an_instance_in_the_master_starts_no_thread_and_no_connection() {
     let site = site::on(support::shared())
         .nginx(|nginx| nginx.http("init_by_lua_block { require('site').storage() }"))
         .start();
-    site.nginx.reload();
-    let renewed = || site.nginx.worker_pids().len() == 1;
-    assert!(process::eventually(Duration::from_secs(5), renewed));
+    site.nginx.reload_all();
     assert_eq!(threads(site.nginx.pid()).len(), 1);
     assert_eq!(threads(site.worker()).len(), 1);
     assert_eq!(site.connections(), 0);
@@ -66,11 +55,11 @@ fn the_librarys_threads_are_named_and_leave_nginx_its_signals() {
         .iter()
         .partition(|(name, _)| name.starts_with("rsp-"));
     assert_eq!(nginxs.len(), 1, "{threads:?}");
-    // The clock, the one who connects, and at least one who works.
+    // The clock, the thread that connects, and at least one worker thread.
     assert!(ours.len() >= 3, "{threads:?}");
     for (name, blocked) in ours {
         for signal in 1..=31 {
-            // What a fault raises in the thread itself, and what nobody can block.
+            // What a fault raises in the thread itself, and what cannot be blocked.
             let open = [
                 Signal::SIGILL,
                 Signal::SIGBUS,
@@ -98,7 +87,7 @@ fn nginxs_own_thread_never_touches_a_connection() {
             nginx.location("= /blocking", &directive)
         })
         .start();
-    // Alone, and with a connection that idles: a caller in another host would be served at once.
+    // A single caller with an idle connection: in another host it would run the statement itself.
     assert_eq!(site.nginx.get("/blocking").status, 200);
     cluster.pause();
     thread::scope(|scope| {
@@ -117,9 +106,10 @@ fn nginxs_own_thread_never_touches_a_connection() {
     });
 }
 
-/// To drop what was inherited would say goodbye on the parent's socket.
+/// The master then has threads and connections when it forks. To drop what a worker has inherited would
+/// send a Terminate message on the master's connection.
 #[test]
-fn a_worker_leaves_the_connections_of_its_master_alone() {
+fn a_worker_leaves_the_connections_of_its_master_open_and_has_its_own() {
     let init = "init_by_lua_block {
         local status, text = require('site').run { ['do'] = 'set', key = 'master', value = 'yes' }
         assert(status == 200, text)
@@ -127,19 +117,24 @@ fn a_worker_leaves_the_connections_of_its_master_alone() {
     let site = site::on(support::shared())
         .nginx(|nginx| nginx.workers(2).http(init))
         .start();
-    let of_master = backends(&site);
+    let backends = || -> Vec<i32> {
+        let query = "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity
+                     WHERE application_name = 'pgmoon' AND datname = current_database()";
+        one(&mut site.sql(), query)
+    };
+    let of_master = backends();
     assert_eq!(of_master.len(), 1, "{of_master:?}");
     for _ in 0..3 {
         for (response, _) in together(20, |_| site.get("master")) {
             assert_answer(&response, 200, "yes");
         }
-        let old = site.nginx.worker_pids();
-        site.nginx.reload();
-        let gone = || site.nginx.worker_pids().is_disjoint(&old);
-        assert!(process::eventually(Duration::from_secs(5), gone));
-        assert!(backends(&site).is_superset(&of_master), "{of_master:?}");
+        site.nginx.reload_all();
+        assert!(backends().contains(&of_master[0]), "{of_master:?}");
     }
     site.nginx.assert_clean_log();
+    let exit = site.nginx.quit();
+    assert!(exit.status.success(), "{exit:?}");
+    assert_eq!(site.connections(), 0);
 }
 
 #[test]
@@ -150,8 +145,7 @@ fn nothing_is_written_but_by_nginx() {
     cluster.stop(Stop::Immediate);
     assert_eq!(site.get("works").status, 503);
     cluster.start_again();
-    let works = || site.get("works").status == 200;
-    assert!(process::eventually(Duration::from_secs(5), works));
+    process::wait_until(5, "a get succeeds", || site.get("works").status == 200);
     assert_only_nginx_writes(&site);
 }
 
@@ -212,7 +206,7 @@ fn what_is_raised_is_text_that_nginx_can_print() {
 /// The blocking client panics where it cannot make its runtime; that must cost a connection no place
 /// in the pool, and the worker nothing.
 #[test]
-fn a_worker_without_file_descriptors_is_told_so_and_serves_again_later() {
+fn a_worker_without_file_descriptors_reports_it_and_serves_again_later() {
     let site = site::on(support::shared())
         .conf("connect_timeout", 200)
         .nginx(|nginx| {
@@ -248,18 +242,17 @@ fn a_worker_without_file_descriptors_is_told_so_and_serves_again_later() {
                 continue;
             }
             assert_eq!(response.status, 503, "{}", response.body);
-            let told = response.body.contains("open files");
-            assert!(told, "{}", response.body);
+            let named = response.body.contains("open files");
+            assert!(named, "{}", response.body);
         }
         let back = client.get("/give-back").expect("a response");
         assert_answer(&back, 200, "given back");
         // It pauses between attempts for longer than an operation waits here.
-        let works = || site.set("works", "yes").status == 200;
-        assert!(process::eventually(Duration::from_secs(2), works));
-        // Thrown out, so that the next round has to connect again.
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE application_name = 'pgmoon' AND datname = current_database()";
-        site.sql().query(end, &[]).expect("an answer");
+        process::wait_until(2, "a set succeeds", || {
+            site.set("works", "yes").status == 200
+        });
+        // The next round has to connect again.
+        disconnect(&mut site.sql());
     }
     assert_eq!(site.nginx.worker_pids().len(), 1);
     assert!(!site.nginx.error_log().contains("exited on signal"));

@@ -79,7 +79,7 @@ impl Step {
         else {
             unreachable!("another step");
         };
-        let set = Set::new("session", &key(*number), value, now().plus(*ttl));
+        let set = Set::new("session", key(*number), value, now().plus(*ttl));
         let mut set = set.expect("texts that can be stored");
         if let Some((old, stale_ttl)) = old {
             let key = key(*old);
@@ -101,11 +101,11 @@ impl Step {
 }
 
 fn get(number: usize) -> Get {
-    Get::new(&key(number), now()).expect("a key")
+    Get::new(key(number), now()).expect("a key")
 }
 
 fn delete(number: usize) -> Delete {
-    Delete::new(&key(number)).expect("a key")
+    Delete::new(key(number)).expect("a key")
 }
 
 fn step() -> impl Strategy<Value = Step> {

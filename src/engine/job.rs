@@ -51,7 +51,9 @@ impl Job {
                 bytes: operation.bytes(),
                 batch_size: kind.batch_size,
             },
-            timeouts: (kind.time_limit)().map_or(timeouts, |limit| timeouts.at_most(limit)),
+            timeouts: kind
+                .time_limit
+                .map_or(timeouts, |limit| timeouts.at_most(limit)),
             operation,
             tables: Arc::clone(tables),
             reply,

@@ -4,9 +4,10 @@
 use crate::Error;
 use crate::db::types::{INT, TEXTS, TIME};
 use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
+use crate::host::lock;
 use crate::op::ParamKind::Count;
-use crate::op::{Answers, Args, Epoch, Group, Operation, Param, Spec};
-use std::sync::{Arc, Mutex, MutexGuard};
+use crate::op::{Args, Epoch, Group, Operation, Param, Spec};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Deletes sessions that expired a minute ago or more.
@@ -37,13 +38,12 @@ impl Operation for Cleanup {
                   half of the time that an operation may take; if more is left, call it again. One \
                   process at a time cleans a table up; another one waits for its turn.",
         params: &[
-            Param::new(
+            Param::optional(
                 "limit",
                 Count,
                 "sessions at most (defaults to as many as the time allows)",
-            )
-            .optional(),
-            Param::current_time(),
+            ),
+            Param::CURRENT_TIME,
         ],
         returns: "how many were deleted",
     };
@@ -51,21 +51,10 @@ impl Operation for Cleanup {
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        Ok(Cleanup {
-            limit: args.optional_count("limit", u32::MAX)?,
-            now: args.current_time()?,
-        })
+        let limit = args.optional_count("limit", u32::MAX)?;
+        Ok(Cleanup::new(limit, args.current_time()?))
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch
-            .iter()
-            .map(|cleanup| cleanup.run(db).map(Ok))
-            .collect()
-    }
-}
-
-impl Cleanup {
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         // Half of the time that there is: the last statement must not be the one that is too late.
         let end = Instant::now() + db.time_left() / 2;
@@ -102,11 +91,8 @@ pub(crate) struct Sweep {
 impl Operation for Sweep {
     const SPEC: Spec = Spec {
         name: "sweep",
-        group: Group::Administration,
-        summary: "Delete expired sessions in the background.",
-        details: "",
         params: &[],
-        returns: "how many were deleted",
+        ..Cleanup::SPEC
     };
 
     type Answer = u64;
@@ -115,12 +101,6 @@ impl Operation for Sweep {
         Err(Error::internal("the engine's own operation"))
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch.iter().map(|sweep| sweep.run(db).map(Ok)).collect()
-    }
-}
-
-impl Sweep {
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         let (rows, since) = self.pace.begin();
         let start = Instant::now();
@@ -165,14 +145,8 @@ impl Default for SweepPace {
 }
 
 impl SweepPace {
-    fn lock(&self) -> MutexGuard<'_, Pace> {
-        self.0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     fn begin(&self) -> (u32, Option<Epoch>) {
-        let mut pace = self.lock();
+        let mut pace = lock(&self.0);
         pace.pause = None;
         (pace.rows, pace.since.take())
     }
@@ -181,7 +155,7 @@ impl SweepPace {
         let Some(swept) = swept.filter(|swept| swept.removed >= rows) else {
             return;
         };
-        let mut pace = self.lock();
+        let mut pace = lock(&self.0);
         pace.since = swept.until;
         if took < STATEMENT_TIME.0 {
             pace.rows = (rows * 2).min(ROWS.1);
@@ -193,7 +167,7 @@ impl SweepPace {
 
     /// The pause until the next statement; `None` where the last one found nothing more to do.
     pub(crate) fn pause(&self) -> Option<Duration> {
-        self.lock().pause
+        lock(&self.0).pause
     }
 }
 

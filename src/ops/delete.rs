@@ -3,8 +3,8 @@
 use crate::Error;
 use crate::db::types::TEXTS;
 use crate::db::{Db, Effect, Fault, Fixed, Tables, column};
-use crate::op::ParamKind::{Key, Pairs};
-use crate::op::{self, Answers, Args, Group, Keys, Operation, Param, Spec, Value};
+use crate::op::ParamKind::Pairs;
+use crate::op::{self, Args, Group, Keys, Operation, Param, Spec, Value};
 
 /// Deletes a session and its metadata.
 pub struct Delete {
@@ -17,8 +17,8 @@ impl Delete {
     /// # Errors
     ///
     /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
-    pub fn new(key: &str) -> Result<Self, Error> {
-        let key = op::key("key", key.as_bytes())?;
+    pub fn new(key: impl Into<String>) -> Result<Self, Error> {
+        let key = op::key("key", key)?;
         Ok(Delete { key })
     }
 }
@@ -57,15 +57,14 @@ impl Operation for Delete {
         summary: "Delete a session and its metadata.",
         details: "It is no error where there is no such session.",
         params: &[
-            Param::unused_name(),
-            Param::new("key", Key, "session key"),
-            Param::current_time(),
-            Param::new(
+            Param::UNUSED_NAME,
+            Param::KEY,
+            Param::CURRENT_TIME,
+            Param::optional(
                 "metadata",
                 Pairs,
                 "not used: all metadata of a session is deleted with it",
-            )
-            .optional(),
+            ),
         ],
         returns: "true",
     };
@@ -78,24 +77,23 @@ impl Operation for Delete {
         if args.value("current_time")? != Value::Other("table") {
             args.current_time()?;
         }
-        let key = args.key("key")?;
-        Ok(Delete { key })
+        Delete::new(args.text("key")?)
     }
 
     fn keys(&self) -> Keys<'_> {
         Keys::written(&self.key, None)
     }
 
-    fn bytes(&self) -> usize {
-        self.key.len()
-    }
-
     fn batches(&self, _: &Tables) -> bool {
         true
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
+    fn run(&self, db: &mut Db<'_>) -> Result<(), Fault> {
+        delete(vec![&self.key], db).map(drop)
+    }
+
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<()>, Fault> {
         delete(batch.iter().map(|delete| &*delete.key).collect(), db)?;
-        Ok(batch.iter().map(|_| Ok(())).collect())
+        Ok(vec![(); batch.len()])
     }
 }

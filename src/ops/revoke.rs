@@ -5,7 +5,7 @@ use crate::Error;
 use crate::db::types::{INT, TEXT};
 use crate::db::{Db, Fault, Fixed, column};
 use crate::op::ParamKind::{Key, Text};
-use crate::op::{self, Answers, Args, Group, Operation, Param, Spec};
+use crate::op::{self, Args, Group, Operation, Param, Spec};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Ends the sessions that were saved with a subject in an audience.
@@ -30,13 +30,18 @@ impl Revoke {
     /// # Errors
     ///
     /// [`Error::Text`] for a text that PostgreSQL cannot store, or an empty key.
-    pub fn new(audience: &str, subject: &str, except: Option<&str>) -> Result<Self, Error> {
-        let except = except.map(|key| op::key("except_key", key.as_bytes()));
-        Ok(Revoke(Revocation::new(
-            op::text("audience", audience.as_bytes())?,
-            Some(op::text("subject", subject.as_bytes())?),
-            except.transpose()?,
-        )))
+    pub fn new(
+        audience: impl Into<String>,
+        subject: impl Into<String>,
+        except: Option<&str>,
+    ) -> Result<Self, Error> {
+        let except = except.map(|key| op::key("except_key", key));
+        Ok(Revoke(Revocation {
+            audience: op::text("audience", audience)?,
+            subject: Some(op::text("subject", subject)?),
+            except: except.transpose()?,
+            alive: AtomicU64::new(0),
+        }))
     }
 }
 
@@ -46,9 +51,13 @@ impl RevokeAudience {
     /// # Errors
     ///
     /// [`Error::Text`] for a text that PostgreSQL cannot store.
-    pub fn new(audience: &str) -> Result<Self, Error> {
-        let audience = op::text("audience", audience.as_bytes())?;
-        Ok(RevokeAudience(Revocation::new(audience, None, None)))
+    pub fn new(audience: impl Into<String>) -> Result<Self, Error> {
+        Ok(RevokeAudience(Revocation {
+            audience: op::text("audience", audience)?,
+            subject: None,
+            except: None,
+            alive: AtomicU64::new(0),
+        }))
     }
 }
 
@@ -85,10 +94,10 @@ impl Operation for Revoke {
                   More than 1,000 sessions are ended in several transactions. If a later one \
                   fails, the sessions that are ended stay so, and another call ends the rest.",
         params: &[
-            Param::unused_name(),
+            Param::UNUSED_NAME,
             AUDIENCE,
             Param::new("subject", Text, "session subject, as it was saved"),
-            Param::new("except_key", Key, "key of a session that stays").optional(),
+            Param::optional("except_key", Key, "key of a session that stays"),
         ],
         returns: "how many of them were alive",
     };
@@ -96,18 +105,13 @@ impl Operation for Revoke {
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        Ok(Revoke(Revocation::new(
-            args.text("audience")?,
-            Some(args.text("subject")?),
-            args.optional_key("except_key")?,
-        )))
+        let (audience, subject) = (args.text("audience")?, args.text("subject")?);
+        let except = args.optional_text("except_key")?;
+        Revoke::new(audience, subject, except.as_deref())
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch
-            .iter()
-            .map(|revoke| revoke.0.run(db).map(Ok))
-            .collect()
+    fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
+        self.0.run(db)
     }
 }
 
@@ -117,35 +121,22 @@ impl Operation for RevokeAudience {
         group: Group::Administration,
         summary: "End all sessions that were saved with an audience.",
         details: "Otherwise as `revoke`.",
-        params: &[Param::unused_name(), AUDIENCE],
+        params: &[Param::UNUSED_NAME, AUDIENCE],
         returns: "how many of them were alive",
     };
 
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        let audience = args.text("audience")?;
-        Ok(RevokeAudience(Revocation::new(audience, None, None)))
+        RevokeAudience::new(args.text("audience")?)
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch
-            .iter()
-            .map(|revoke| revoke.0.run(db).map(Ok))
-            .collect()
+    fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
+        self.0.run(db)
     }
 }
 
 impl Revocation {
-    fn new(audience: String, subject: Option<String>, except: Option<String>) -> Self {
-        Revocation {
-            audience,
-            subject,
-            except,
-            alive: AtomicU64::new(0),
-        }
-    }
-
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         loop {
             let (found, alive) = db.transaction(|db| {

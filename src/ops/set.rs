@@ -6,7 +6,7 @@ mod upsert;
 use crate::Error;
 use crate::db::{Db, Fault, Tables};
 use crate::op::ParamKind::{Flag, Key, Pairs, Seconds, Text};
-use crate::op::{self, Answers, Args, Epoch, Group, Keys, Operation, Param, Spec};
+use crate::op::{self, Args, Epoch, Group, Keys, Operation, Param, Spec};
 use postgres::types::ToSql;
 use upsert::Upsert;
 
@@ -51,25 +51,35 @@ impl Set {
     /// # Errors
     ///
     /// [`Error::Text`] for a text that PostgreSQL cannot store, or an empty key.
-    pub fn new(name: &str, key: &str, value: &str, expires: Epoch) -> Result<Self, Error> {
+    pub fn new(
+        name: impl Into<String>,
+        key: impl Into<String>,
+        value: impl Into<String>,
+        expires: Epoch,
+    ) -> Result<Self, Error> {
         Ok(Set {
-            name: op::text("name", name.as_bytes())?,
-            key: op::key("key", key.as_bytes())?,
-            value: op::text("value", value.as_bytes())?,
+            name: op::text("name", name)?,
+            key: op::key("key", key)?,
+            value: op::text("value", value)?,
             expires,
             old: None,
             metadata: Vec::new(),
         })
     }
 
-    /// The session replaces another one.
+    /// The session replaces another one. One that replaces itself is saved, with the earlier of the two
+    /// expiries, and never deleted by its own save.
     ///
     /// # Errors
     ///
     /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
     pub fn replacing(mut self, old: Old) -> Result<Self, Error> {
-        op::key("old_key", old.key().as_bytes())?;
-        self.replace(old);
+        op::key("old_key", old.key())?;
+        match old {
+            Old::Expire { key, at } if key == self.key => self.expires = self.expires.min(at),
+            old if old.key() == self.key => {}
+            old => self.old = Some(old),
+        }
         Ok(self)
     }
 
@@ -78,22 +88,15 @@ impl Set {
     /// # Errors
     ///
     /// [`Error::Text`] for a text that PostgreSQL cannot store.
-    pub fn under(mut self, audience: &str, subject: &str) -> Result<Self, Error> {
-        self.metadata.push((
-            op::text("audience", audience.as_bytes())?,
-            op::text("subject", subject.as_bytes())?,
-        ));
+    pub fn under(
+        mut self,
+        audience: impl Into<String>,
+        subject: impl Into<String>,
+    ) -> Result<Self, Error> {
+        let audience = op::text("audience", audience)?;
+        self.metadata
+            .push((audience, op::text("subject", subject)?));
         Ok(self)
-    }
-
-    /// A session that replaces itself is saved, with the earlier of the two expiries, and never deleted
-    /// by its own save.
-    fn replace(&mut self, old: Old) {
-        match old {
-            Old::Expire { key, at } if key == self.key => self.expires = self.expires.min(at),
-            old if old.key() == self.key => {}
-            old => self.old = Some(old),
-        }
     }
 }
 
@@ -106,34 +109,27 @@ impl Operation for Set {
         details: "A session of the same key gets the new name, data and expiry.",
         params: &[
             Param::new("name", Text, "cookie name"),
-            Param::new("key", Key, "session key"),
+            Param::KEY,
             Param::new("value", Text, "session data"),
-            Param::new(
-                "ttl",
-                Seconds,
-                "seconds from `current_time` until the session expires",
-            ),
-            Param::current_time(),
-            Param::new("old_key", Key, "key of the session that this one replaces").optional(),
-            Param::new(
+            Param::TTL,
+            Param::CURRENT_TIME,
+            Param::optional("old_key", Key, "key of the session that this one replaces"),
+            Param::optional(
                 "stale_ttl",
                 Seconds,
                 "seconds from `current_time` that the replaced session lives at most; \
                  required with `old_key` unless `remember` is true",
-            )
-            .optional(),
-            Param::new(
+            ),
+            Param::optional(
                 "metadata",
                 Pairs,
                 "`{ audiences = { … }, subjects = { … } }`, of equal length",
-            )
-            .optional(),
-            Param::new(
+            ),
+            Param::optional(
                 "remember",
                 Flag,
                 "true deletes the replaced session at once",
-            )
-            .optional(),
+            ),
         ],
         returns: "true",
     };
@@ -141,29 +137,21 @@ impl Operation for Set {
     type Answer = ();
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        let now = args.current_seconds()?;
-        let mut set = Set {
-            name: args.text("name")?,
-            key: args.key("key")?,
-            value: args.text("value")?,
-            expires: Epoch::from_seconds("ttl", now + args.seconds("ttl")?)?,
-            old: None,
-            metadata: Vec::new(),
-        };
-        if let Some(key) = args.optional_key("old_key")? {
+        let (name, key, value) = (args.text("name")?, args.text("key")?, args.text("value")?);
+        let mut set = Set::new(name, key, value, args.time_after("ttl")?)?;
+        if let Some(key) = args.optional_text("old_key")? {
             // As upstream, whose callers may pass anything else here.
-            let delete = args.value("remember")? == op::Value::Flag(true);
-            set.replace(match delete {
-                true => Old::Delete { key },
-                false => {
-                    let at = now + args.seconds("stale_ttl")?;
-                    let at = Epoch::from_seconds("stale_ttl", at)?;
+            let old = match args.value("remember")? {
+                op::Value::Flag(true) => Old::Delete { key },
+                _ => {
+                    let at = args.time_after("stale_ttl")?;
                     Old::Expire { key, at }
                 }
-            });
+            };
+            set = set.replacing(old)?;
         }
-        set.metadata = args.pairs("metadata")?;
-        Ok(set)
+        let mut pairs = args.pairs("metadata")?.into_iter();
+        pairs.try_fold(set, |set, (audience, subject)| set.under(audience, subject))
     }
 
     fn keys(&self) -> Keys<'_> {
@@ -186,12 +174,16 @@ impl Operation for Set {
         upsert::prepared_size(count)
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
-        match (batch, db.tables().limit()) {
-            ([set], Some(limit)) if !set.metadata.is_empty() => limit::save(set, limit, db)?,
-            _ => save(batch, db)?,
+    fn run(&self, db: &mut Db<'_>) -> Result<(), Fault> {
+        match db.tables().limit() {
+            Some(limit) if !self.metadata.is_empty() => limit::save(self, limit, db),
+            _ => save(&[self], db),
         }
-        Ok(batch.iter().map(|_| Ok(())).collect())
+    }
+
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<()>, Fault> {
+        save(batch, db)?;
+        Ok(vec![(); batch.len()])
     }
 }
 

@@ -59,7 +59,7 @@ impl Binding {
                 let set = || {
                     let now = Epoch::now();
                     let set = Set::new("session", key, &value, now.plus(TTL))?;
-                    let set = set.under(key, &number.to_string())?;
+                    let set = set.under(key, number.to_string())?;
                     let Some(old) = session.replaces.clone() else {
                         return storage.call(set);
                     };

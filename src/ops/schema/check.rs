@@ -4,7 +4,7 @@ use super::structure::structure;
 use super::{catalog, definition};
 use crate::Error;
 use crate::db::{Db, Fault};
-use crate::op::{Answers, Args, Finding, Group, Operation, Spec};
+use crate::op::{Args, Finding, Group, Operation, Spec};
 
 /// Reports what is wrong or slow about the tables.
 #[derive(Default)]
@@ -27,16 +27,12 @@ impl Operation for Check {
         Ok(Check {})
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<Vec<Finding>>, Fault> {
-        batch.iter().map(|_| check(db).map(Ok)).collect()
+    fn run(&self, db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
+        db.tables().forget_info();
+        let mut findings = structure(db, false)?;
+        findings.extend(expiries(db)?);
+        Ok(findings)
     }
-}
-
-fn check(db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
-    db.tables().forget_info();
-    let mut findings = structure(db, false)?;
-    findings.extend(expiries(db)?);
-    Ok(findings)
 }
 
 /// How long, in seconds, an expired session may be waiting for the clean-up.

@@ -5,7 +5,7 @@ use super::{catalog, definition};
 use crate::Error;
 use crate::db::{Db, Fault};
 use crate::op::ParamKind::Flag;
-use crate::op::{Answers, Args, Group, Operation, Param, Spec};
+use crate::op::{Args, Group, Operation, Param, Spec};
 use std::thread;
 use std::time::Duration;
 
@@ -36,12 +36,11 @@ impl Operation for Migrate {
                   same time: each waits for the one before.\n\n\
                   Saves wait while an index is made. On large tables that are in use, run the \
                   statements that `check` reports by hand, with `CONCURRENTLY` after `INDEX`.",
-        params: &[Param::new(
+        params: &[Param::optional(
             "unlogged",
             Flag,
             "true creates unlogged tables: faster, and empty after a crash of the server",
-        )
-        .optional()],
+        )],
         returns: "how many changes were made",
     };
 
@@ -52,15 +51,6 @@ impl Operation for Migrate {
         Ok(Migrate { unlogged })
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch
-            .iter()
-            .map(|migrate| migrate.run(db).map(Ok))
-            .collect()
-    }
-}
-
-impl Migrate {
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         let mut done = Vec::new();
         loop {
@@ -77,7 +67,9 @@ impl Migrate {
             }
         }
     }
+}
 
+impl Migrate {
     /// Does the first thing that is to be done. Each has a transaction of its own, so that an index that
     /// took long to make is not made again because a later step fails.
     fn step(&self, db: &mut Db<'_>, done: &[String]) -> Result<Option<String>, Fault> {

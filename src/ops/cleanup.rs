@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::db::types::{INT, TEXTS, TIME};
-use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
+use crate::db::{Db, Effect, Fault, Fixed, ParamType, texts};
 use crate::host::lock;
 use crate::op::ParamKind::Count;
 use crate::op::{Args, Epoch, Group, Operation, Param, Spec};
@@ -189,33 +189,28 @@ fn sweep(
     rows: u32,
     since: Option<Epoch>,
 ) -> Result<Option<Swept>, Fault> {
-    let find = match db.table_info()?.is_plain {
+    let info = db.table_info()?;
+    let find = match info.is_plain {
         true => &FIND_AND_LOCK,
         false => &FIND,
     };
-    let delete = match db.leaves_metadata()? {
+    let delete = match info.leaves_metadata {
         true => &DELETE_WITH_METADATA,
         false => &DELETE,
     };
     db.transaction(|db| {
-        let turn = |row: &_| Ok((column(row, 0)?, column(row, 1)?));
-        let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now], turn)?;
+        let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now])?;
         if !ours {
             return Ok(None);
         }
         let dead = db.query(find, &[&before, &i64::from(rows), &since])?;
-        let keys: Vec<&str> = dead
-            .iter()
-            .map(|row| column(row, 0))
-            .collect::<Result<_, _>>()?;
-        let mut gone: Vec<Epoch> = Vec::new();
-        if !keys.is_empty() {
-            gone = db.rows(delete, &[&keys, &before], |row| column(row, 0))?;
+        let mut gone: Vec<(Epoch,)> = Vec::new();
+        if !dead.is_empty() {
+            gone = db.rows(delete, &[&texts(&dead)?, &before])?;
         }
-        Ok(Some(Swept {
-            removed: gone.len() as u32,
-            until: gone.into_iter().max(),
-        }))
+        let until = gone.iter().map(|(expired,)| *expired).max();
+        let removed = gone.len() as u32;
+        Ok(Some(Swept { removed, until }))
     })
 }
 

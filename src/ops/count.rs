@@ -3,7 +3,7 @@
 use super::scope::{AUDIENCE, SUBJECT, Scope};
 use crate::Error;
 use crate::db::types::{TEXT, TIME};
-use crate::db::{Db, Fault, Fixed, column};
+use crate::db::{Db, Fault, Fixed};
 use crate::op::ParamKind::Flag;
 use crate::op::{Args, Epoch, Group, Operation, Param, Spec};
 use postgres::types::ToSql;
@@ -95,14 +95,14 @@ impl Operation for Count {
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         if self.estimate {
             let [sessions, _] = db.tables().names();
-            let estimates: Vec<i64> = db.rows(&ESTIMATE, &[&sessions], |row| column(row, 0))?;
-            if let Some(rows @ 1..) = estimates.first().copied() {
+            let estimates = db.rows(&ESTIMATE, &[&sessions])?;
+            if let Some((rows @ 1_i64..,)) = estimates.first() {
                 return Ok(rows.unsigned_abs());
             }
         }
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now];
         params.extend(self.scope.params());
-        let count: i64 = db.row(&COUNT[self.scope.depth()], &params, |row| column(row, 0))?;
+        let (count,): (i64,) = db.row(&COUNT[self.scope.depth()], &params)?;
         Ok(count.unsigned_abs())
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::db::types::TEXTS;
-use crate::db::{Db, Effect, Fault, Fixed, Tables, column};
+use crate::db::{Db, Effect, Fault, Fixed, Tables};
 use crate::op::ParamKind::Pairs;
 use crate::op::{self, Args, Group, Keys, Operation, Param, Spec, Value};
 
@@ -42,12 +42,12 @@ const DELETE_WITH_METADATA: Fixed = Fixed {
 pub(super) fn delete(mut keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {
     // Statements that share rows lock them in the same order.
     keys.sort_unstable();
-    let statement = match db.leaves_metadata()? {
+    let statement = match db.table_info()?.leaves_metadata {
         true => &DELETE_WITH_METADATA,
         false => &DELETE,
     };
-    let alive: Vec<bool> = db.rows(statement, &[&keys], |row| column(row, 0))?;
-    Ok(alive.iter().filter(|alive| **alive).count() as u64)
+    let deleted: Vec<(bool,)> = db.rows(statement, &[&keys])?;
+    Ok(deleted.iter().filter(|(alive,)| *alive).count() as u64)
 }
 
 impl Operation for Delete {

@@ -3,7 +3,7 @@
 use super::scope::{AUDIENCE, SUBJECT, Scope};
 use crate::Error;
 use crate::db::types::{INT, TEXT, TIME};
-use crate::db::{Db, Effect, Fault, Sql, Statement, Tables, column};
+use crate::db::{Db, Effect, Fault, Sql, Statement, Tables};
 use crate::op::ParamKind::{Count, Key};
 use crate::op::{self, Args, Epoch, Group, Operation, Param, Session, Spec};
 use postgres::types::ToSql;
@@ -148,13 +148,13 @@ impl Operation for List {
         let (after, limit) = (self.after.as_deref().unwrap_or(""), i64::from(self.limit));
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now, &after, &limit];
         params.extend(self.scope.params());
-        db.rows(&page, &params, |row| {
-            Ok(Session {
-                key: column(row, 0)?,
-                name: column::<Option<String>>(row, 1)?.unwrap_or_default(),
-                expires: column(row, 2)?,
-                created: column(row, 3)?,
-            })
-        })
+        let rows: Vec<(String, Option<String>, Epoch, _)> = db.rows(&page, &params)?;
+        let session = |(key, name, expires, created)| Session {
+            key,
+            name: Option::unwrap_or_default(name),
+            expires,
+            created,
+        };
+        Ok(rows.into_iter().map(session).collect())
     }
 }

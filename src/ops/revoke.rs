@@ -3,7 +3,7 @@
 use super::delete::delete;
 use crate::Error;
 use crate::db::types::{INT, TEXT};
-use crate::db::{Db, Fault, Fixed, column};
+use crate::db::{Db, Fault, Fixed, texts};
 use crate::op::ParamKind::{Key, Text};
 use crate::op::{self, Args, Group, Operation, Param, Spec};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -144,8 +144,7 @@ impl Revocation {
                 db.query(&FENCE, &[&self.audience])?;
                 let (audience, subject) = (&self.audience, &self.subject);
                 let found = db.query(&FIND, &[audience, subject, &self.except, &AT_ONCE])?;
-                let keys: Result<_, Fault> = found.iter().map(|row| column(row, 0)).collect();
-                Ok((found.len(), delete(keys?, db)?))
+                Ok((found.len(), delete(texts(&found)?, db)?))
             })?;
             let before = self.alive.fetch_add(alive, Ordering::Relaxed);
             if found < AT_ONCE as usize {

@@ -218,7 +218,7 @@ fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
         rows: sets.len(),
         expire: !expire.is_empty(),
         delete: !delete.is_empty(),
-        delete_metadata: !delete.is_empty() && db.leaves_metadata()?,
+        delete_metadata: !delete.is_empty() && db.table_info()?.leaves_metadata,
         metadata: !keys.is_empty(),
     };
     if upsert.expire {

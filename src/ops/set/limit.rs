@@ -6,7 +6,7 @@ use super::{Old, Set};
 use crate::Error;
 use crate::config::SessionLimit;
 use crate::db::types::{INT, TEXT, TEXTS};
-use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
+use crate::db::{Db, Effect, Fault, Fixed, ParamType, texts};
 use crate::op::Epoch;
 use postgres::types::ToSql;
 
@@ -69,18 +69,14 @@ pub(super) fn save(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<()
         [&audiences, &subjects, &own, &most, &set.name, &replaced];
     db.transaction(|db| {
         db.query(&LOCK, &[&audiences, &subjects])?;
-        if limit.refuses {
-            let reached: bool = db.row(&REACHED, &params, |row| column(row, 0))?;
-            if reached {
-                let limit = limit.sessions;
-                return Err(Fault::answer(Error::TooManySessions { limit }));
-            }
+        if limit.refuses && matches!(db.row(&REACHED, &params)?, (true,)) {
+            let limit = limit.sessions;
+            return Err(Fault::answer(Error::TooManySessions { limit }));
         }
         super::save(&[set], db)?;
         if !limit.refuses {
             let beyond = db.query(&BEYOND, &params)?;
-            let keys: Result<Vec<_>, Fault> = beyond.iter().map(|row| column(row, 0)).collect();
-            delete(keys?, db)?;
+            delete(texts(&beyond)?, db)?;
         }
         Ok(())
     })

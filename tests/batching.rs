@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use resty_session_postgres as rsp;
 use rsp::config::{Draft, Value as Setting};
-use rsp::ops::{Delete, Get, Old, Set};
+use rsp::ops::{Delete, Get, Set};
 use rsp::{Answer, CompletionQueue, Epoch, Outcome, Storage, Ticket};
 
 use crate::support;
@@ -82,15 +82,8 @@ impl Step {
         let set = Set::new("session", key(*number), value, now().plus(*ttl));
         let mut set = set.expect("texts that can be stored");
         if let Some((old, stale_ttl)) = old {
-            let key = key(*old);
-            let old = match stale_ttl {
-                None => Old::Delete { key },
-                Some(stale_ttl) => Old::Expire {
-                    key,
-                    at: now().plus(*stale_ttl),
-                },
-            };
-            set = set.replacing(old).expect("a key");
+            let at = stale_ttl.map(|stale_ttl| now().plus(stale_ttl));
+            set = set.replacing(key(*old), at).expect("a key");
         }
         for subject in subjects {
             let subject = format!("subject {subject}");

@@ -25,16 +25,9 @@ struct Contents {
     value: Option<String>,
     found: bool,
     count: u64,
-    sessions: Vec<Listed>,
+    /// The name is empty, without a NUL, where the operation does not read names.
+    sessions: Vec<Session>,
     findings: Vec<Finding>,
-}
-
-/// A listed session.
-struct Listed {
-    key: String,
-    name: Option<String>,
-    expires: Epoch,
-    created: Option<Epoch>,
 }
 
 impl rsp_completion {
@@ -65,20 +58,19 @@ impl From<Answer> for Contents {
                 contents.value = value.map(end);
             }
             Answer::Expiries(sessions) => {
-                let listed = |(key, expires)| Listed {
+                let listed = |(key, expires)| Session {
                     key: end(key),
-                    name: None,
+                    name: String::new(),
                     expires,
                     created: None,
                 };
                 contents.sessions = sessions.into_iter().map(listed).collect();
             }
             Answer::Sessions(sessions) => {
-                let listed = |session: Session| Listed {
+                let listed = |session: Session| Session {
                     key: end(session.key),
-                    name: Some(end(session.name)),
-                    expires: session.expires,
-                    created: session.created,
+                    name: end(session.name),
+                    ..session
                 };
                 contents.sessions = sessions.into_iter().map(listed).collect();
             }
@@ -99,7 +91,7 @@ fn contents(completion: Option<&rsp_completion>) -> Option<&Contents> {
     completion?.outcome.as_ref().ok()
 }
 
-fn session(completion: Option<&rsp_completion>, index: usize) -> Option<&Listed> {
+fn session(completion: Option<&rsp_completion>, index: usize) -> Option<&Session> {
     contents(completion)?.sessions.get(index)
 }
 
@@ -109,7 +101,7 @@ fn finding(completion: Option<&rsp_completion>, index: usize) -> Option<&Finding
 
 /// Gives a text that ends in NUL to the caller.
 fn text(text: Option<&String>, len_out: Option<&mut MaybeUninit<usize>>) -> *const c_char {
-    let Some(text) = text else {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
         return ptr::null();
     };
     if let Some(out) = len_out {
@@ -213,8 +205,7 @@ pub extern "C" fn rsp_completion_session_name(
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
     guard(ptr::null(), || {
-        let name = session(completion, index).and_then(|it| it.name.as_ref());
-        text(name, len_out)
+        text(session(completion, index).map(|it| &it.name), len_out)
     })
 }
 

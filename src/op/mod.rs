@@ -27,6 +27,9 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// less than the configured timeouts.
     const TIME_LIMIT: Option<Duration> = None;
 
+    /// Whether it writes the sessions that [`Operation::keys`] names.
+    const WRITES: bool = false;
+
     /// What it answers.
     type Answer: Typed;
 
@@ -37,16 +40,16 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// [`Error::Argument`] and [`Error::Text`], which name the parameter.
     fn read(args: &Args<'_>) -> Result<Self, Error>;
 
-    /// The sessions that it reads or writes. Operations on a common session keep their order and never
-    /// share a statement, unless all of them read.
-    fn keys(&self) -> Keys<'_> {
-        Keys::NONE
+    /// The keys of the sessions that it reads or writes: of a set its own and that of the session it
+    /// replaces. Operations on a common session keep their order and never share a statement, unless all
+    /// of them read.
+    fn keys(&self) -> [Option<&str>; 2] {
+        [None, None]
     }
 
     /// About how many bytes its arguments send to the server.
     fn bytes(&self) -> usize {
-        let keys = self.keys().keys.into_iter().flatten();
-        keys.map(str::len).sum()
+        self.keys().into_iter().flatten().map(str::len).sum()
     }
 
     /// Whether it may share a statement with other operations of its kind.
@@ -77,45 +80,12 @@ pub trait Operation: Sized + Send + Sync + 'static {
     }
 }
 
-/// The keys of the sessions that an operation reads or writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keys<'a> {
-    /// Whether it writes them.
-    pub writes: bool,
-    /// The keys: of a set its own and that of the session it replaces.
-    pub keys: [Option<&'a str>; 2],
-}
-
-impl<'a> Keys<'a> {
-    /// No session that could be named.
-    pub const NONE: Keys<'static> = Keys {
-        writes: false,
-        keys: [None, None],
-    };
-
-    /// One session that is read.
-    pub fn read(key: &'a str) -> Self {
-        Keys {
-            writes: false,
-            keys: [Some(key), None],
-        }
-    }
-
-    /// One session that is written, and possibly another one.
-    pub fn written(key: &'a str, other: Option<&'a str>) -> Self {
-        Keys {
-            writes: true,
-            keys: [Some(key), other],
-        }
-    }
-}
-
 /// An operation of any type.
 pub trait AnyOperation: Any + Send + Sync {
     /// What is true of every operation of its type.
     fn kind(&self) -> &'static Kind;
     /// See [`Operation::keys`].
-    fn keys(&self) -> Keys<'_>;
+    fn keys(&self) -> [Option<&str>; 2];
     /// See [`Operation::bytes`].
     fn bytes(&self) -> usize;
     /// See [`Operation::batches`].
@@ -127,7 +97,7 @@ impl<T: Operation> AnyOperation for T {
         const { &Kind::of::<T>() }
     }
 
-    fn keys(&self) -> Keys<'_> {
+    fn keys(&self) -> [Option<&str>; 2] {
         Operation::keys(self)
     }
 
@@ -151,6 +121,8 @@ pub struct Kind {
     pub spec: &'static Spec,
     /// Makes an operation of a caller's arguments, with all checks; see [`Operation::read`].
     pub read: Read,
+    /// See [`Operation::WRITES`].
+    pub(crate) writes: bool,
     /// See [`Operation::batch_size`].
     pub(crate) batch_size: fn(usize) -> usize,
     /// See [`Operation::TIME_LIMIT`].
@@ -169,6 +141,7 @@ impl Kind {
                 args.check_unused()?;
                 Ok(Box::new(T::read(args)?))
             },
+            writes: T::WRITES,
             batch_size: T::batch_size,
             time_limit: T::TIME_LIMIT,
             run: run::<T>,

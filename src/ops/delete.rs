@@ -4,7 +4,7 @@ use crate::Error;
 use crate::db::types::TEXTS;
 use crate::db::{Db, Effect, Fault, Fixed, Tables};
 use crate::op::ParamKind::Pairs;
-use crate::op::{self, Args, Group, Keys, Operation, Param, Spec, Value};
+use crate::op::{self, Args, Group, Operation, Param, Spec, Value};
 
 /// Deletes a session and its metadata.
 pub struct Delete {
@@ -13,10 +13,6 @@ pub struct Delete {
 
 impl Delete {
     /// The session of that key; it is no error where there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
     pub fn new(key: impl Into<String>) -> Result<Self, Error> {
         let key = op::key("key", key)?;
         Ok(Delete { key })
@@ -69,6 +65,8 @@ impl Operation for Delete {
         returns: "true",
     };
 
+    const WRITES: bool = true;
+
     type Answer = ();
 
     /// Upstream's documentation has `delete(name, key, metadata)`, and its session layer calls
@@ -80,8 +78,8 @@ impl Operation for Delete {
         Delete::new(args.text("key")?)
     }
 
-    fn keys(&self) -> Keys<'_> {
-        Keys::written(&self.key, None)
+    fn keys(&self) -> [Option<&str>; 2] {
+        [Some(&self.key), None]
     }
 
     fn batches(&self, _: &Tables) -> bool {

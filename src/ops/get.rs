@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::db::types::{TEXT, TEXTS, TIME};
 use crate::db::{Db, Fault, Fixed, Tables, column};
-use crate::op::{self, Args, Epoch, Group, Keys, Operation, Param, Spec};
+use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
 use std::collections::HashMap;
 
 /// Reads a session's data.
@@ -14,10 +14,6 @@ pub struct Get {
 
 impl Get {
     /// The session of that key, if it is alive at `now`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
     pub fn new(key: impl Into<String>, now: Epoch) -> Result<Self, Error> {
         let key = op::key("key", key)?;
         Ok(Get { key, now })
@@ -50,8 +46,8 @@ impl Operation for Get {
         Get::new(args.text("key")?, args.current_time()?)
     }
 
-    fn keys(&self) -> Keys<'_> {
-        Keys::read(&self.key)
+    fn keys(&self) -> [Option<&str>; 2] {
+        [Some(&self.key), None]
     }
 
     fn batches(&self, _: &Tables) -> bool {

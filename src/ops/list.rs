@@ -34,10 +34,6 @@ impl List {
     }
 
     /// Only sessions with a greater key: the last key of the page before.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
     pub fn after(self, key: impl Into<String>) -> Result<Self, Error> {
         let after = Some(op::key("after_key", key)?);
         Ok(List { after, ..self })

@@ -1,6 +1,9 @@
 //! The operations, a file each: parameters and their checks, the sessions that it touches, how it
 //! batches, its SQL, its answer and its documentation. [`KINDS`] lists them; the Lua methods, the C
 //! requests, the command line, the statistics and the generated reference read that table.
+//!
+//! Constructors fail with [`Error::Text`](crate::Error::Text), which names the parameter, for a text that
+//! PostgreSQL cannot store and for an empty key.
 
 mod check;
 mod cleanup;
@@ -29,7 +32,7 @@ pub use migrate::Migrate;
 pub use read_metadata::ReadMetadata;
 pub use revoke::{Revoke, RevokeAudience};
 pub use scope::Scope;
-pub use set::{Old, Set};
+pub use set::Set;
 pub use touch::Touch;
 
 use crate::op::Kind;

@@ -15,10 +15,6 @@ pub struct ReadMetadata {
 
 impl ReadMetadata {
     /// The sessions of a subject in an audience that are alive at `now`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store.
     pub fn new(
         audience: impl Into<String>,
         subject: impl Into<String>,

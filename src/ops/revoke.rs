@@ -9,12 +9,7 @@ use crate::op::{self, Args, Group, Operation, Param, Spec};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Ends the sessions that were saved with a subject in an audience.
-pub struct Revoke(Revocation);
-
-/// Ends the sessions that were saved with an audience.
-pub struct RevokeAudience(Revocation);
-
-struct Revocation {
+pub struct Revoke {
     audience: String,
     /// `None` for the sessions of all subjects in the audience.
     subject: Option<String>,
@@ -24,35 +19,30 @@ struct Revocation {
     alive: AtomicU64,
 }
 
+/// Ends the sessions that were saved with an audience.
+pub struct RevokeAudience(Revoke);
+
 impl Revoke {
     /// The sessions of a subject in an audience, all but the one of the key `except`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store, or an empty key.
     pub fn new(
         audience: impl Into<String>,
         subject: impl Into<String>,
         except: Option<&str>,
     ) -> Result<Self, Error> {
         let except = except.map(|key| op::key("except_key", key));
-        Ok(Revoke(Revocation {
+        Ok(Revoke {
             audience: op::text("audience", audience)?,
             subject: Some(op::text("subject", subject)?),
             except: except.transpose()?,
             alive: AtomicU64::new(0),
-        }))
+        })
     }
 }
 
 impl RevokeAudience {
     /// The sessions of an audience.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store.
     pub fn new(audience: impl Into<String>) -> Result<Self, Error> {
-        Ok(RevokeAudience(Revocation {
+        Ok(RevokeAudience(Revoke {
             audience: op::text("audience", audience)?,
             subject: None,
             except: None,
@@ -111,7 +101,22 @@ impl Operation for Revoke {
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
-        self.0.run(db)
+        loop {
+            let (found, alive) = db.transaction(|db| {
+                // A statement sees what was committed when it began, so the lock has one of its own.
+                db.query(&FENCE, &[&self.audience])?;
+                let (audience, subject) = (&self.audience, &self.subject);
+                let found = db.query(&FIND, &[audience, subject, &self.except, &AT_ONCE])?;
+                Ok((found.len(), delete(texts(&found)?, db)?))
+            })?;
+            let before = self.alive.fetch_add(alive, Ordering::Relaxed);
+            if found < AT_ONCE as usize {
+                return Ok(before + alive);
+            }
+            if db.time_left().is_zero() {
+                return Err(db.out_of_time());
+            }
+        }
     }
 }
 
@@ -133,26 +138,5 @@ impl Operation for RevokeAudience {
 
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         self.0.run(db)
-    }
-}
-
-impl Revocation {
-    fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
-        loop {
-            let (found, alive) = db.transaction(|db| {
-                // A statement sees what was committed when it began, so the lock has one of its own.
-                db.query(&FENCE, &[&self.audience])?;
-                let (audience, subject) = (&self.audience, &self.subject);
-                let found = db.query(&FIND, &[audience, subject, &self.except, &AT_ONCE])?;
-                Ok((found.len(), delete(texts(&found)?, db)?))
-            })?;
-            let before = self.alive.fetch_add(alive, Ordering::Relaxed);
-            if found < AT_ONCE as usize {
-                return Ok(before + alive);
-            }
-            if db.time_left().is_zero() {
-                return Err(db.out_of_time());
-            }
-        }
     }
 }

@@ -6,7 +6,7 @@ mod upsert;
 use crate::Error;
 use crate::db::{Db, Fault, Tables};
 use crate::op::ParamKind::{Flag, Key, Pairs, Seconds, Text};
-use crate::op::{self, Args, Epoch, Group, Keys, Operation, Param, Spec};
+use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
 use postgres::types::ToSql;
 use upsert::Upsert;
 
@@ -16,41 +16,14 @@ pub struct Set {
     key: String,
     value: String,
     expires: Epoch,
-    old: Option<Old>,
+    /// The key of the session that it replaces, and when that expires at the latest; `None` if it is
+    /// deleted.
+    old: Option<(String, Option<Epoch>)>,
     metadata: Vec<(String, String)>,
-}
-
-/// What becomes of a replaced session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Old {
-    /// It is deleted.
-    Delete {
-        /// Its key.
-        key: String,
-    },
-    /// It expires at that time, unless it expires earlier.
-    Expire {
-        /// Its key.
-        key: String,
-        /// When it expires at the latest.
-        at: Epoch,
-    },
-}
-
-impl Old {
-    fn key(&self) -> &str {
-        match self {
-            Old::Delete { key } | Old::Expire { key, .. } => key,
-        }
-    }
 }
 
 impl Set {
     /// A session that is alive up to the second `expires`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store, or an empty key.
     pub fn new(
         name: impl Into<String>,
         key: impl Into<String>,
@@ -67,27 +40,20 @@ impl Set {
         })
     }
 
-    /// The session replaces another one. One that replaces itself is saved, with the earlier of the two
+    /// The session replaces that of another key, which expires at `at`, unless it expires earlier;
+    /// without `at` it is deleted. A session that replaces itself is saved, with the earlier of the two
     /// expiries, and never deleted by its own save.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
-    pub fn replacing(mut self, old: Old) -> Result<Self, Error> {
-        op::key("old_key", old.key())?;
-        match old {
-            Old::Expire { key, at } if key == self.key => self.expires = self.expires.min(at),
-            old if old.key() == self.key => {}
-            old => self.old = Some(old),
+    pub fn replacing(mut self, key: impl Into<String>, at: Option<Epoch>) -> Result<Self, Error> {
+        let key = op::key("old_key", key)?;
+        if key == self.key {
+            self.expires = at.map_or(self.expires, |at| at.min(self.expires));
+        } else {
+            self.old = Some((key, at));
         }
         Ok(self)
     }
 
     /// The session is found under an audience and a subject; may be called several times.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store.
     pub fn under(
         mut self,
         audience: impl Into<String>,
@@ -134,6 +100,8 @@ impl Operation for Set {
         returns: "true",
     };
 
+    const WRITES: bool = true;
+
     type Answer = ();
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
@@ -141,21 +109,19 @@ impl Operation for Set {
         let mut set = Set::new(name, key, value, args.time_after("ttl")?)?;
         if let Some(key) = args.optional_text("old_key")? {
             // As upstream, whose callers may pass anything else here.
-            let old = match args.value("remember")? {
-                op::Value::Flag(true) => Old::Delete { key },
-                _ => {
-                    let at = args.time_after("stale_ttl")?;
-                    Old::Expire { key, at }
-                }
+            let at = match args.value("remember")? {
+                op::Value::Flag(true) => None,
+                _ => Some(args.time_after("stale_ttl")?),
             };
-            set = set.replacing(old)?;
+            set = set.replacing(key, at)?;
         }
         let mut pairs = args.pairs("metadata")?.into_iter();
         pairs.try_fold(set, |set, (audience, subject)| set.under(audience, subject))
     }
 
-    fn keys(&self) -> Keys<'_> {
-        Keys::written(&self.key, self.old.as_ref().map(Old::key))
+    fn keys(&self) -> [Option<&str>; 2] {
+        let old = self.old.as_ref();
+        [Some(&self.key), old.map(|(key, _)| &**key)]
     }
 
     fn bytes(&self) -> usize {
@@ -201,11 +167,11 @@ fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
         let row: [&(dyn ToSql + Sync); 4] = [&set.key, &set.name, &set.value, &set.expires];
         params.extend(row);
         match &set.old {
-            Some(Old::Expire { key, at }) => {
+            Some((key, Some(at))) => {
                 expire.push(key);
                 expire_at.push(*at);
             }
-            Some(Old::Delete { key }) => delete.push(key),
+            Some((key, None)) => delete.push(key),
             None => {}
         }
         for (audience, subject) in &set.metadata {
@@ -240,18 +206,9 @@ mod tests {
     #[test]
     fn a_session_that_replaces_itself_stays() {
         let at = |second: f64| Epoch::from_seconds("t", second).expect("a time");
-        let key = || "k".to_owned();
-        let expire = |second| Old::Expire {
-            key: key(),
-            at: at(second),
-        };
-        for (old, expires) in [
-            (Old::Delete { key: key() }, 100.0),
-            (expire(50.0), 50.0),
-            (expire(500.0), 100.0),
-        ] {
+        for (old, expires) in [(None, 100.0), (Some(50.0), 50.0), (Some(500.0), 100.0)] {
             let set = Set::new("n", "k", "v", at(100.0)).expect("storable");
-            let set = set.replacing(old).expect("storable");
+            let set = set.replacing("k", old.map(at)).expect("storable");
             assert!(set.old.is_none());
             assert_eq!(set.expires, at(expires));
         }

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::db::types::{TEXT, TIME};
 use crate::db::{Db, Effect, Fault, Fixed};
-use crate::op::{self, Args, Epoch, Group, Keys, Operation, Param, Spec};
+use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
 
 /// Gives a live session another expiry.
 pub struct Touch {
@@ -14,10 +14,6 @@ pub struct Touch {
 
 impl Touch {
     /// The session of that key, if it is alive at `now`, expires at `expires`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
     pub fn new(key: impl Into<String>, now: Epoch, expires: Epoch) -> Result<Self, Error> {
         let key = op::key("key", key)?;
         Ok(Touch { key, now, expires })
@@ -46,6 +42,8 @@ impl Operation for Touch {
         returns: "true; a bare `nil` where there is no live session",
     };
 
+    const WRITES: bool = true;
+
     type Answer = bool;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
@@ -53,8 +51,8 @@ impl Operation for Touch {
         Touch::new(args.text("key")?, args.current_time()?, expires)
     }
 
-    fn keys(&self) -> Keys<'_> {
-        Keys::written(&self.key, None)
+    fn keys(&self) -> [Option<&str>; 2] {
+        [Some(&self.key), None]
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<bool, Fault> {

@@ -3,7 +3,7 @@
 use std::thread;
 
 use resty_session_postgres::config::Value;
-use resty_session_postgres::ops::{Old, Set};
+use resty_session_postgres::ops::Set;
 use resty_session_postgres::{Epoch, Error, Storage};
 
 use super::{Site, login, login_of, number};
@@ -75,11 +75,8 @@ fn one_beyond_the_limit_may_be_refused() {
 }
 
 fn replacing(old: &str, key: &str) -> Set {
-    let old = Old::Expire {
-        key: old.into(),
-        at: Epoch::now().plus(10),
-    };
-    login(key).replacing(old).expect("a key")
+    let at = Some(Epoch::now().plus(10));
+    login(key).replacing(old, at).expect("a key")
 }
 
 /// Each save of lua-resty-session replaces the session by one of another key, and the old one lives

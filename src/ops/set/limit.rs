@@ -2,7 +2,7 @@
 //! takes place.
 
 use super::super::delete::delete;
-use super::{Old, Set};
+use super::Set;
 use crate::Error;
 use crate::config::SessionLimit;
 use crate::db::types::{INT, TEXT, TEXTS};
@@ -61,7 +61,7 @@ pub(super) fn save(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<()
     let audiences: Vec<&str> = pairs.clone().map(|(audience, _)| &**audience).collect();
     let subjects: Vec<&str> = pairs.map(|(_, subject)| &**subject).collect();
     // The session that this one replaces expires soon by itself.
-    let old = set.old.as_ref().map(Old::key);
+    let old = set.old.as_ref().map(|(key, _)| &**key);
     let own: Vec<&str> = [Some(&*set.key), old].into_iter().flatten().collect();
     let most = i64::from(limit.sessions);
     let replaced = replaced_within(set);
@@ -88,7 +88,7 @@ fn replaced_within(set: &Set) -> i64 {
     const STALE_TTL: i64 = 10;
     let now = Epoch::now().seconds();
     let own = match &set.old {
-        Some(Old::Expire { at, .. }) => at.seconds() - now,
+        Some((_, Some(at))) => at.seconds() - now,
         _ => 0,
     };
     // Sessions that live no longer than this one are counted all the same.

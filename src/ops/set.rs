@@ -6,7 +6,7 @@ mod upsert;
 use crate::Error;
 use crate::db::{Db, Fault, Tables};
 use crate::op::ParamKind::{Flag, Key, Pairs, Seconds, Text};
-use crate::op::{self, Answers, Args, Epoch, Group, Keys, Operation, Param, Spec};
+use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
 use postgres::types::ToSql;
 use upsert::Upsert;
 
@@ -16,84 +16,53 @@ pub struct Set {
     key: String,
     value: String,
     expires: Epoch,
-    old: Option<Old>,
+    /// The key of the session that it replaces, and when that expires at the latest; `None` if it is
+    /// deleted.
+    old: Option<(String, Option<Epoch>)>,
     metadata: Vec<(String, String)>,
-}
-
-/// What becomes of a replaced session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Old {
-    /// It is deleted.
-    Delete {
-        /// Its key.
-        key: String,
-    },
-    /// It expires at that time, unless it expires earlier.
-    Expire {
-        /// Its key.
-        key: String,
-        /// When it expires at the latest.
-        at: Epoch,
-    },
-}
-
-impl Old {
-    fn key(&self) -> &str {
-        match self {
-            Old::Delete { key } | Old::Expire { key, .. } => key,
-        }
-    }
 }
 
 impl Set {
     /// A session that is alive up to the second `expires`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store, or an empty key.
-    pub fn new(name: &str, key: &str, value: &str, expires: Epoch) -> Result<Self, Error> {
+    pub fn new(
+        name: impl Into<String>,
+        key: impl Into<String>,
+        value: impl Into<String>,
+        expires: Epoch,
+    ) -> Result<Self, Error> {
         Ok(Set {
-            name: op::text("name", name.as_bytes())?,
-            key: op::key("key", key.as_bytes())?,
-            value: op::text("value", value.as_bytes())?,
+            name: op::text("name", name)?,
+            key: op::key("key", key)?,
+            value: op::text("value", value)?,
             expires,
             old: None,
             metadata: Vec::new(),
         })
     }
 
-    /// The session replaces another one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
-    pub fn replacing(mut self, old: Old) -> Result<Self, Error> {
-        op::key("old_key", old.key().as_bytes())?;
-        self.replace(old);
+    /// The session replaces that of another key, which expires at `at`, unless it expires earlier;
+    /// without `at` it is deleted. A session that replaces itself is saved, with the earlier of the two
+    /// expiries, and never deleted by its own save.
+    pub fn replacing(mut self, key: impl Into<String>, at: Option<Epoch>) -> Result<Self, Error> {
+        let key = op::key("old_key", key)?;
+        if key == self.key {
+            self.expires = at.map_or(self.expires, |at| at.min(self.expires));
+        } else {
+            self.old = Some((key, at));
+        }
         Ok(self)
     }
 
     /// The session is found under an audience and a subject; may be called several times.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store.
-    pub fn under(mut self, audience: &str, subject: &str) -> Result<Self, Error> {
-        self.metadata.push((
-            op::text("audience", audience.as_bytes())?,
-            op::text("subject", subject.as_bytes())?,
-        ));
+    pub fn under(
+        mut self,
+        audience: impl Into<String>,
+        subject: impl Into<String>,
+    ) -> Result<Self, Error> {
+        let audience = op::text("audience", audience)?;
+        self.metadata
+            .push((audience, op::text("subject", subject)?));
         Ok(self)
-    }
-
-    /// A session that replaces itself is saved, with the earlier of the two expiries, and never deleted
-    /// by its own save.
-    fn replace(&mut self, old: Old) {
-        match old {
-            Old::Expire { key, at } if key == self.key => self.expires = self.expires.min(at),
-            old if old.key() == self.key => {}
-            old => self.old = Some(old),
-        }
     }
 }
 
@@ -106,68 +75,53 @@ impl Operation for Set {
         details: "A session of the same key gets the new name, data and expiry.",
         params: &[
             Param::new("name", Text, "cookie name"),
-            Param::new("key", Key, "session key"),
+            Param::KEY,
             Param::new("value", Text, "session data"),
-            Param::new(
-                "ttl",
-                Seconds,
-                "seconds from `current_time` until the session expires",
-            ),
-            Param::current_time(),
-            Param::new("old_key", Key, "key of the session that this one replaces").optional(),
-            Param::new(
+            Param::TTL,
+            Param::CURRENT_TIME,
+            Param::optional("old_key", Key, "key of the session that this one replaces"),
+            Param::optional(
                 "stale_ttl",
                 Seconds,
                 "seconds from `current_time` that the replaced session lives at most; \
                  required with `old_key` unless `remember` is true",
-            )
-            .optional(),
-            Param::new(
+            ),
+            Param::optional(
                 "metadata",
                 Pairs,
                 "`{ audiences = { … }, subjects = { … } }`, of equal length",
-            )
-            .optional(),
-            Param::new(
+            ),
+            Param::optional(
                 "remember",
                 Flag,
                 "true deletes the replaced session at once",
-            )
-            .optional(),
+            ),
         ],
         returns: "true",
     };
 
+    const WRITES: bool = true;
+
     type Answer = ();
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        let now = args.current_seconds()?;
-        let mut set = Set {
-            name: args.text("name")?,
-            key: args.key("key")?,
-            value: args.text("value")?,
-            expires: Epoch::from_seconds("ttl", now + args.seconds("ttl")?)?,
-            old: None,
-            metadata: Vec::new(),
-        };
-        if let Some(key) = args.optional_key("old_key")? {
+        let (name, key, value) = (args.text("name")?, args.text("key")?, args.text("value")?);
+        let mut set = Set::new(name, key, value, args.time_after("ttl")?)?;
+        if let Some(key) = args.optional_text("old_key")? {
             // As upstream, whose callers may pass anything else here.
-            let delete = args.value("remember")? == op::Value::Flag(true);
-            set.replace(match delete {
-                true => Old::Delete { key },
-                false => {
-                    let at = now + args.seconds("stale_ttl")?;
-                    let at = Epoch::from_seconds("stale_ttl", at)?;
-                    Old::Expire { key, at }
-                }
-            });
+            let at = match args.value("remember")? {
+                op::Value::Flag(true) => None,
+                _ => Some(args.time_after("stale_ttl")?),
+            };
+            set = set.replacing(key, at)?;
         }
-        set.metadata = args.pairs("metadata")?;
-        Ok(set)
+        let mut pairs = args.pairs("metadata")?.into_iter();
+        pairs.try_fold(set, |set, (audience, subject)| set.under(audience, subject))
     }
 
-    fn keys(&self) -> Keys<'_> {
-        Keys::written(&self.key, self.old.as_ref().map(Old::key))
+    fn keys(&self) -> [Option<&str>; 2] {
+        let old = self.old.as_ref();
+        [Some(&self.key), old.map(|(key, _)| &**key)]
     }
 
     fn bytes(&self) -> usize {
@@ -186,12 +140,16 @@ impl Operation for Set {
         upsert::prepared_size(count)
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
-        match (batch, db.tables().limit()) {
-            ([set], Some(limit)) if !set.metadata.is_empty() => limit::save(set, limit, db)?,
-            _ => save(batch, db)?,
+    fn run(&self, db: &mut Db<'_>) -> Result<(), Fault> {
+        match db.tables().limit() {
+            Some(limit) if !self.metadata.is_empty() => limit::save(self, limit, db),
+            _ => save(&[self], db),
         }
-        Ok(batch.iter().map(|_| Ok(())).collect())
+    }
+
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<()>, Fault> {
+        save(batch, db)?;
+        Ok(vec![(); batch.len()])
     }
 }
 
@@ -209,11 +167,11 @@ fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
         let row: [&(dyn ToSql + Sync); 4] = [&set.key, &set.name, &set.value, &set.expires];
         params.extend(row);
         match &set.old {
-            Some(Old::Expire { key, at }) => {
+            Some((key, Some(at))) => {
                 expire.push(key);
                 expire_at.push(*at);
             }
-            Some(Old::Delete { key }) => delete.push(key),
+            Some((key, None)) => delete.push(key),
             None => {}
         }
         for (audience, subject) in &set.metadata {
@@ -226,7 +184,7 @@ fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
         rows: sets.len(),
         expire: !expire.is_empty(),
         delete: !delete.is_empty(),
-        delete_metadata: !delete.is_empty() && db.leaves_metadata()?,
+        delete_metadata: !delete.is_empty() && db.table_info()?.leaves_metadata,
         metadata: !keys.is_empty(),
     };
     if upsert.expire {
@@ -248,18 +206,9 @@ mod tests {
     #[test]
     fn a_session_that_replaces_itself_stays() {
         let at = |second: f64| Epoch::from_seconds("t", second).expect("a time");
-        let key = || "k".to_owned();
-        let expire = |second| Old::Expire {
-            key: key(),
-            at: at(second),
-        };
-        for (old, expires) in [
-            (Old::Delete { key: key() }, 100.0),
-            (expire(50.0), 50.0),
-            (expire(500.0), 100.0),
-        ] {
+        for (old, expires) in [(None, 100.0), (Some(50.0), 50.0), (Some(500.0), 100.0)] {
             let set = Set::new("n", "k", "v", at(100.0)).expect("storable");
-            let set = set.replacing(old).expect("storable");
+            let set = set.replacing("k", old.map(at)).expect("storable");
             assert!(set.old.is_none());
             assert_eq!(set.expires, at(expires));
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use resty_session_postgres::ops::{Get, Old, Set};
+use resty_session_postgres::ops::{Get, Set};
 use resty_session_postgres::{Epoch, Error, Storage};
 
 use super::checker::{STALE_TTL, Session, TTL, Wrong};
@@ -59,12 +59,12 @@ impl Binding {
                 let set = || {
                     let now = Epoch::now();
                     let set = Set::new("session", key, &value, now.plus(TTL))?;
-                    let set = set.under(key, &number.to_string())?;
+                    let set = set.under(key, number.to_string())?;
                     let Some(old) = session.replaces.clone() else {
                         return storage.call(set);
                     };
                     let at = now.plus(STALE_TTL);
-                    storage.call(set.replacing(Old::Expire { key: old, at })?)
+                    storage.call(set.replacing(old, Some(at))?)
                 };
                 set().map_err(|error: Error| Failure::Answer(error.to_string()))
             }

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use resty_session_postgres::ops::{Old, Set};
+use resty_session_postgres::ops::Set;
 use resty_session_postgres::{Epoch, Error, Storage};
 use serde_json::json;
 
@@ -73,11 +73,9 @@ fn one_beyond_the_limit_may_be_refused() {
 }
 
 fn replacing(old: &str, key: &str) -> Set {
-    let old = Old::Expire {
-        key: old.into(),
-        at: Epoch::now().plus(10),
-    };
-    login(key).replacing(old).expect("a key")
+    login(key)
+        .replacing(old, Some(Epoch::now().plus(10)))
+        .expect("a key")
 }
 
 /// Each save of lua-resty-session replaces the session by one of another key, and the old one lives

@@ -2,11 +2,11 @@
 //! takes place.
 
 use super::super::delete::delete;
-use super::{Old, Set};
+use super::Set;
 use crate::Error;
 use crate::config::SessionLimit;
 use crate::db::types::{INT, TEXT, TEXTS};
-use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
+use crate::db::{Db, Effect, Fault, Fixed, ParamType, texts};
 use crate::op::Epoch;
 use postgres::types::ToSql;
 
@@ -61,7 +61,7 @@ pub(super) fn save(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<()
     let audiences: Vec<&str> = pairs.clone().map(|(audience, _)| &**audience).collect();
     let subjects: Vec<&str> = pairs.map(|(_, subject)| &**subject).collect();
     // The session that this one replaces expires soon by itself.
-    let old = set.old.as_ref().map(Old::key);
+    let old = set.old.as_ref().map(|(key, _)| &**key);
     let own: Vec<&str> = [Some(&*set.key), old].into_iter().flatten().collect();
     let most = i64::from(limit.sessions);
     let replaced = replaced_within(set);
@@ -69,18 +69,14 @@ pub(super) fn save(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<()
         [&audiences, &subjects, &own, &most, &set.name, &replaced];
     db.transaction(|db| {
         db.query(&LOCK, &[&audiences, &subjects])?;
-        if limit.refuses {
-            let reached: bool = db.row(&REACHED, &params, |row| column(row, 0))?;
-            if reached {
-                let limit = limit.sessions;
-                return Err(Fault::answer(Error::TooManySessions { limit }));
-            }
+        if limit.refuses && matches!(db.row(&REACHED, &params)?, (true,)) {
+            let limit = limit.sessions;
+            return Err(Fault::answer(Error::TooManySessions { limit }));
         }
         super::save(&[set], db)?;
         if !limit.refuses {
             let beyond = db.query(&BEYOND, &params)?;
-            let keys: Result<Vec<_>, Fault> = beyond.iter().map(|row| column(row, 0)).collect();
-            delete(keys?, db)?;
+            delete(texts(&beyond)?, db)?;
         }
         Ok(())
     })
@@ -92,7 +88,7 @@ fn replaced_within(set: &Set) -> i64 {
     const STALE_TTL: i64 = 10;
     let now = Epoch::now().seconds();
     let own = match &set.old {
-        Some(Old::Expire { at, .. }) => at.seconds() - now,
+        Some((_, Some(at))) => at.seconds() - now,
         _ => 0,
     };
     // Sessions that live no longer than this one are counted all the same.

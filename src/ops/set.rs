@@ -102,14 +102,13 @@ impl Operation for Set {
         returns: "true",
     };
 
-    const WRITES: bool = true;
-
     type Answer = ();
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
         let (name, key, value) = (args.text("name")?, args.text("key")?, args.text("value")?);
         let mut set = Set::new(name, key, value, args.time_after("ttl")?)?;
         if let Some(key) = args.optional_text("old_key")? {
+            let key = op::key("old_key", key)?;
             // As upstream, whose callers may pass anything else here.
             let at = match args.value("remember")? {
                 op::Value::Flag(true) => None,
@@ -124,6 +123,10 @@ impl Operation for Set {
     fn keys(&self) -> [Option<&str>; 2] {
         let old = self.old.as_ref();
         [Some(&self.key), old.map(|(key, _)| &**key)]
+    }
+
+    fn writes() -> bool {
+        true
     }
 
     fn bytes(&self) -> usize {

@@ -52,17 +52,6 @@ impl rsp_request {
         Ok((param.name, value))
     }
 
-    /// Gives a parameter its value.
-    pub(super) fn set(&mut self, parameter: &str, value: Value) -> Result<(), Error> {
-        let given = match value {
-            Value::Number(_) => "number",
-            Value::Flag(_) => "flag",
-            _ => "text",
-        };
-        *self.place(parameter, given)?.1 = value;
-        Ok(())
-    }
-
     /// The operation, with all checks of its arguments.
     pub(super) fn operation(&self) -> Result<Box<dyn AnyOperation>, Error> {
         (self.kind.read)(&Args::new(self.kind.spec, self))
@@ -158,7 +147,9 @@ pub unsafe extern "C" fn rsp_request_number(
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;
-        Ok(request.set(&parameter, Value::Number(number))?)
+        let (_, value) = request.place(&parameter, "number")?;
+        *value = Value::Number(number);
+        Ok(())
     })
 }
 
@@ -181,7 +172,9 @@ pub unsafe extern "C" fn rsp_request_flag(
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;
-        Ok(request.set(&parameter, Value::Flag(flag))?)
+        let (_, value) = request.place(&parameter, "flag")?;
+        *value = Value::Flag(flag);
+        Ok(())
     })
 }
 

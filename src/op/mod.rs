@@ -27,9 +27,6 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// less than the configured timeouts.
     const TIME_LIMIT: Option<Duration> = None;
 
-    /// Whether it writes the sessions that [`Operation::keys`] names.
-    const WRITES: bool = false;
-
     /// What it answers.
     type Answer: Typed;
 
@@ -45,6 +42,11 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// of them read.
     fn keys(&self) -> [Option<&str>; 2] {
         [None, None]
+    }
+
+    /// Whether it writes the sessions that [`Operation::keys`] names.
+    fn writes() -> bool {
+        false
     }
 
     /// About how many bytes its arguments send to the server.
@@ -121,8 +123,8 @@ pub struct Kind {
     pub spec: &'static Spec,
     /// Makes an operation of a caller's arguments, with all checks; see [`Operation::read`].
     pub read: Read,
-    /// See [`Operation::WRITES`].
-    pub(crate) writes: bool,
+    /// See [`Operation::writes`].
+    pub(crate) writes: fn() -> bool,
     /// See [`Operation::batch_size`].
     pub(crate) batch_size: fn(usize) -> usize,
     /// See [`Operation::TIME_LIMIT`].
@@ -141,7 +143,7 @@ impl Kind {
                 args.check_unused()?;
                 Ok(Box::new(T::read(args)?))
             },
-            writes: T::WRITES,
+            writes: T::writes,
             batch_size: T::batch_size,
             time_limit: T::TIME_LIMIT,
             run: run::<T>,

@@ -73,8 +73,6 @@ impl Operation for Delete {
         returns: "true",
     };
 
-    const WRITES: bool = true;
-
     type Answer = ();
 
     /// Upstream's documentation has `delete(name, key, metadata)`, and its session layer calls
@@ -88,6 +86,10 @@ impl Operation for Delete {
 
     fn keys(&self) -> [Option<&str>; 2] {
         [Some(&self.key), None]
+    }
+
+    fn writes() -> bool {
+        true
     }
 
     fn batches(&self, _: &Tables) -> bool {

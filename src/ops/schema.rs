@@ -2,11 +2,10 @@
 //! `check`, which reports it, and `migrate`, which repairs it.
 
 mod catalog;
-mod definition;
 
 use crate::db::{Db, Fault, Tables};
 use crate::op::Finding;
-use definition::{CASCADE, Definition, METADATA, ON_UPDATE, SESSIONS};
+use catalog::{CASCADE, Definition, METADATA, ON_UPDATE, SESSIONS};
 
 /// A comment says that no expiry is shifted.
 pub(super) const EXPIRIES_ARE_RIGHT: &str = "COMMENT ON COLUMN {sessions}.exp IS 'true instants'";

@@ -1,8 +1,69 @@
-//! Questions to PostgreSQL's catalog about a table. Its name is a parameter, so that a missing table is an
-//! answer and not an error.
+//! The tables as they should be, and questions to PostgreSQL's catalog that show how they are. In statements
+//! `{sessions}` and `{metadata}` stand for the tables; in questions a name is a parameter, so that a missing
+//! table is an answer and not an error.
 
 use crate::db::Fixed;
 use crate::db::types::{TEXT, TEXTS};
+
+/// A table as it should be.
+pub(super) struct Definition {
+    /// Makes it. A vacuum after each fiftieth row: sessions change all the time, and are deleted soon.
+    pub(super) create: &'static str,
+    /// The columns and the types that each may have; the first is the right one.
+    pub(super) columns: &'static [(&'static str, &'static [&'static str])],
+    /// The columns that are unique together, in any order, and the consequence where they are not.
+    pub(super) unique: (&'static [&'static str], &'static str),
+    /// Leaves one row of those that are alike in these columns.
+    pub(super) keep_one: &'static str,
+    /// Such rows may differ in other columns, so it is not for `migrate` to delete any.
+    pub(super) rows_differ: bool,
+    /// What to look up by, and what is slow without an index on it.
+    pub(super) lookup: (&'static str, &'static str),
+    pub(super) privileges: &'static [&'static str],
+}
+
+const ANY_TEXT: &[&str] = &["text", "character varying"];
+const ANY_TIME: &[&str] = &["timestamp with time zone"];
+
+pub(super) const SESSIONS: Definition = Definition {
+    create: "CREATE TABLE {sessions} (sid text PRIMARY KEY, name text, data text, \
+             exp timestamp with time zone, created timestamp with time zone DEFAULT now()) \
+             WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05); \
+             CREATE INDEX ON {sessions} (exp)",
+    columns: &[
+        ("sid", ANY_TEXT),
+        ("name", ANY_TEXT),
+        ("data", ANY_TEXT),
+        ("exp", ANY_TIME),
+    ],
+    unique: (&["sid"], "saving fails"),
+    keep_one: "DELETE FROM {sessions} AS a USING {sessions} AS b WHERE a.sid = b.sid AND \
+               (coalesce(a.exp, '-infinity'), a.ctid) < (coalesce(b.exp, '-infinity'), b.ctid)",
+    rows_differ: true,
+    lookup: ("exp", "each clean-up reads the whole table"),
+    privileges: &["SELECT", "INSERT", "UPDATE", "DELETE"],
+};
+
+pub(super) const METADATA: Definition = Definition {
+    create: "CREATE TABLE {metadata} (aud text, sub text, sid text, PRIMARY KEY (aud, sub, sid)) \
+             WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05); \
+             CREATE INDEX ON {metadata} (sid)",
+    columns: &[("aud", ANY_TEXT), ("sub", ANY_TEXT), ("sid", ANY_TEXT)],
+    unique: (&["aud", "sub", "sid"], "each save adds the same rows again"),
+    keep_one: "DELETE FROM {metadata} AS a USING {metadata} AS b \
+               WHERE a.aud = b.aud AND a.sub = b.sub AND a.sid = b.sid AND a.ctid < b.ctid",
+    rows_differ: false,
+    lookup: ("sid", "each deleted session reads the whole table"),
+    privileges: &["SELECT", "INSERT", "DELETE"],
+};
+
+/// Has metadata deleted with its session.
+pub(super) const CASCADE: &str = "DELETE FROM {metadata} AS m WHERE NOT EXISTS ( \
+     SELECT FROM {sessions} AS s WHERE s.sid = m.sid); \
+     ALTER TABLE {metadata} ADD FOREIGN KEY (sid) REFERENCES {sessions} (sid) ON DELETE CASCADE";
+
+/// The end of that, but on Citus: it takes none on the column that tables are distributed by.
+pub(super) const ON_UPDATE: &str = " ON UPDATE CASCADE";
 
 /// Of the table $1, if there is one: whether it is a table, not a view, and whether it is unlogged.
 pub(super) const RELATION: Fixed = Fixed::reads(

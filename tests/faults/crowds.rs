@@ -23,7 +23,7 @@ fn a_crowd_beyond_the_backlog_is_turned_away_and_the_others_are_served() {
         let answers = std::thread::scope(|scope| {
             let crowd = scope.spawn(|| {
                 together(300, |_| {
-                    let mut client = client::Client::new(site.nginx.port(), false);
+                    let client = client::Client::new(site.nginx.port(), false);
                     client.get("/call?do=get&key=works").expect("a response")
                 })
             });

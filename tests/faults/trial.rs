@@ -216,8 +216,6 @@ fn run(ground: &Ground, name: &str, expected: &[&str], trouble: impl FnOnce()) -
         "{name}: plain requests took {p99:?} instead of {p99_normal:?}"
     );
     assert_eq!(ground.site.nginx.worker_pids(), workers, "{name}");
-    let log = ground.site.nginx.error_log();
-    assert!(!log.contains("exited on signal"), "{log}");
-    ground.site.nginx.assert_clean_log();
+    ground.site.assert_no_complaints();
     wrong
 }

@@ -5,6 +5,7 @@ local cjson = require "cjson"
 
 local assert = assert
 local getenv = os.getenv
+local match = string.match
 local tostring = tostring
 
 local site = {}
@@ -33,13 +34,15 @@ function operations.set(storage, args)
   return storage:set("session", args.key, args.value, 3600, nil, old_key, stale_ttl, metadata)
 end
 
--- Carries out `args["do"]`; gives a status of HTTP (404 is a miss, 503 a failure) and a text.
+-- Carries out `args["do"]`; returns a status of HTTP (404 is a miss, 503 a failure) and a text. An error
+-- begins with the name of the module, which is left out here.
 function site.run(args, storage)
   local first, second = operations[args["do"]](storage or site.storage(), args)
   if first ~= nil then
     return 200, tostring(first)
   elseif second ~= nil then
-    return 503, tostring(second)
+    local reason = match(second, "^resty%.session%.postgres: (.*)")
+    return 503, assert(reason, second)
   end
   return 404, ""
 end
@@ -51,8 +54,8 @@ function site.answer()
   ngx.print(text)
 end
 
--- Keeps an outcome for `/outcome`, where the response cannot bring it. Written in one
--- piece: whoever asks must not find half of it.
+-- Keeps an outcome for `/outcome`, where the response cannot bring it. It is written in one piece, so that
+-- no reader finds half of it.
 function site.record(name, args)
   local status, text = site.run(args)
   assert(ngx.shared.outcomes:set(name, cjson.encode { status = status, text = text }))

@@ -58,7 +58,7 @@ fn reloads_and_an_exit_in_the_middle_of_such_calls_crash_no_worker() {
     thread::scope(|scope| {
         let clients = scope.spawn(|| {
             together(6, |client| {
-                let mut connection = Client::new(site.nginx.port(), false);
+                let connection = Client::new(site.nginx.port(), false);
                 let calls = (0..80).map(|n| {
                     let path = format!("/threaded?do=set&key=client{client}&value=value{n}");
                     connection.get(&path)

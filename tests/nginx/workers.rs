@@ -231,7 +231,7 @@ fn a_worker_without_file_descriptors_reports_it_and_serves_again_later() {
              ngx.print('given back')",
         )
         .start();
-    let mut client = Client::new(site.nginx.port(), true);
+    let client = Client::new(site.nginx.port(), true);
     for round in 0..2 {
         assert_answer(&client.get("/use-up").expect("a response"), 200, "used up");
         // More often than the pool has places.

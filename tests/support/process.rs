@@ -125,6 +125,18 @@ pub fn wait_until(seconds: u64, what: &str, condition: impl FnMut() -> bool) {
     assert!(holds, "not within {seconds} s: {what}");
 }
 
+/// Waits for the line of a child's output file in which `find` finds something. Fails if the child exits.
+pub fn wait_for_line<T>(child: &mut Child, file: &Path, find: impl Fn(&str) -> Option<T>) -> T {
+    let mut found = None;
+    let done = eventually(Duration::from_secs(30), || {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        found = text.lines().find_map(&find);
+        found.is_some() || child.try_wait().expect("our own child").is_some()
+    });
+    assert!(done, "{}: the line does not come", file.display());
+    found.expect("the child has exited before the line")
+}
+
 /// Sends a signal; a process that is gone already is no error.
 pub fn signal(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid.cast_signed()), signal);

@@ -116,7 +116,7 @@ enum rsp_log_level
   RSP_LOG_INFO = 0,
   // Unusual, but no failure.
   RSP_LOG_NOTICE = 1,
-  // Somebody should look at it: a server that cannot be reached, for example.
+  // Needs attention: a server that cannot be reached, for example.
   RSP_LOG_WARN = 2,
   // A defect of this library.
   RSP_LOG_ERROR = 3,

@@ -31,7 +31,7 @@ missing_of() {
   done
 }
 
-# Debian starts a server when it is installed. Nothing here wants that, so a policy forbids it during
+# Debian starts a server when it is installed. Nothing here needs that, so a policy forbids it during
 # the installation, unless the machine has a policy already.
 unpack_packages() {
   if (set -o noclobber && printf '#!/bin/sh\nexit 101\n' >"$policy") 2>/dev/null; then

@@ -13,6 +13,7 @@ pub(crate) use tls::{TlsConfig, TlsMode, Verify};
 pub use value::{Kind, Value};
 
 use crate::Error;
+use crate::host::fork::ForkLocal;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -136,7 +137,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text, for the server alone.
+    /// The text, to be sent to the server only.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
@@ -175,22 +176,19 @@ impl Default for Config {
 /// assert_eq!(config.pool.size, 2);
 /// # Ok::<(), resty_session_postgres::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Draft {
-    /// Accepted values, by the names of their keys.
-    values: BTreeMap<&'static str, Value>,
+    values: Values,
 }
 
-/// Every key that has a default is set to it, unchecked: some sites make a configuration for each
-/// request.
-impl Default for Draft {
-    fn default() -> Self {
-        let values = KEYS
-            .iter()
-            .filter_map(|key| Some((key.name, key.default.value()?)));
-        let values = values.collect();
-        Draft { values }
-    }
+/// Accepted values, by the names of their keys.
+type Values = BTreeMap<&'static str, Value>;
+
+/// Made once, because some sites make a configuration for each request.
+fn defaults() -> &'static Values {
+    static DEFAULTS: ForkLocal<Values> = ForkLocal::new();
+    let default = |key: &Key| Some((key.name, key.default.value()?));
+    DEFAULTS.get_or_init(|| KEYS.iter().filter_map(default).collect())
 }
 
 impl Draft {
@@ -215,15 +213,19 @@ impl Draft {
         Ok(())
     }
 
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.values.get(key).or_else(|| defaults().get(key))
+    }
+
     /// The number of a key that has a default.
     fn number(&self, key: &str) -> u32 {
-        let value = self.values.get(key);
-        value.and_then(Value::number).unwrap_or_default()
+        let number = self.value(key).and_then(Value::number);
+        number.unwrap_or_default()
     }
 
     /// The text of a key, or the name of its boolean.
     fn text(&self, key: &str) -> Option<&str> {
-        self.values.get(key)?.word()
+        self.value(key)?.word()
     }
 
     /// The same of a key of words, as the table of keys has it.
@@ -298,8 +300,8 @@ impl Draft {
 
     /// The hosts, each with its port.
     fn servers(&self) -> Result<Vec<Server>, Error> {
-        let hosts = self.values.get("host").and_then(Value::hosts);
-        let ports = self.values.get("port").and_then(Value::ports);
+        let hosts = self.value("host").and_then(Value::hosts);
+        let ports = self.value("port").and_then(Value::ports);
         let (hosts, ports) = (hosts.unwrap_or_default(), ports.unwrap_or_default());
         let (expected, given) = (hosts.len(), ports.len());
         if given != 1 && given != expected {

@@ -111,6 +111,9 @@ impl Engine {
     /// Has tables cleaned up in the background, about once an interval.
     pub(crate) fn clean_up(&self, tables: &Arc<Tables>, timeouts: Timeouts, interval: Duration) {
         self.cleaner.add(tables, timeouts, interval);
+        // Under the queue's lock the clock plans how long it sleeps: it has not yet, or is notified.
+        drop(self.lock());
+        self.tick.notify_one();
     }
 
     /// Replaces the password of the connections to come.

@@ -175,7 +175,7 @@ fn succeed(engine: &Engine, batch: Batch, answers: Answers<Answer>) {
     engine.answer(batch.jobs.into_iter().zip(answers));
 }
 
-/// What becomes of an operation after its statement failed.
+/// What follows for an operation after its statement failed.
 enum Next {
     Answer(Error),
     /// In a statement of its own, at once.

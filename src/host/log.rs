@@ -147,16 +147,16 @@ mod tests {
     use super::*;
 
     /// The lines are the process's: one test of them at a time.
-    pub(super) fn alone() -> MutexGuard<'static, ()> {
-        static ALONE: Mutex<()> = Mutex::new(());
-        let guard = lock(&ALONE);
+    pub(super) fn one_at_a_time() -> MutexGuard<'static, ()> {
+        static LOCK: Mutex<()> = Mutex::new(());
+        let guard = lock(&LOCK);
         take();
         guard
     }
 
     #[test]
     fn lines_wait_for_the_host_within_bounds() {
-        let _alone = alone();
+        let _guard = one_at_a_time();
         log(Level::Warn, "lost".into());
         log(Level::Warn, "lost".into());
         for n in 0..2 * CAPACITY {
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn lines_of_one_kind_are_written_once_in_a_while() {
-        let _alone = alone();
+        let _guard = one_at_a_time();
         let limited = Limited::default();
         for n in 0..5 {
             limited.log(Level::Info, || format!("of one kind: {n}"));
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     #[allow(unsafe_code)]
     fn a_child_whose_parent_was_logging_can_log() {
-        let _alone = alone();
+        let _guard = one_at_a_time();
         let held = lines();
         // SAFETY: the child calls nothing that may take a lock another thread held.
         let child = unsafe { libc::fork() };

@@ -56,7 +56,7 @@ impl Files {
         Ok(files)
     }
 
-    /// The connector that makes the TLS sessions, if the configuration wants any.
+    /// The connector that makes the TLS sessions, if the configuration asks for any.
     pub(super) fn connector(&self, config: &TlsConfig) -> Result<Option<SslConnector>, Error> {
         if config.mode == TlsMode::Off {
             return Ok(None);

@@ -5,7 +5,6 @@ local cjson = require "cjson"
 
 local assert = assert
 local getenv = os.getenv
-local match = string.match
 local tostring = tostring
 
 local site = {}
@@ -34,15 +33,14 @@ function operations.set(storage, args)
   return storage:set("session", args.key, args.value, 3600, nil, old_key, stale_ttl, metadata)
 end
 
--- Carries out `args["do"]`; returns a status of HTTP (404 is a miss, 503 a failure) and a text. An error
--- begins with the name of the module, which is left out here.
+-- Carries out `args["do"]`; gives a status of HTTP (404 is a miss, 503 a failure) and a text: of a
+-- failure what follows the module's name, with which each message begins.
 function site.run(args, storage)
   local first, second = operations[args["do"]](storage or site.storage(), args)
   if first ~= nil then
     return 200, tostring(first)
   elseif second ~= nil then
-    local reason = match(second, "^resty%.session%.postgres: (.*)")
-    return 503, assert(reason, second)
+    return 503, (assert(second:match "^resty%.session%.postgres: (.*)", second))
   end
   return 404, ""
 end

@@ -75,7 +75,7 @@ fn assert_works_in_c(root: &Path, library: &Path) {
     );
     let mut program = Command::new(&program);
     let database = Database::new();
-    program.args(database.address());
+    program.arg(database.dsn());
     let said = output(program.env("LD_LIBRARY_PATH", library));
     assert!(said.contains("found: {\"visits\":1}"), "{said}");
 }

@@ -58,7 +58,7 @@ pub(crate) fn set(sink: Option<Sink>) {
     // From within itself it is left behind: it still runs.
     if !is_inside() && !previous.is_null() {
         drop(lock(CALLING.get_or_init(Mutex::default)));
-        // SAFETY: the pointer comes from Box::into_raw here, and was taken out by this call alone. A
+        // SAFETY: the pointer comes from Box::into_raw here, and was taken out by this call only. A
         // thread that had looked at it before has given the lock back.
         #[allow(unsafe_code)]
         drop(unsafe { Box::from_raw(previous) });
@@ -72,13 +72,13 @@ pub(crate) fn set(sink: Option<Sink>) {
 
 #[cfg(all(test, feature = "capi"))]
 mod tests {
-    use super::super::{self as log, Level, tests::alone};
+    use super::super::{self as log, Level, tests::one_at_a_time};
     use super::*;
     use std::sync::Arc;
 
     #[test]
     fn lines_go_to_the_hosts_function_for_as_long_as_it_is_set() {
-        let _alone = alone();
+        let _guard = one_at_a_time();
         log::log(Level::Info, "sink: before".into());
         let lines: Arc<Mutex<Vec<String>>> = Arc::default();
         let written = Arc::clone(&lines);

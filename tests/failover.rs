@@ -41,9 +41,7 @@ fn the_standby_takes_over(synchronous: bool) {
     let standby = primary.standby();
     if synchronous {
         let mut admin = primary.client("postgres");
-        let sql = "ALTER SYSTEM SET synchronous_standby_names = '*'";
-        admin.batch_execute(sql).unwrap();
-        admin.execute("SELECT pg_reload_conf()", &[]).unwrap();
+        primary.set("synchronous_standby_names", "'*'");
         let waits = "SELECT sync_state = 'sync' FROM pg_stat_replication";
         process::wait_until(20, "synchronous", || one(&mut admin, waits));
     }
@@ -147,15 +145,7 @@ fn a_write_to_a_server_that_takes_none_is_tried_until_one_does() {
     let cluster = Cluster::builder().start();
     let site = site::on(&cluster).conf("read_timeout", 2_000).start();
     site.assert_works();
-    let mut admin = cluster.client("postgres");
-    let mut read_only = |on: &str| {
-        let sql = format!("ALTER SYSTEM SET default_transaction_read_only = {on}");
-        admin
-            .batch_execute("SET default_transaction_read_only = off")
-            .unwrap();
-        admin.batch_execute(&sql).unwrap();
-        admin.execute("SELECT pg_reload_conf()", &[]).unwrap();
-    };
+    let read_only = |on| cluster.set("default_transaction_read_only", on);
     read_only("on");
     thread::sleep(Duration::from_millis(100));
     let (_, took) = timed(|| {

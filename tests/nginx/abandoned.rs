@@ -69,8 +69,7 @@ fn callers_that_go_away_while_they_wait_leave_nothing_behind() {
     site.nginx.assert_clean_log();
 
     // A worker does not leave while it believes that a caller waits.
-    let exit = site.nginx.quit();
-    assert!(exit.status.success(), "{exit:?}");
-    assert!(exit.took < Duration::from_secs(1), "{exit:?}");
+    let took = site.nginx.quit();
+    assert!(took < Duration::from_secs(1), "{took:?}");
     site.assert_no_connections();
 }

@@ -1,44 +1,10 @@
 //! Where the module may be loaded and instances be made: in the master, in a request while garbage
 //! is collected, and in a Lua VM that lasts for one request.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::site::{self, Site, assert_answer, memory, open_files, together};
 use crate::support;
-
-#[test]
-fn an_instance_made_in_the_master_serves_in_each_worker() {
-    let site = site::on(support::shared())
-        .nginx(|nginx| {
-            nginx
-                .workers(2)
-                .http("init_by_lua_block { require('site').storage() }")
-        })
-        .content(
-            "/call-and-tell",
-            "local status, text = require('site').run(ngx.req.get_uri_args())
-             ngx.status = status
-             ngx.print(ngx.worker.pid(), ' ', text)",
-        )
-        .start();
-    // Which of the workers takes a request is chance.
-    let mut served = BTreeSet::new();
-    for n in 0..200 {
-        let path = format!("/call-and-tell?do=set&key=key{}&value=value{n}", n % 10);
-        let stored = site.nginx.get(&path);
-        assert_eq!(stored.status, 200, "{}", stored.body);
-        let pid = stored.body.split_whitespace().next().expect("a pid");
-        served.insert(pid.parse::<u32>().expect("a pid"));
-        assert_answer(
-            &site.get(&format!("key{}", n % 10)),
-            200,
-            &format!("value{n}"),
-        );
-    }
-    assert_eq!(served, site.nginx.worker_pids());
-    site.nginx.assert_clean_log();
-}
 
 /// Each request of ngx_lua is a coroutine, and LuaJIT does not tell which its main state is.
 #[test]
@@ -132,9 +98,8 @@ fn a_vm_for_each_request_leaves_nothing_behind() {
     assert!((1..=4).contains(&connections), "{connections}");
     assert_eq!(site.worker(), worker, "the worker died");
     site.assert_no_complaints();
-    let exit = site.nginx.quit();
-    assert!(exit.status.success(), "{exit:?}");
-    assert!(exit.took < Duration::from_secs(1), "{exit:?}");
+    let took = site.nginx.quit();
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 fn get_500_times(site: &Site) {

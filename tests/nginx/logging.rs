@@ -106,8 +106,7 @@ fn an_engines_start_and_what_happens_to_its_connections_are_logged() {
     cluster.resume();
     site.assert_works();
     assert_logged_once(&site, &format!("no answer from {}", site.server()), "warn");
-    let exit = site.nginx.quit();
-    assert!(exit.status.success(), "{exit:?}");
+    site.nginx.quit();
     assert_logged_once(&site, "this worker, which exits", "info");
     site.nginx.assert_clean_log();
 }

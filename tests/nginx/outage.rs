@@ -85,21 +85,6 @@ fn connections_that_the_server_ends_between_two_requests_are_not_noticed() {
     site.nginx.assert_clean_log();
 }
 
-#[test]
-fn connections_that_the_server_ends_under_load_fail_no_request() {
-    let site = site::on(support::shared()).start();
-    site.assert_works();
-    under_load(&site, || {
-        let mut ended = 0;
-        for _ in 0..10 {
-            thread::sleep(Duration::from_millis(200));
-            ended += disconnect(&mut site.sql());
-        }
-        assert!(ended >= 10, "only {ended} connections were ended");
-    });
-    site.nginx.assert_clean_log();
-}
-
 /// Eight clients store and read without a pause while `trouble` runs; none of them may fail.
 pub(super) fn under_load(site: &Site, trouble: impl FnOnce()) {
     let over = AtomicBool::new(false);

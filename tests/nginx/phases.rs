@@ -180,8 +180,7 @@ fn the_phases_of_a_worker_may_call_the_storage() {
     assert!(was_here("init_worker"), "init_worker");
     assert!(!was_here("exit_worker"), "exit_worker");
     site.nginx.assert_clean_log();
-    let exit = site.nginx.quit();
-    assert!(exit.status.success(), "{exit:?}");
+    site.nginx.quit();
     assert!(was_here("exit_worker"), "exit_worker");
     assert_eq!(site.connections(), 0);
     site.nginx.assert_clean_log();

@@ -132,8 +132,7 @@ fn a_worker_leaves_the_connections_of_its_master_open_and_has_its_own() {
         assert!(backends().contains(&of_master[0]), "{of_master:?}");
     }
     site.nginx.assert_clean_log();
-    let exit = site.nginx.quit();
-    assert!(exit.status.success(), "{exit:?}");
+    site.nginx.quit();
     assert_eq!(site.connections(), 0);
 }
 

@@ -14,6 +14,7 @@ mod initdb;
 mod nginx;
 mod pgbouncer;
 pub mod process;
+mod settings;
 pub mod stage;
 
 use std::sync::OnceLock;
@@ -21,7 +22,7 @@ use std::sync::OnceLock;
 pub use calls::{Calls, session};
 pub use cluster::{Builder, Cluster, Stop};
 pub use database::{Database, disconnect, one};
-pub use nginx::{Builder as NginxBuilder, Exit, Nginx, Response};
+pub use nginx::{Builder as NginxBuilder, Nginx, Response};
 pub use pgbouncer::PgBouncer;
 
 /// The cluster that all tests share which do no harm to it. Each takes a database of its own.

@@ -37,13 +37,6 @@ pub struct Response {
     pub body: String,
 }
 
-/// How long an exit took, and what came of it.
-#[derive(Debug)]
-pub struct Exit {
-    pub took: Duration,
-    pub status: ExitStatus,
-}
-
 /// A connection a request: after a reload, none leads to an old worker.
 fn agent() -> ureq::Agent {
     ureq::Agent::config_builder()
@@ -190,24 +183,25 @@ impl Nginx {
     }
 
     /// The graceful exit: requests in flight are served first.
-    pub fn quit(&self) -> Exit {
+    pub fn quit(&self) -> Duration {
         self.exit(Signal::SIGQUIT)
     }
 
     /// The fast exit.
-    pub fn term(&self) -> Exit {
+    pub fn term(&self) -> Duration {
         self.exit(Signal::SIGTERM)
     }
 
-    fn exit(&self, signal: Signal) -> Exit {
+    /// Returns how long the exit took, which has to be a success.
+    fn exit(&self, signal: Signal) -> Duration {
         let start = Instant::now();
         let pid = self.pid();
         self.signal(signal);
         process::wait_until(30, "nginx exits", || !self.runs(pid));
-        Exit {
-            took: start.elapsed(),
-            status: self.exit_status().expect("it has exited"),
-        }
+        let took = start.elapsed();
+        let status = self.exit_status().expect("it has exited");
+        assert!(status.success(), "{status}");
+        took
     }
 
     fn exit_status(&self) -> Option<ExitStatus> {

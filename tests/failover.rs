@@ -126,7 +126,6 @@ fn the_standby_takes_over(synchronous: bool) {
     let lost: Vec<_> = kept.filter(|(key, _)| !there.contains(key)).collect();
     assert!(lost.is_empty(), "lost: {lost:?}");
     assert_eq!(site.worker(), worker);
-    site.nginx.assert_clean_log();
 }
 
 #[test]
@@ -165,7 +164,6 @@ fn a_write_to_a_server_that_takes_none_is_tried_until_one_does() {
         });
     });
     assert!(took < Duration::from_secs(2), "{took:?}");
-    site.nginx.assert_clean_log();
 
     // And no longer than its time.
     read_only("on");

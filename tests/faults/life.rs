@@ -53,7 +53,6 @@ fn exit_under_load(
     assert!(lost.is_none(), "{lost:?} before {may_cut:?}");
     assert!(meter.slowest() < CONNECT + ANSWER, "{:?}", meter.slowest());
     ground.site.assert_no_connections();
-    ground.site.assert_no_complaints();
     (meter, took)
 }
 

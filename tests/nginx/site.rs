@@ -116,22 +116,6 @@ impl Site<'_> {
         assert_answer(&self.get("works"), 200, "yes");
     }
 
-    /// Fails if a worker has crashed or anything worse than a warning was logged, but for what nginx
-    /// itself says about `lua_code_cache off`.
-    pub fn assert_no_complaints(&self) {
-        let log = self.nginx.error_log();
-        let words = [
-            "exited on signal",
-            "exited with fatal code",
-            "[error]",
-            "[crit]",
-            "[alert]",
-        ];
-        let bad = |line: &&str| words.iter().any(|words| line.contains(words));
-        let ours = |line: &&str| !line.contains("lua_code_cache is off");
-        assert_eq!(log.lines().filter(bad).find(ours), None);
-    }
-
     pub fn assert_no_connections(&self) {
         process::wait_until(1, "no connection is left", || self.connections() == 0);
     }

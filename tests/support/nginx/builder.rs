@@ -15,7 +15,8 @@ const MODULES: &str = "/usr/lib/nginx/modules";
 
 pub struct Builder {
     workers: usize,
-    master: bool,
+    pub(super) master: bool,
+    pub(super) is_clean: bool,
     daemon: bool,
     log_level: &'static str,
     main: String,
@@ -31,6 +32,7 @@ impl Default for Builder {
         Builder {
             workers: 1,
             master: true,
+            is_clean: true,
             daemon: false,
             log_level: "notice",
             main: String::new(),
@@ -52,6 +54,12 @@ impl Builder {
     /// Without a master, the one process serves.
     pub fn master(mut self, on: bool) -> Self {
         self.master = on;
+        self
+    }
+
+    /// The log may hold complaints of nginx at the end of the test.
+    pub fn may_complain(mut self) -> Self {
+        self.is_clean = false;
         self
     }
 
@@ -116,7 +124,7 @@ impl Builder {
             fs::write(folder.path().join("nginx.conf"), self.configuration(port))
                 .expect("nginx.conf");
             let child = self.spawn(folder.path());
-            let mut nginx = Nginx::of(child, folder, port, self.master);
+            let mut nginx = Nginx::of(child, folder, port, &self);
             if self.daemon {
                 nginx.follow_daemon();
                 return nginx;

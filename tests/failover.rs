@@ -170,15 +170,10 @@ fn a_write_to_a_server_that_takes_none_is_tried_until_one_does() {
     thread::sleep(Duration::from_millis(100));
     let (response, took) = timed(|| site.set("key", "value"));
     assert_eq!(response.status, 503);
-    assert!(
-        response.body.contains("read-only transaction"),
-        "{}",
-        response.body
-    );
-    assert!(
-        took > Duration::from_secs(2) && took < Duration::from_secs(4),
-        "{took:?}"
-    );
+    let body = response.body;
+    assert!(body.contains("read-only transaction"), "{body}");
+    let limits = Duration::from_secs(2)..Duration::from_secs(4);
+    assert!(limits.contains(&took), "{took:?}");
 }
 
 /// The port of the server that a new storage with these keys comes to.
@@ -244,9 +239,6 @@ fn the_server_is_chosen_by_what_it_can_and_by_chance() {
     let seen: BTreeSet<u16> = (0..20)
         .map(|_| chosen([&primary, &standby], random))
         .collect();
-    assert_eq!(
-        seen.len(),
-        2,
-        "one of a million times all 20 come to the same"
-    );
+    // In one of a million runs all 20 choose the same.
+    assert_eq!(seen.len(), 2);
 }

@@ -128,11 +128,9 @@ fn each_folder_of_the_sources_imports_only_those_below_it() {
                     continue;
                 };
                 let place = order.iter().position(|other| other == top);
-                assert!(
-                    place.is_some_and(|place| place >= own),
-                    "{} imports {import}, which is above it",
-                    source.display()
-                );
+                let is_below = place.is_some_and(|place| place >= own);
+                let source = source.display();
+                assert!(is_below, "{source} imports {import}, which is above it");
                 looked_at += 1;
             }
         }
@@ -173,11 +171,8 @@ fn no_two_files_of_a_folder_import_each_other() {
             let mut reached = imports(name);
             let mut next = 0;
             while let Some(other) = reached.get(next).cloned() {
-                assert!(
-                    other != *name,
-                    "in {}, {name} imports itself",
-                    folder.display()
-                );
+                let folder = folder.display();
+                assert!(other != *name, "in {folder}, {name} imports itself");
                 for further in imports(&other) {
                     if !reached.contains(&further) {
                         reached.push(further);

@@ -80,10 +80,7 @@ pub fn a_key_too_long_for_the_index_fails_and_writes_nothing(store: &Store<impl 
     };
     let key: String = (0..5000).map(|_| random()).collect();
     let message = store.call(&set(&key, "value")).unwrap_err().failed();
-    assert!(
-        !message.contains(&key[..100]),
-        "a key in an error: {message}"
-    );
+    assert!(!message.contains(&key[..100]), "a key in: {message}");
     store.db.assert_empty();
 }
 

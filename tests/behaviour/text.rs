@@ -85,9 +85,7 @@ fn refuses(store: &Store<impl Binding>, bytes: &[u8]) {
 fn assert_names(argument: &str, store: &Store<impl Binding>, call: &Call) {
     let message = store.call(call).unwrap_err().failed();
     let mut words = message.split(|c: char| !c.is_alphanumeric() && c != '_');
-    assert!(
-        words.any(|word| word == argument),
-        "no {argument} in: {message}"
-    );
+    let named = words.any(|word| word == argument);
+    assert!(named, "no {argument} in: {message}");
     store.db.assert_empty();
 }

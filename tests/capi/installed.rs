@@ -101,13 +101,11 @@ fn pkg_config_knows_the_version_and_what_a_static_link_needs() {
     let version = installed.pkg_config(&["--modversion"]);
     assert_eq!(version, [env!("CARGO_PKG_VERSION")]);
     let flags = installed.flags();
-    assert!(
-        flags.contains(&"-lresty_session_postgres".into()),
-        "{flags:?}"
-    );
-    assert!(!flags.contains(&"-lssl".into()), "{flags:?}");
+    let has = |flags: &[String], flag: &str| flags.iter().any(|given| given == flag);
+    assert!(has(&flags, "-lresty_session_postgres"), "{flags:?}");
+    assert!(!has(&flags, "-lssl"), "{flags:?}");
     let flags = installed.pkg_config(&["--libs", "--static"]);
-    assert!(flags.contains(&"-lssl".into()), "{flags:?}");
+    assert!(has(&flags, "-lssl"), "{flags:?}");
 }
 
 #[test]

@@ -92,80 +92,55 @@ fn check_names_each_defect_and_what_repairs_it() {
     // The time of its first save is not known.
     let sessions = storage.call(super::list_of_ada()).expect("a list");
     assert_eq!(sessions[0].created, None);
+    // Each defect, and words of the problem that names it.
     let defects = [
-        ("DROP INDEX sessions_exp_idx", "no index on (exp)"),
-        ("DROP INDEX sessions_meta_sid_idx", "no index on (sid)"),
-        (
-            "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey",
-            "no foreign key",
-        ),
-        (
-            "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey;
-             ALTER TABLE sessions_meta ADD FOREIGN KEY (sid) REFERENCES sessions",
-            "no foreign key",
-        ),
-        (
-            "ALTER TABLE sessions DROP CONSTRAINT sessions_pkey CASCADE",
-            "no unique index on (sid)",
-        ),
-        (
-            "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_pkey",
-            "no unique index on (aud, sub, sid)",
-        ),
-        (
-            "ALTER TABLE sessions ALTER exp TYPE timestamp USING exp AT TIME ZONE 'UTC'",
-            "exp of \"sessions\" is of type timestamp without time zone",
-        ),
-        (
-            "ALTER TABLE sessions ALTER data TYPE bytea USING data::bytea",
-            "data of \"sessions\" is of type bytea",
-        ),
-        ("ALTER TABLE sessions DROP name", "has no column name"),
+        "DROP INDEX sessions_exp_idx",
+        "no index on (exp)",
+        "DROP INDEX sessions_meta_sid_idx",
+        "no index on (sid)",
+        "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey",
+        "no foreign key",
+        "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey;
+         ALTER TABLE sessions_meta ADD FOREIGN KEY (sid) REFERENCES sessions",
+        "no foreign key",
+        "ALTER TABLE sessions DROP CONSTRAINT sessions_pkey CASCADE",
+        "no unique index on (sid)",
+        "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_pkey",
+        "no unique index on (aud, sub, sid)",
+        "ALTER TABLE sessions ALTER exp TYPE timestamp USING exp AT TIME ZONE 'UTC'",
+        "exp of \"sessions\" is of type timestamp without time zone",
+        "ALTER TABLE sessions ALTER data TYPE bytea USING data::bytea",
+        "data of \"sessions\" is of type bytea",
+        "ALTER TABLE sessions DROP name",
+        "has no column name",
         // Beside the key that deletes.
-        (
-            r#"ALTER TABLE sessions_meta ADD CONSTRAINT "The ""old"" key; " FOREIGN KEY (sid)
-               REFERENCES sessions (sid) ON DELETE RESTRICT"#,
-            "does not delete with the session",
-        ),
-        (
-            "DROP INDEX sessions_sid_idx CASCADE;
-             CREATE UNIQUE INDEX ON sessions (sid, lower(name))",
-            "no unique index on (sid)",
-        ),
-        (
-            "DROP INDEX sessions_sid_idx CASCADE;
-             ALTER TABLE sessions ADD CONSTRAINT \"Later\" UNIQUE (sid) DEFERRABLE",
-            "deferrable unique constraint on (sid)",
-        ),
-        (
-            "ALTER TABLE sessions ADD CONSTRAINT \"Later\" UNIQUE (sid) DEFERRABLE",
-            "deferrable unique constraint on (sid)",
-        ),
-        (
-            "DROP INDEX sessions_meta_aud_sub_sid_idx;
-             ALTER TABLE sessions_meta ADD PRIMARY KEY (aud, sub, sid) DEFERRABLE",
-            "deferrable unique constraint on (aud, sub, sid)",
-        ),
-        (
-            "DROP INDEX sessions_meta_aud_sub_sid_idx;
-             INSERT INTO sessions_meta SELECT * FROM sessions_meta",
-            "no unique index on (aud, sub, sid): each save adds",
-        ),
-        (
-            "DROP TABLE sessions_meta",
-            "There is no table \"sessions_meta\"",
-        ),
-        (
-            "DROP TABLE sessions_meta; ALTER TABLE sessions SET UNLOGGED",
-            "There is no table \"sessions_meta\"",
-        ),
-        (
-            "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey;
-             ALTER TABLE sessions_meta SET LOGGED",
-            "no foreign key",
-        ),
+        r#"ALTER TABLE sessions_meta ADD CONSTRAINT "The ""old"" key; " FOREIGN KEY (sid)
+           REFERENCES sessions (sid) ON DELETE RESTRICT"#,
+        "does not delete with the session",
+        "DROP INDEX sessions_sid_idx CASCADE;
+         CREATE UNIQUE INDEX ON sessions (sid, lower(name))",
+        "no unique index on (sid)",
+        "DROP INDEX sessions_sid_idx CASCADE;
+         ALTER TABLE sessions ADD CONSTRAINT \"Later\" UNIQUE (sid) DEFERRABLE",
+        "deferrable unique constraint on (sid)",
+        "ALTER TABLE sessions ADD CONSTRAINT \"Later\" UNIQUE (sid) DEFERRABLE",
+        "deferrable unique constraint on (sid)",
+        "DROP INDEX sessions_meta_aud_sub_sid_idx;
+         ALTER TABLE sessions_meta ADD PRIMARY KEY (aud, sub, sid) DEFERRABLE",
+        "deferrable unique constraint on (aud, sub, sid)",
+        "DROP INDEX sessions_meta_aud_sub_sid_idx;
+         INSERT INTO sessions_meta SELECT * FROM sessions_meta",
+        "no unique index on (aud, sub, sid): each save adds",
+        "DROP TABLE sessions_meta",
+        "There is no table \"sessions_meta\"",
+        "DROP TABLE sessions_meta; ALTER TABLE sessions SET UNLOGGED",
+        "There is no table \"sessions_meta\"",
+        "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey;
+         ALTER TABLE sessions_meta SET LOGGED",
+        "no foreign key",
     ];
-    for (defect, words) in defects {
+    for case in defects.chunks(2) {
+        let (defect, words) = (case[0], case[1]);
         db.execute(defect);
         let found = check(&storage);
         let named = found.iter().any(|(problem, _)| problem.contains(words));

@@ -51,10 +51,8 @@ fn a_graceful_exit_takes_no_longer_than_a_requests_deadline() {
         thread::sleep(Duration::from_millis(200));
         let exit = site.nginx.quit();
         let statuses = waiting.join().expect("no panic");
-        assert!(
-            statuses.iter().all(|(status, _)| *status == 503),
-            "{statuses:?}"
-        );
+        let failed = statuses.iter().all(|(status, _)| *status == 503);
+        assert!(failed, "{statuses:?}");
         exit
     });
     cluster.resume();

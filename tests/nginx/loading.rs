@@ -78,20 +78,15 @@ fn a_vm_for_each_request_leaves_nothing_behind() {
     let worker = site.worker();
     let sizes = || (memory(worker), open_files(worker));
     get_500_times(&site);
-    let (memory_before, files_before) = sizes();
+    let before = sizes();
     for _ in 0..3 {
         get_500_times(&site);
     }
-    let (memory_after, files_after) = sizes();
+    let after = sizes();
     // 1,500 VMs that stayed would be hundreds of MB.
-    assert!(
-        memory_after < memory_before + 20_000,
-        "{memory_before} KiB grew to {memory_after} KiB"
-    );
-    assert!(
-        files_after < files_before + 10,
-        "{files_before} open files became {files_after}"
-    );
+    let sizes = format!("{before:?} became {after:?} KiB and open files");
+    assert!(after.0 < before.0 + 20_000, "{sizes}");
+    assert!(after.1 < before.1 + 10, "{sizes}");
     let connections = site.connections();
     assert!((1..=4).contains(&connections), "{connections}");
     assert_eq!(site.worker(), worker, "the worker died");

@@ -74,12 +74,7 @@ fn an_outage_is_logged_when_it_comes_and_when_it_goes() {
 /// Each kind once, however often it happens.
 fn assert_logged_once(site: &Site, words: &str, level: &str) {
     let logged = lines(site, words);
-    assert_eq!(
-        logged.len(),
-        1,
-        "{words}: {logged:#?}\n{}",
-        site.nginx.error_log()
-    );
+    assert_eq!(logged.len(), 1, "{words}: {logged:#?}");
     assert!(logged[0].contains(&format!("[{level}]")), "{logged:?}");
 }
 

@@ -180,11 +180,8 @@ pub fn assert_closed_properly(cluster: &Cluster) {
     let log = cluster.log();
     let lost = ["unexpected EOF", "could not receive data"];
     let lost = |line: &&str| lost.iter().any(|words| line.contains(words));
-    assert_eq!(
-        log.lines().find(lost),
-        None,
-        "closed without a Terminate message"
-    );
+    let line = log.lines().find(lost);
+    assert_eq!(line, None, "closed without a Terminate message");
 }
 
 /// Holds a session's row, until the transaction ends.

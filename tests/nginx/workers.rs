@@ -96,10 +96,7 @@ fn nginxs_own_thread_never_touches_a_connection() {
         let path = format!("/proc/{}/syscall", site.worker());
         let call = fs::read_to_string(path).expect("a live process");
         let futex = format!("{} ", libc::SYS_futex);
-        assert!(
-            call.starts_with(&futex),
-            "it waits in the system call {call}"
-        );
+        assert!(call.starts_with(&futex), "it waits in {call}");
         assert!(!waiting.is_finished(), "it did not block");
         cluster.resume();
         assert_eq!(waiting.join().expect("no panic").status, 200);

@@ -75,46 +75,35 @@ const BLOCKING: [&str; 5] = ["set", "balancer", "header_filter", "body_filter", 
 
 fn with_blocking_phases(plan: Plan) -> Plan {
     let record = |phase: &str| format!("require('site').record('{phase}', ngx.req.get_uri_args())");
+    let after = |phase: &str, code: &str| format!("return 200; {phase}_by_lua_block {{ {code} }}");
+    let upstream = format!(
+        "upstream ourselves {{
+            server 0.0.0.1;
+            balancer_by_lua_block {{
+                {}
+                local balancer = require('ngx.balancer')
+                assert(balancer.set_current_peer('127.0.0.1', ngx.var.server_port))
+            }}
+        }}",
+        record("balancer")
+    );
+    let set = format!(
+        "set_by_lua_block $outcome {{ {} return 'set' }}",
+        record("set")
+    );
+    // The filter runs for each part of the body; the call belongs to the last.
+    let last_part = format!("if ngx.arg[2] then {} end", record("body_filter"));
     plan.nginx(|nginx| {
         nginx
-            .http(&format!(
-                "upstream ourselves {{
-                    server 0.0.0.1;
-                    balancer_by_lua_block {{
-                        {}
-                        local balancer = require('ngx.balancer')
-                        assert(balancer.set_current_peer('127.0.0.1', ngx.var.server_port))
-                    }}
-                }}",
-                record("balancer")
-            ))
+            .http(&upstream)
             .location("= /balancer", "proxy_pass http://ourselves/plain;")
-            .location(
-                "= /set",
-                &format!(
-                    "set_by_lua_block $outcome {{ {} return 'set' }} return 200 $outcome;",
-                    record("set")
-                ),
-            )
+            .location("= /set", &format!("{set} return 200 $outcome;"))
             .location(
                 "= /header_filter",
-                &format!(
-                    "return 200; header_filter_by_lua_block {{ {} }}",
-                    record("header_filter")
-                ),
+                &after("header_filter", &record("header_filter")),
             )
-            // The filter runs for each part of the body; the call belongs to the last.
-            .location(
-                "= /body_filter",
-                &format!(
-                    "return 200; body_filter_by_lua_block {{ if ngx.arg[2] then {} end }}",
-                    record("body_filter")
-                ),
-            )
-            .location(
-                "= /log",
-                &format!("return 200; log_by_lua_block {{ {} }}", record("log")),
-            )
+            .location("= /body_filter", &after("body_filter", &last_part))
+            .location("= /log", &after("log", &record("log")))
     })
 }
 

@@ -92,15 +92,3 @@ fn a_password_file_that_changes_under_load_fails_no_request() {
     let site = plan(&cluster).conf("passfile", file.to_str()).start();
     rotate(&cluster, &site, write);
 }
-
-#[test]
-fn a_password_must_be_a_text() {
-    let cluster = Cluster::builder().start();
-    let lua = "ngx.print(select(2, pcall(function()
-                 require('site').storage():set_password(nil)
-               end)))";
-    let site = site::on(&cluster).content("/tell", lua).start();
-    let body = site.nginx.get("/tell").body;
-    assert!(body.contains("bad argument #1 to 'set_password'"), "{body}");
-    assert!(body.contains("string expected, got nil"), "{body}");
-}

@@ -171,6 +171,9 @@ fn what_is_raised_is_text_that_nginx_can_print() {
                assert(type(message) == 'string', type(message))
                assert(message:find('content_by_lua', 1, true) and message:find('expected'), message)
              end
+             local _, message = pcall(storage.set_password, storage, nil)
+             assert(message:find('bad argument #1', 1, true), message)
+             assert(message:find('string expected, got nil', 1, true), message)
              ngx.print('raised')",
         )
         .content(

@@ -76,24 +76,19 @@ impl Drop for Sweeper {
 
 /// Runs `command` to its end, which has to be a success.
 pub fn run(command: &mut Command) {
+    let _ = output(command);
+}
+
+/// The same; returns what it has written to its standard output.
+pub fn output(command: &mut Command) -> String {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("cannot run {:?}: {error}", command.get_program()));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-}
-
-/// What `command` writes to its output. It has to succeed.
-pub fn output(command: &mut Command) -> String {
-    let output = command.output().expect("a program");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8(output.stdout).expect("text")
+    let status = output.status;
+    assert!(status.success(), "{command:?}: {status}\n{text}{errors}");
+    text
 }
 
 /// Waits for the child's exit; `None` if it still runs after `timeout`.

@@ -13,12 +13,14 @@ use super::{Nginx, TIMEOUT};
 
 const MODULES: &str = "/usr/lib/nginx/modules";
 
+#[derive(Default)]
 pub struct Builder {
-    workers: usize,
-    pub(super) master: bool,
-    pub(super) is_clean: bool,
+    workers: Option<usize>,
+    /// Whether the only process serves, without a master.
+    pub(super) single: bool,
+    pub(super) may_complain: bool,
     daemon: bool,
-    log_level: &'static str,
+    log_level: Option<&'static str>,
     main: String,
     http: String,
     server: String,
@@ -27,39 +29,21 @@ pub struct Builder {
     environment: Vec<(String, String)>,
 }
 
-impl Default for Builder {
-    fn default() -> Self {
-        Builder {
-            workers: 1,
-            master: true,
-            is_clean: true,
-            daemon: false,
-            log_level: "notice",
-            main: String::new(),
-            http: String::new(),
-            server: String::new(),
-            lua_folders: Vec::new(),
-            lua_paths: None,
-            environment: Vec::new(),
-        }
-    }
-}
-
 impl Builder {
     pub fn workers(mut self, number: usize) -> Self {
-        self.workers = number;
+        self.workers = Some(number);
         self
     }
 
     /// Without a master, the one process serves.
     pub fn master(mut self, on: bool) -> Self {
-        self.master = on;
+        self.single = !on;
         self
     }
 
     /// The log may hold complaints of nginx at the end of the test.
     pub fn may_complain(mut self) -> Self {
-        self.is_clean = false;
+        self.may_complain = true;
         self
     }
 
@@ -70,7 +54,7 @@ impl Builder {
     }
 
     pub fn log_level(mut self, level: &'static str) -> Self {
-        self.log_level = level;
+        self.log_level = Some(level);
         self
     }
 
@@ -201,9 +185,9 @@ http {{
             daemon = if self.daemon { "on" } else { "off" },
             ndk = process::program(ndk, "libnginx-mod-http-ndk").display(),
             lua = process::program(lua, "libnginx-mod-http-lua").display(),
-            workers = self.workers,
-            master = if self.master { "on" } else { "off" },
-            log_level = self.log_level,
+            workers = self.workers.unwrap_or(1),
+            master = if self.single { "off" } else { "on" },
+            log_level = self.log_level.unwrap_or("notice"),
             main = self.main,
             http = self.http,
             server = self.server,

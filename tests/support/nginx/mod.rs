@@ -61,8 +61,8 @@ impl Nginx {
             sweeper: None,
             folder,
             port,
-            master: builder.master,
-            is_clean: builder.is_clean,
+            master: !builder.single,
+            is_clean: !builder.may_complain,
             http: agent(),
         }
     }

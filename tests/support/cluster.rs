@@ -29,8 +29,6 @@ pub struct Cluster {
 /// How a server is asked to stop.
 #[derive(Clone, Copy)]
 pub enum Stop {
-    /// New connections are refused, old ones may go on.
-    Smart,
     /// The server notifies its clients and closes their connections.
     Fast,
     /// As in a crash: connections end without a word.
@@ -276,10 +274,8 @@ impl Cluster {
         process::wait_until(30, "the server stops", || !self.is_running());
     }
 
-    /// Asks the server to stop, and does not wait: a smart stop lasts as long as its clients.
-    pub fn ask_to_stop(&self, how: Stop) {
+    fn ask_to_stop(&self, how: Stop) {
         self.signal_server(match how {
-            Stop::Smart => Signal::SIGTERM,
             Stop::Fast => Signal::SIGINT,
             Stop::Immediate => Signal::SIGQUIT,
         });

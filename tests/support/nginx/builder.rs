@@ -16,8 +16,6 @@ const MODULES: &str = "/usr/lib/nginx/modules";
 #[derive(Default)]
 pub struct Builder {
     workers: Option<usize>,
-    /// Whether the only process serves, without a master.
-    pub(super) single: bool,
     pub(super) may_complain: bool,
     daemon: bool,
     log_level: Option<&'static str>,
@@ -32,12 +30,6 @@ pub struct Builder {
 impl Builder {
     pub fn workers(mut self, number: usize) -> Self {
         self.workers = Some(number);
-        self
-    }
-
-    /// Without a master, the one process serves.
-    pub fn master(mut self, on: bool) -> Self {
-        self.single = !on;
         self
     }
 
@@ -152,7 +144,6 @@ impl Builder {
 load_module {ndk};
 load_module {lua};
 worker_processes {workers};
-master_process {master};
 pid nginx.pid;
 error_log error.log {log_level};
 {main}
@@ -186,7 +177,6 @@ http {{
             ndk = process::program(ndk, "libnginx-mod-http-ndk").display(),
             lua = process::program(lua, "libnginx-mod-http-lua").display(),
             workers = self.workers.unwrap_or(1),
-            master = if self.single { "off" } else { "on" },
             log_level = self.log_level.unwrap_or("notice"),
             main = self.main,
             http = self.http,

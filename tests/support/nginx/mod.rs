@@ -4,7 +4,7 @@ mod builder;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -22,7 +22,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Nginx {
     folder: TempDir,
     port: u16,
-    master: bool,
     /// Whether a complaint in the log fails the test.
     is_clean: bool,
     child: Mutex<Child>,
@@ -61,7 +60,6 @@ impl Nginx {
             sweeper: None,
             folder,
             port,
-            master: !builder.single,
             is_clean: !builder.may_complain,
             http: agent(),
         }
@@ -99,7 +97,7 @@ impl Nginx {
             .unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.error_log()))
     }
 
-    /// The master, or the only process where there is none.
+    /// The master.
     pub fn pid(&self) -> u32 {
         self.leader.load(Ordering::Relaxed)
     }
@@ -154,11 +152,7 @@ impl Nginx {
 
     /// All workers, with those that a reload has asked to exit.
     pub fn worker_pids(&self) -> BTreeSet<u32> {
-        if self.master {
-            process::children(self.pid()).into_iter().collect()
-        } else {
-            BTreeSet::from([self.pid()])
-        }
+        process::children(self.pid()).into_iter().collect()
     }
 
     pub fn signal(&self, signal: Signal) {

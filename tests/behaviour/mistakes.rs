@@ -75,10 +75,8 @@ pub fn numbers_may_come_as_text(store: &LuaStore) {
         "s".into(),
         "2000000000".into(),
     ];
-    assert_ne!(
-        store.call_method("read_metadata", &found),
-        [Value::Table(vec![])]
-    );
+    let found = store.call_method("read_metadata", &found);
+    assert_ne!(found, [Value::Table(vec![])]);
 }
 
 pub fn get_and_delete_need_no_time(store: &LuaStore) {
@@ -90,10 +88,8 @@ pub fn get_and_delete_need_no_time(store: &LuaStore) {
     ] {
         store.call_method("set", &good());
         assert_eq!(store.call_method("get", &key), ["value".into()]);
-        assert_eq!(
-            store.call_method("delete", &[&key, &*tail].concat()),
-            [true.into()]
-        );
+        let deleted = store.call_method("delete", &[&key, &*tail].concat());
+        assert_eq!(deleted, [true.into()]);
         assert_eq!(store.call_method("get", &key), [Value::Nil]);
         store.db.assert_empty();
     }

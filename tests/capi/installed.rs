@@ -85,10 +85,8 @@ fn the_library_has_its_links_and_its_soname() {
     assert!(!real.is_symlink() && real.is_file());
     for link in ["".to_owned(), format!(".{so_version}")] {
         assert!(library(&link).is_symlink(), "{link}");
-        assert_eq!(
-            library(&link).canonicalize().unwrap(),
-            real.canonicalize().unwrap()
-        );
+        let target = library(&link).canonicalize().unwrap();
+        assert_eq!(target, real.canonicalize().unwrap());
     }
     let dynamic = process::output(Command::new("readelf").arg("-d").arg(real));
     let soname = format!("Library soname: [libresty_session_postgres.so.{so_version}]");

@@ -139,28 +139,25 @@ fn check_names_each_defect_and_what_repairs_it() {
          ALTER TABLE sessions_meta SET LOGGED",
         "no foreign key",
     ];
-    for case in defects.chunks(2) {
-        let (defect, words) = (case[0], case[1]);
+    let test = |defect: &str, words: &str| {
         db.execute(defect);
         let found = check(&storage);
         let named = found.iter().any(|(problem, _)| problem.contains(words));
         assert!(named, "{defect}: {found:?}");
         repair(&storage, &db);
         sessions_come_and_go(&storage, &db, defect);
+    };
+    for case in defects.chunks(2) {
+        test(case[0], case[1]);
     }
     // A session's data is not what it was after bytea; its expiry is.
     let alive = "SELECT count(*) FROM sessions WHERE exp > now() + interval '59 minutes'";
     assert_eq!(db.number(alive), 1);
-    for defect in [
-        "DROP TABLE sessions CASCADE",
-        "DROP TABLE sessions_meta, sessions",
-    ] {
-        db.execute(defect);
-        let found = check(&storage);
-        let words = "There is no table \"sessions\"";
-        assert!(found[0].0.contains(words), "{found:?}");
-        repair(&storage, &db);
-        sessions_come_and_go(&storage, &db, defect);
+    for tables in ["sessions CASCADE", "sessions_meta, sessions"] {
+        test(
+            &format!("DROP TABLE {tables}"),
+            "There is no table \"sessions\"",
+        );
     }
 }
 

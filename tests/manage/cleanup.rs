@@ -169,6 +169,4 @@ fn many_workers_never_clean_up_at_the_same_time() {
     // Connections of any of the eight workers.
     let cleaners = db.number("SELECT count(DISTINCT pid) FROM noted");
     assert!(cleaners > 1, "{cleaners}");
-    one.nginx.assert_clean_log();
-    two.nginx.assert_clean_log();
 }

@@ -69,9 +69,7 @@ fn save_until(done: &AtomicBool, storage: &Storage, thread: usize) -> Vec<(Strin
         if done.load(Ordering::Relaxed) {
             break;
         }
-        let fresh = format!("{thread}/{n}");
-        let again = format!("{thread}/again");
-        for key in [fresh, again] {
+        for key in [format!("{thread}/{n}"), format!("{thread}/again")] {
             storage.call(login(&*key)).expect("a save");
             answered.push((key, Instant::now()));
         }

@@ -68,7 +68,7 @@ pub trait Operation: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A [`Fault`] means that nothing was carried out, or that this is unknown.
+    /// A fault means that nothing was carried out, or that this is unknown.
     fn run(&self, db: &mut Db<'_>) -> Result<Self::Answer, Fault>;
 
     /// The same for several operations, where [`Operation::batches`] says yes: an answer for each, in

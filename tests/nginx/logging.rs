@@ -46,6 +46,34 @@ fn a_misspelt_key_is_reported_once_with_the_nearest_known_one() {
     }
 }
 
+/// The key is set by mistake where TLS is off, unless the configuration says that it is.
+#[test]
+fn tls_keys_without_tls_are_reported_once() {
+    for (said, expected) in [(None, 1), (Some(("ssl", false)), 0)] {
+        let site = site::on(support::shared()).conf("ssl_verify", true);
+        let site = said
+            .into_iter()
+            .fold(site, |site, (key, value)| site.conf(key, value));
+        let site = site
+            .content(
+                "/new",
+                "require('resty.session.postgres').new(require('site').configuration())",
+            )
+            .start();
+        for _ in 0..3 {
+            assert_eq!(site.nginx.get("/new").status, 200);
+        }
+        site.assert_works();
+        let logged = lines(&site, "TLS is off, although ssl_verify is set");
+        assert_eq!(logged.len(), expected, "{logged:#?}");
+        assert!(
+            logged.iter().all(|line| line.contains("[warn]")),
+            "{logged:?}"
+        );
+        site.nginx.assert_clean_log();
+    }
+}
+
 /// There may be thousands of requests in an outage.
 #[test]
 fn an_outage_is_logged_when_it_comes_and_when_it_goes() {

@@ -110,7 +110,7 @@ pub static KEYS: &[Key] = &[
         .libpq("sslrootcert", "PGSSLROOTCERT")
         .doc(
             "The certificates to trust. With a file, the chain is verified in every mode; \
-             `system` requires `verify-full`. With `ssl`, it implies \
+             `system` requires `verify-full`. `verify-ca` requires a file. With `ssl`, it implies \
              `ssl_required`.",
         ),
     key("sslcrl", Kind::Path, NONE)

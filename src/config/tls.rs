@@ -74,6 +74,10 @@ impl TlsConfig {
             "sslrootcert",
             reason,
         )?;
+        let any_authority = verify == Verify::Chain && root.is_none();
+        let reason =
+            "verify-ca requires sslrootcert, the file of the authority; verify-full does not";
+        refuse(any_authority, "sslmode", reason)?;
         // As in libpq: a root that is named has the chain verified in every mode.
         if root.is_some() && !off && verify == Verify::Nothing {
             verify = Verify::Chain;

@@ -29,7 +29,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 SO_VERSION := $(shell sed -nE 's/^version = "(0\.[0-9]+|[0-9]+)\..*/\1/p' Cargo.toml)
 
 # The C library, the Lua module and the command are one crate with different features. They are built in
-# one target folder, so that their dependencies are compiled once.
+# one target folder, where the two libraries share their compiled dependencies.
 ARTIFACTS := $(TARGET)/artifacts
 LIBRARY := libresty_session_postgres.so
 

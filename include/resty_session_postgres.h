@@ -153,8 +153,6 @@ typedef struct rsp_storage rsp_storage;
 // rsp_log_line, valid until the function returns.
 typedef void (*rsp_log_function)(void *user, rsp_log_level level, const char *text);
 
-
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

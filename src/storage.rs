@@ -90,7 +90,7 @@ impl Storage {
     ///
     /// [`Error::Text`] for a NUL byte; [`Error::Internal`] where the engine cannot be started.
     pub fn set_password(&self, password: &str) -> Result<(), Error> {
-        let password = Secret::new(text("password", password.as_bytes())?);
+        let password = Secret::new(text("password", password)?);
         self.engine().map(|engine| engine.set_password(password))
     }
 

@@ -106,13 +106,9 @@ fn a_server_that_does_not_answer_is_given_up_for_the_next() {
     let _silent = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).expect("a socket");
     let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
     let silent = (silent.local_addr().expect("an address").port(), silent);
-    let full = full_listener();
+    let (full, _sockets) = full_listener();
     let database = cluster.create_database();
-    for server in [
-        ("127.0.0.1", full.port),
-        ("127.0.0.1", silent.0),
-        (path, 5432),
-    ] {
+    for server in [("127.0.0.1", full), ("127.0.0.1", silent.0), (path, 5432)] {
         let storage = storage(
             &[server, ("127.0.0.1", cluster.port())],
             &cluster,
@@ -122,34 +118,25 @@ fn a_server_that_does_not_answer_is_given_up_for_the_next() {
     }
 }
 
-struct Full {
-    port: u16,
-    _listener: Socket,
-    _waiting: Vec<Socket>,
-}
-
-/// A port that has as many connections waiting as it may: one more is not answered.
-fn full_listener() -> Full {
+/// A port that has as many connections waiting as it may, so that one more is not answered; and the sockets.
+fn full_listener() -> (u16, Vec<Socket>) {
     let new = || Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     let listener = new();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     listener.bind(&any.into()).expect("a port");
     listener.listen(0).expect("a listener");
     let address = listener.local_addr().expect("an address");
-    let wait = || {
-        let socket = new();
-        socket.set_nonblocking(true).expect("an option");
-        let _ = socket.connect(&address);
-        socket
-    };
-    Full {
-        port: address.as_socket().expect("an address").port(),
-        _listener: listener,
-        _waiting: (0..4).map(|_| wait()).collect(),
+    let mut sockets = vec![listener];
+    for _ in 0..4 {
+        let waiting = new();
+        waiting.set_nonblocking(true).expect("an option");
+        let _ = waiting.connect(&address);
+        sockets.push(waiting);
     }
+    (address.as_socket().expect("an address").port(), sockets)
 }
 
-/// No look whether the connection still works, no preparing anew.
+/// No test whether the connection still works, no preparing again.
 #[test]
 fn an_operation_is_one_statement_that_was_prepared_before() {
     let cluster = Cluster::builder()

@@ -41,9 +41,7 @@ fn the_standby_takes_over(synchronous: bool) {
     let standby = primary.standby();
     if synchronous {
         let mut admin = primary.client("postgres");
-        let sql = "ALTER SYSTEM SET synchronous_standby_names = '*'";
-        admin.batch_execute(sql).unwrap();
-        admin.execute("SELECT pg_reload_conf()", &[]).unwrap();
+        primary.set("synchronous_standby_names", "'*'");
         let waits = "SELECT sync_state = 'sync' FROM pg_stat_replication";
         process::wait_until(20, "synchronous", || one(&mut admin, waits));
     }
@@ -128,7 +126,6 @@ fn the_standby_takes_over(synchronous: bool) {
     let lost: Vec<_> = kept.filter(|(key, _)| !there.contains(key)).collect();
     assert!(lost.is_empty(), "lost: {lost:?}");
     assert_eq!(site.worker(), worker);
-    site.nginx.assert_clean_log();
 }
 
 #[test]
@@ -147,15 +144,7 @@ fn a_write_to_a_server_that_takes_none_is_tried_until_one_does() {
     let cluster = Cluster::builder().start();
     let site = site::on(&cluster).conf("read_timeout", 2_000).start();
     site.assert_works();
-    let mut admin = cluster.client("postgres");
-    let mut read_only = |on: &str| {
-        let sql = format!("ALTER SYSTEM SET default_transaction_read_only = {on}");
-        admin
-            .batch_execute("SET default_transaction_read_only = off")
-            .unwrap();
-        admin.batch_execute(&sql).unwrap();
-        admin.execute("SELECT pg_reload_conf()", &[]).unwrap();
-    };
+    let read_only = |on| cluster.set("default_transaction_read_only", on);
     read_only("on");
     thread::sleep(Duration::from_millis(100));
     let (_, took) = timed(|| {
@@ -175,22 +164,16 @@ fn a_write_to_a_server_that_takes_none_is_tried_until_one_does() {
         });
     });
     assert!(took < Duration::from_secs(2), "{took:?}");
-    site.nginx.assert_clean_log();
 
     // And no longer than its time.
     read_only("on");
     thread::sleep(Duration::from_millis(100));
     let (response, took) = timed(|| site.set("key", "value"));
     assert_eq!(response.status, 503);
-    assert!(
-        response.body.contains("read-only transaction"),
-        "{}",
-        response.body
-    );
-    assert!(
-        took > Duration::from_secs(2) && took < Duration::from_secs(4),
-        "{took:?}"
-    );
+    let body = response.body;
+    assert!(body.contains("read-only transaction"), "{body}");
+    let limits = Duration::from_secs(2)..Duration::from_secs(4);
+    assert!(limits.contains(&took), "{took:?}");
 }
 
 /// The port of the server that a new storage with these keys comes to.
@@ -256,9 +239,6 @@ fn the_server_is_chosen_by_what_it_can_and_by_chance() {
     let seen: BTreeSet<u16> = (0..20)
         .map(|_| chosen([&primary, &standby], random))
         .collect();
-    assert_eq!(
-        seen.len(),
-        2,
-        "one of a million times all 20 come to the same"
-    );
+    // In one of a million runs all 20 choose the same.
+    assert_eq!(seen.len(), 2);
 }

@@ -24,6 +24,12 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
+/// A file's name without its ending.
+fn stem(path: &Path) -> String {
+    let name = path.file_stem().expect("a name");
+    name.to_string_lossy().into_owned()
+}
+
 /// What stands between backticks in a text, outside of its samples.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     let prose = text.split("```").step_by(2);
@@ -34,24 +40,14 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 fn every_file_that_a_document_names_is_there() {
     let root = Path::new(ROOT);
     let mut documents = files(&root.join("docs"), ".md");
-    documents
-        .extend(["README.md", "CONTRIBUTING.md", "bench/README.md"].map(|name| root.join(name)));
-    let folders = [
-        "src/",
-        "tests/",
-        "lua/",
-        "docs/",
-        "bench/",
-        "scripts/",
-        "include/",
-        "sql/",
-        "examples/",
-    ];
+    let others = ["README.md", "CONTRIBUTING.md", "bench/README.md"];
+    documents.extend(others.map(|name| root.join(name)));
+    let folders = "src/ tests/ lua/ docs/ bench/ scripts/ include/ sql/ examples/";
     let mut seen = 0;
     for document in documents {
         let text = read(&document);
         for name in quoted(&text) {
-            let is_path = folders.iter().any(|folder| name.starts_with(folder));
+            let is_path = folders.split(' ').any(|folder| name.starts_with(folder));
             if is_path && !name.contains(['*', '<', ' ', '…']) {
                 let there = root.join(name).exists();
                 assert!(there, "{} names {name}", document.display());
@@ -77,28 +73,22 @@ fn top_of<'a>(order: &'a [String], path: &str) -> Option<&'a String> {
 /// The names that follow each `crate::`, or each other such root, of a source, without its comments and
 /// tests.
 fn imported(source: &str, root: &str) -> Vec<String> {
-    let source = source
-        .split("#[cfg(test)]\nmod tests")
-        .next()
-        .unwrap_or_default();
-    let code: String = source
-        .lines()
+    let source = source.split("#[cfg(test)]\nmod tests").next();
+    let lines = source.unwrap_or_default().lines();
+    let code: Vec<_> = lines
         .filter(|line| !line.trim_start().starts_with("//"))
-        .map(|line| line.to_owned() + "\n")
         .collect();
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let first = |path: &str| {
+        let end = path.find(|c| !is_name(c)).unwrap_or(path.len());
+        path[..end].to_owned()
+    };
     let mut names = Vec::new();
-    for rest in code.split(root).skip(1) {
-        let list = match rest.strip_prefix('{') {
-            Some(list) => list.split('}').next().unwrap_or_default(),
-            None => rest
-                .split(|c: char| !c.is_alphanumeric() && c != '_')
-                .next()
-                .unwrap_or_default(),
-        };
-        let each = list
-            .split(',')
-            .map(|name| name.trim().split("::").next().unwrap_or_default());
-        names.extend(each.map(str::to_owned));
+    for rest in code.join("\n").split(root).skip(1) {
+        match rest.strip_prefix('{').and_then(|list| list.split_once('}')) {
+            Some((list, _)) => names.extend(list.split(',').map(|path| first(path.trim()))),
+            None => names.push(first(rest)),
+        }
     }
     names
 }
@@ -121,11 +111,7 @@ fn each_folder_of_the_sources_imports_only_those_below_it() {
     let mut looked_at = 0;
     for entry in fs::read_dir(root.join("src")).expect("the sources") {
         let path = entry.expect("an entry").path();
-        let name = path
-            .file_stem()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
+        let name = stem(&path);
         if ["lib", "error"].contains(&&*name) {
             continue;
         }
@@ -142,11 +128,9 @@ fn each_folder_of_the_sources_imports_only_those_below_it() {
                     continue;
                 };
                 let place = order.iter().position(|other| other == top);
-                assert!(
-                    place.is_some_and(|place| place >= own),
-                    "{} imports {import}, which is above it",
-                    source.display()
-                );
+                let is_below = place.is_some_and(|place| place >= own);
+                let source = source.display();
+                assert!(is_below, "{source} imports {import}, which is above it");
                 looked_at += 1;
             }
         }
@@ -161,11 +145,8 @@ fn no_two_files_of_a_folder_import_each_other() {
     let mut looked_at = 0;
     for parent in files(&Path::new(ROOT).join("src"), "/mod.rs") {
         let folder = parent.parent().expect("a folder");
-        let names = fs::read_dir(folder).expect("a folder").map(|entry| {
-            let path = entry.expect("an entry").path();
-            let name = path.file_stem().expect("a name");
-            name.to_string_lossy().into_owned()
-        });
+        let entries = fs::read_dir(folder).expect("a folder");
+        let names = entries.map(|entry| stem(&entry.expect("an entry").path()));
         let names: Vec<String> = names
             .filter(|name| name != "mod" && name != "tests")
             .collect();
@@ -190,11 +171,8 @@ fn no_two_files_of_a_folder_import_each_other() {
             let mut reached = imports(name);
             let mut next = 0;
             while let Some(other) = reached.get(next).cloned() {
-                assert!(
-                    other != *name,
-                    "in {}, {name} imports itself",
-                    folder.display()
-                );
+                let folder = folder.display();
+                assert!(other != *name, "in {folder}, {name} imports itself");
                 for further in imports(&other) {
                     if !reached.contains(&further) {
                         reached.push(further);

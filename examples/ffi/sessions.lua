@@ -1,7 +1,7 @@
 -- The operations from LuaJIT's FFI, without the Lua module. They block, so this is for command-line
 -- programs; inside nginx use resty.session.postgres.
 --
---     luajit sessions.lua /usr/local/include/resty_session_postgres.h "host=127.0.0.1 dbname=sessions"
+--     luajit sessions.lua /usr/local/include/resty_session_postgres.h "host=db dbname=sessions"
 
 local ffi = require("ffi")
 
@@ -67,8 +67,8 @@ local function open()
   return make("storage", C.rsp_storage_new, config)
 end
 
--- Carries an operation out. Its arguments are a table by the names of the parameters; pairs are tables
--- of an audience and a subject.
+-- Carries an operation out. Its arguments are a table by the names of the parameters; pairs are
+-- tables of an audience and a subject.
 local function call(storage, operation, arguments)
   local request = make("request", C.rsp_request_new, operation)
   for name, value in pairs(arguments) do
@@ -110,8 +110,7 @@ local function get(storage, key)
 end
 
 local function read_metadata(storage, audience, subject)
-  local completion =
-    call(storage, "read_metadata", { audience = audience, subject = subject })
+  local completion = call(storage, "read_metadata", { audience = audience, subject = subject })
   local expires = ffi.new("int64_t[1]")
   local found = {}
   for index = 0, tonumber(C.rsp_completion_sessions(completion)) - 1 do

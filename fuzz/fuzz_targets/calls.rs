@@ -98,7 +98,7 @@ enum Call<'a> {
     Set(Name<'a>, Argument<'a>),
     Clear,
     FreeRequest,
-    Call,
+    RunRequest,
     Submit,
     Get(Text<'a>),
     Save(Text<'a>, Text<'a>, Text<'a>, f64),
@@ -120,6 +120,7 @@ struct World {
     request: Option<Box<rsp_request>>,
     /// The parameters of the request.
     parameters: Vec<&'static str>,
+    #[allow(clippy::vec_box, reason = "the library gets each box back")]
     completions: Vec<Box<rsp_completion>>,
 }
 
@@ -208,7 +209,7 @@ impl World {
                 rsp_request_free(self.request.take());
                 OK
             }
-            Call::Call => {
+            Call::RunRequest => {
                 let mut out = MaybeUninit::new(ptr::null_mut());
                 let (request, place) = (self.request.as_deref(), Some(&mut out));
                 let status = sound!(rsp_call(storage, request, place, message, size));

@@ -66,8 +66,15 @@ fn made<T>(status: rsp_status, out: &MaybeUninit<*mut T>) -> Option<Box<T>> {
     (!pointer.is_null()).then(|| unsafe { Box::from_raw(pointer) })
 }
 
-fuzz_target!(|input: (Vec<(Key, Value, u8)>, Option<&[u8]>)| {
-    let (settings, dsn) = input;
+#[derive(Arbitrary, Debug)]
+struct Input<'a> {
+    /// Keys with their values, and sizes of the buffer for a message.
+    settings: Vec<(Key<'a>, Value<'a>, u8)>,
+    dsn: Option<&'a [u8]>,
+}
+
+fuzz_target!(|input: Input| {
+    let Input { settings, dsn } = input;
     let mut out = MaybeUninit::new(ptr::null_mut());
     let status = sound!(rsp_config_new(Some(&mut out), ptr::null_mut(), 0));
     let mut config = made(status, &out);

@@ -1,21 +1,17 @@
 //! Requests are carried out: blocking, or submitted to a queue. The three most frequent operations
-//! have a function of their own, which makes a request of its arguments.
+//! have a function of their own.
 
 use super::completion::rsp_completion;
 use super::guard::guard_status;
 use super::pointer::{self, Message, required};
 use super::queue::rsp_queue;
 use super::request::rsp_request;
-use super::status::{Failure, rsp_status};
+use super::status::rsp_status;
 use super::storage::rsp_storage;
-use crate::op::{Answer, Value};
+use crate::op::{Answer, Epoch};
+use crate::ops::{Delete, Get, Set};
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
-
-fn call(storage: Option<&rsp_storage>, request: &rsp_request) -> Result<Answer, Failure> {
-    let storage = required("storage", storage)?;
-    Ok(storage.storage.call_any(request.operation()?)?)
-}
 
 /// Carries a request out and waits for its completion, within the configured timeouts. If no other
 /// operation is under way, its statement runs on the caller's own thread.
@@ -36,7 +32,9 @@ pub unsafe extern "C" fn rsp_call(
 ) -> rsp_status {
     // SAFETY: the conventions.
     guard_status(unsafe { Message::new(message, message_size) }, || {
-        let answer = call(storage, required("request", request)?)?;
+        let storage = required("storage", storage)?;
+        let operation = required("request", request)?.operation()?;
+        let answer = storage.storage.call_any(operation)?;
         if let Some(out) = completion_out {
             out.write(rsp_completion::of_call(answer));
         }
@@ -94,12 +92,12 @@ pub unsafe extern "C" fn rsp_get(
 ) -> rsp_status {
     // SAFETY: the conventions.
     guard_status(unsafe { Message::new(message, message_size) }, || {
+        let storage = required("storage", storage)?;
         // SAFETY: the conventions.
-        let key = unsafe { pointer::text("key", key, key_len) }?;
+        let key = unsafe { pointer::utf8("key", key, key_len) }?;
         let out = required("completion_out", completion_out)?;
-        let mut request = rsp_request::new("get")?;
-        request.set("key", Value::Text(key.to_vec()))?;
-        out.write(rsp_completion::of_call(call(storage, &request)?));
+        let value = storage.storage.call(Get::new(key, Epoch::now())?)?;
+        out.write(rsp_completion::of_call(Answer::Value(value)));
         Ok(())
     })
 }
@@ -126,18 +124,16 @@ pub unsafe extern "C" fn rsp_set(
 ) -> rsp_status {
     // SAFETY: the conventions.
     guard_status(unsafe { Message::new(message, message_size) }, || {
+        let storage = required("storage", storage)?;
         // SAFETY: the conventions.
-        let name = unsafe { pointer::text("name", name, name_len) }?;
+        let name = unsafe { pointer::utf8("name", name, name_len) }?;
         // SAFETY: the conventions.
-        let key = unsafe { pointer::text("key", key, key_len) }?;
+        let key = unsafe { pointer::utf8("key", key, key_len) }?;
         // SAFETY: the conventions.
-        let value = unsafe { pointer::text("value", value, value_len) }?;
-        let mut request = rsp_request::new("set")?;
-        for (parameter, text) in [("name", name), ("key", key), ("value", value)] {
-            request.set(parameter, Value::Text(text.to_vec()))?;
-        }
-        request.set("ttl", Value::Number(ttl))?;
-        call(storage, &request).map(drop)
+        let value = unsafe { pointer::utf8("value", value, value_len) }?;
+        let expires = Epoch::from_seconds("ttl", Epoch::now().seconds() as f64 + ttl)?;
+        let set = Set::new(name, key, value, expires)?;
+        Ok(storage.storage.call(set)?)
     })
 }
 
@@ -156,10 +152,9 @@ pub unsafe extern "C" fn rsp_delete(
 ) -> rsp_status {
     // SAFETY: the conventions.
     guard_status(unsafe { Message::new(message, message_size) }, || {
+        let storage = required("storage", storage)?;
         // SAFETY: the conventions.
-        let key = unsafe { pointer::text("key", key, key_len) }?;
-        let mut request = rsp_request::new("delete")?;
-        request.set("key", Value::Text(key.to_vec()))?;
-        call(storage, &request).map(drop)
+        let key = unsafe { pointer::utf8("key", key, key_len) }?;
+        Ok(storage.storage.call(Delete::new(key)?)?)
     })
 }

@@ -3,8 +3,9 @@
 use super::guard::{guard, guard_status};
 use super::pointer::{Message, required};
 use super::status::{Failure, rsp_status};
+use crate::Error;
 use crate::completion::Ticket;
-use crate::op::{Answer, Epoch, Finding, Outcome};
+use crate::op::{Answer, Epoch, Finding, Outcome, Session};
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -14,19 +15,27 @@ use std::ptr;
 pub struct rsp_completion {
     ticket: Ticket,
     user: *mut c_void,
-    /// Its texts end in NUL.
-    outcome: Outcome,
+    outcome: Result<Contents, Error>,
+}
+
+/// An answer as the functions give it out: texts end in NUL, and what the operation does not answer is
+/// empty.
+#[derive(Default)]
+struct Contents {
+    value: Option<String>,
+    found: bool,
+    count: u64,
+    /// The name is empty, without a NUL, where the operation does not read names.
+    sessions: Vec<Session>,
+    findings: Vec<Finding>,
 }
 
 impl rsp_completion {
-    pub(super) fn new(ticket: Ticket, user: *mut c_void, mut outcome: Outcome) -> Self {
-        if let Ok(answer) = &mut outcome {
-            add_nuls(answer);
-        }
+    pub(super) fn new(ticket: Ticket, user: *mut c_void, outcome: Outcome) -> Self {
         rsp_completion {
             ticket,
             user,
-            outcome,
+            outcome: outcome.map(Contents::from),
         }
     }
 
@@ -36,67 +45,63 @@ impl rsp_completion {
     }
 }
 
-fn add_nuls(answer: &mut Answer) {
-    let end = |text: &mut String| text.push('\0');
-    match answer {
-        Answer::Done | Answer::Found(_) | Answer::Count(_) => {}
-        Answer::Value(value) => value.iter_mut().for_each(end),
-        Answer::Expiries(sessions) => sessions.iter_mut().for_each(|(key, _)| end(key)),
-        Answer::Sessions(sessions) => {
-            for session in sessions {
-                end(&mut session.key);
-                end(&mut session.name);
+impl From<Answer> for Contents {
+    fn from(answer: Answer) -> Self {
+        let end = |text: String| text + "\0";
+        let mut contents = Contents::default();
+        match answer {
+            Answer::Done => {}
+            Answer::Found(found) => contents.found = found,
+            Answer::Count(count) => contents.count = count,
+            Answer::Value(value) => {
+                contents.found = value.is_some();
+                contents.value = value.map(end);
+            }
+            Answer::Expiries(sessions) => {
+                let listed = |(key, expires)| Session {
+                    key: end(key),
+                    name: String::new(),
+                    expires,
+                    created: None,
+                };
+                contents.sessions = sessions.into_iter().map(listed).collect();
+            }
+            Answer::Sessions(sessions) => {
+                let listed = |session: Session| Session {
+                    key: end(session.key),
+                    name: end(session.name),
+                    ..session
+                };
+                contents.sessions = sessions.into_iter().map(listed).collect();
+            }
+            Answer::Findings(findings) => {
+                let ended = |finding: Finding| Finding {
+                    problem: end(finding.problem),
+                    repair: end(finding.repair),
+                    ..finding
+                };
+                contents.findings = findings.into_iter().map(ended).collect();
             }
         }
-        Answer::Findings(findings) => {
-            for finding in findings {
-                end(&mut finding.problem);
-                end(&mut finding.repair);
-            }
-        }
+        contents
     }
 }
 
-fn answer(completion: Option<&rsp_completion>) -> Option<&Answer> {
+fn contents(completion: Option<&rsp_completion>) -> Option<&Contents> {
     completion?.outcome.as_ref().ok()
 }
 
-/// A listed session.
-struct Listed<'a> {
-    key: &'a String,
-    name: Option<&'a String>,
-    expires: Epoch,
-    created: Option<Epoch>,
+fn session(completion: Option<&rsp_completion>, index: usize) -> Option<&Session> {
+    contents(completion)?.sessions.get(index)
 }
 
-fn session(completion: Option<&rsp_completion>, index: usize) -> Option<Listed<'_>> {
-    match answer(completion)? {
-        Answer::Expiries(sessions) => sessions.get(index).map(|(key, expires)| Listed {
-            key,
-            name: None,
-            expires: *expires,
-            created: None,
-        }),
-        Answer::Sessions(sessions) => sessions.get(index).map(|session| Listed {
-            key: &session.key,
-            name: Some(&session.name),
-            expires: session.expires,
-            created: session.created,
-        }),
-        _ => None,
-    }
-}
-
-fn findings(completion: Option<&rsp_completion>) -> &[Finding] {
-    match answer(completion) {
-        Some(Answer::Findings(findings)) => findings,
-        _ => &[],
-    }
+fn finding(completion: Option<&rsp_completion>, index: usize) -> Option<&Finding> {
+    contents(completion)?.findings.get(index)
 }
 
 /// Gives a text that ends in NUL to the caller.
 fn text(text: Option<&String>, len_out: Option<&mut MaybeUninit<usize>>) -> *const c_char {
-    let Some(text) = text else {
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
         return ptr::null();
     };
     if let Some(out) = len_out {
@@ -154,40 +159,29 @@ pub extern "C" fn rsp_completion_value(
     completion: Option<&rsp_completion>,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || match answer(completion) {
-        Some(Answer::Value(value)) => text(value.as_ref(), len_out),
-        _ => ptr::null(),
+    guard(ptr::null(), || {
+        let value = contents(completion).and_then(|it| it.value.as_ref());
+        text(value, len_out)
     })
 }
 
 /// Returns whether there is such a live session (get, touch).
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_found(completion: Option<&rsp_completion>) -> bool {
-    guard(false, || match answer(completion) {
-        Some(Answer::Found(found)) => *found,
-        Some(Answer::Value(value)) => value.is_some(),
-        _ => false,
-    })
+    guard(false, || contents(completion).is_some_and(|it| it.found))
 }
 
 /// Returns the number that an operation answers: of counted, revoked or deleted sessions, or of
 /// changes to the tables.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_count(completion: Option<&rsp_completion>) -> u64 {
-    guard(0, || match answer(completion) {
-        Some(Answer::Count(count)) => *count,
-        _ => 0,
-    })
+    guard(0, || contents(completion).map_or(0, |it| it.count))
 }
 
 /// Returns the number of listed sessions (list, read_metadata).
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_sessions(completion: Option<&rsp_completion>) -> usize {
-    guard(0, || match answer(completion) {
-        Some(Answer::Expiries(sessions)) => sessions.len(),
-        Some(Answer::Sessions(sessions)) => sessions.len(),
-        _ => 0,
-    })
+    guard(0, || contents(completion).map_or(0, |it| it.sessions.len()))
 }
 
 /// Returns the key of a listed session, or NULL if there is no session of that index.
@@ -198,7 +192,7 @@ pub extern "C" fn rsp_completion_session_key(
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
     guard(ptr::null(), || {
-        text(session(completion, index).map(|it| it.key), len_out)
+        text(session(completion, index).map(|it| &it.key), len_out)
     })
 }
 
@@ -211,7 +205,7 @@ pub extern "C" fn rsp_completion_session_name(
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
     guard(ptr::null(), || {
-        text(session(completion, index).and_then(|it| it.name), len_out)
+        text(session(completion, index).map(|it| &it.name), len_out)
     })
 }
 
@@ -245,7 +239,7 @@ pub extern "C" fn rsp_completion_session_created(
 /// Returns the number of findings about the tables (check).
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_findings(completion: Option<&rsp_completion>) -> usize {
-    guard(0, || findings(completion).len())
+    guard(0, || contents(completion).map_or(0, |it| it.findings.len()))
 }
 
 /// Returns what a finding says is wrong or slow, or NULL if there is no finding of that index.
@@ -256,8 +250,7 @@ pub extern "C" fn rsp_completion_finding_problem(
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
     guard(ptr::null(), || {
-        let finding = findings(completion).get(index);
-        text(finding.map(|it| &it.problem), len_out)
+        text(finding(completion, index).map(|it| &it.problem), len_out)
     })
 }
 
@@ -270,8 +263,7 @@ pub extern "C" fn rsp_completion_finding_repair(
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
     guard(ptr::null(), || {
-        let finding = findings(completion).get(index);
-        text(finding.map(|it| &it.repair), len_out)
+        text(finding(completion, index).map(|it| &it.repair), len_out)
     })
 }
 

@@ -5,6 +5,7 @@ use super::guard::{guard, guard_status};
 use super::pointer::{Message, required};
 use super::status::{Failure, rsp_status};
 use crate::completion::{CompletionQueue, Ticket};
+use crate::host::lock;
 use crate::op::{AnyOperation, Outcome};
 use crate::{Error, Storage};
 use std::collections::{HashMap, VecDeque};
@@ -13,7 +14,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::process;
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 /// Receives the completions of submitted operations, of any number of storages.
 pub struct rsp_queue {
@@ -45,12 +46,6 @@ impl rsp_queue {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     /// A child shares its parent's descriptor: reading from it would take the parent's wake-ups.
     fn check_process(&self) -> Result<(), Error> {
         if self.process == process::id() {
@@ -69,10 +64,10 @@ impl rsp_queue {
         self.check_process()?;
         let ticket = self.completions.ticket();
         // Before the operation, which may be completed at any time from then on.
-        self.lock().users.insert(ticket, user);
+        lock(&self.state).users.insert(ticket, user);
         let submitted = storage.submit_any(operation, &self.completions, ticket);
         if submitted.is_err() {
-            self.lock().users.remove(&ticket);
+            lock(&self.state).users.remove(&ticket);
         }
         submitted?;
         Ok(ticket)
@@ -81,7 +76,7 @@ impl rsp_queue {
     /// Takes at most `most` completions, the oldest first.
     fn drain(&self, most: usize) -> Result<Vec<*mut rsp_completion>, Failure> {
         self.check_process()?;
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         if state.rest.is_empty() {
             let mut ready = Vec::new();
             self.completions.drain_into(&mut ready);

@@ -32,7 +32,7 @@ impl rsp_request {
     }
 
     /// The place for the argument of a parameter that takes values of that type.
-    fn place(&mut self, parameter: &str, given: Type) -> Result<(&'static str, &mut Value), Error> {
+    fn place(&mut self, parameter: &str, given: &str) -> Result<(&'static str, &mut Value), Error> {
         let spec = self.kind.spec;
         let mut params = spec.params.iter().zip(&mut self.values);
         let found = params.find(|(param, _)| param.name == parameter);
@@ -44,24 +44,12 @@ impl rsp_request {
             };
             return Err(Error::argument("parameter", reason));
         };
-        let expected = Type::of(param.kind);
+        let expected = type_of(param.kind);
         if expected != given {
-            let (expected, given) = (expected.name(), given.name());
             let reason = format!("{expected} expected, got {given}");
             return Err(Error::argument(param.name, reason));
         }
         Ok((param.name, value))
-    }
-
-    /// Gives a parameter its value.
-    pub(super) fn set(&mut self, parameter: &str, value: Value) -> Result<(), Error> {
-        let given = match value {
-            Value::Number(_) => Type::Number,
-            Value::Flag(_) => Type::Flag,
-            _ => Type::Text,
-        };
-        *self.place(parameter, given)?.1 = value;
-        Ok(())
     }
 
     /// The operation, with all checks of its arguments.
@@ -76,32 +64,13 @@ impl Source for rsp_request {
     }
 }
 
-/// The types of arguments, a function for each.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Type {
-    Text,
-    Number,
-    Flag,
-    Pair,
-}
-
-impl Type {
-    fn of(kind: ParamKind) -> Self {
-        match kind {
-            ParamKind::Text | ParamKind::Key | ParamKind::Unused => Type::Text,
-            ParamKind::Seconds | ParamKind::Time | ParamKind::Count => Type::Number,
-            ParamKind::Flag => Type::Flag,
-            ParamKind::Pairs => Type::Pair,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Type::Text => "text",
-            Type::Number => "number",
-            Type::Flag => "flag",
-            Type::Pair => "pair",
-        }
+/// The type of a parameter's argument, for each of which there is a function.
+fn type_of(kind: ParamKind) -> &'static str {
+    match kind {
+        ParamKind::Text | ParamKind::Key | ParamKind::Unused => "text",
+        ParamKind::Seconds | ParamKind::Time | ParamKind::Count => "number",
+        ParamKind::Flag => "flag",
+        ParamKind::Pairs => "pair",
     }
 }
 
@@ -151,7 +120,7 @@ pub unsafe extern "C" fn rsp_request_text(
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;
-        let (name, value) = request.place(&parameter, Type::Text)?;
+        let (name, value) = request.place(&parameter, "text")?;
         // SAFETY: the conventions.
         let text = unsafe { pointer::text(name, text, text_len) }?;
         *value = Value::Text(text.to_vec());
@@ -178,7 +147,9 @@ pub unsafe extern "C" fn rsp_request_number(
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;
-        Ok(request.set(&parameter, Value::Number(number))?)
+        let (_, value) = request.place(&parameter, "number")?;
+        *value = Value::Number(number);
+        Ok(())
     })
 }
 
@@ -201,7 +172,9 @@ pub unsafe extern "C" fn rsp_request_flag(
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;
-        Ok(request.set(&parameter, Value::Flag(flag))?)
+        let (_, value) = request.place(&parameter, "flag")?;
+        *value = Value::Flag(flag);
+        Ok(())
     })
 }
 
@@ -227,7 +200,7 @@ pub unsafe extern "C" fn rsp_request_pair(
         let request = required("request", request)?;
         // SAFETY: the conventions.
         let parameter = unsafe { pointer::name("parameter", parameter) }?;
-        let (_, value) = request.place(&parameter, Type::Pair)?;
+        let (_, value) = request.place(&parameter, "pair")?;
         // SAFETY: the conventions.
         let audience = unsafe { pointer::text("audience", audience, audience_len) }?;
         // SAFETY: the conventions.
@@ -265,11 +238,11 @@ mod tests {
         for kind in ops::KINDS {
             let mut request = rsp_request::new(kind.spec.name).expect("an operation");
             for param in kind.spec.params {
-                let types = [Type::Text, Type::Number, Type::Flag, Type::Pair];
+                let types = ["text", "number", "flag", "pair"];
                 let taken = types.map(|given| request.place(param.name, given).is_ok());
                 assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
             }
-            let error = request.place("nonesuch", Type::Text).expect_err("none");
+            let error = request.place("nonesuch", "text").expect_err("none");
             let text = error.to_string();
             assert!(text.starts_with("parameter: "), "{text}");
             assert!(

@@ -95,7 +95,7 @@ fn cleanup(mut request: Request<'_>, storage: &Storage) -> Result<u64, Error> {
     let progress = io::stderr().is_terminal();
     let total = match progress {
         true => {
-            let alive = storage.call(Count::new(Scope::All, now))?;
+            let alive = storage.call(Count::new(Scope::ALL, now))?;
             storage.call(Count::estimate())?.saturating_sub(alive)
         }
         false => 0,

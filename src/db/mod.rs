@@ -2,16 +2,16 @@
 //! of the tables.
 
 mod statement;
-mod table_info;
 mod tables;
 
 pub(crate) use crate::pool::{Effect, Fault, ParamType, Sql, column};
 pub(crate) use statement::{Fixed, Statement, types};
-pub(crate) use table_info::TableInfo;
+pub(crate) use tables::TableInfo;
 pub use tables::Tables;
 
 use crate::pool::{Connection, Params, StatementId};
 use postgres::Row;
+use postgres::types::FromSqlOwned;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,26 +97,24 @@ impl<'a> Db<'a> {
         self.connection.query(id, || statement.sql(tables), params)
     }
 
-    /// The same, each row read by `read`.
-    pub(crate) fn rows<T>(
+    /// The same, each row as a tuple of its columns.
+    pub(crate) fn rows<T: FromRow>(
         &mut self,
         statement: &dyn Statement,
         params: &Params<'_>,
-        read: impl Fn(&Row) -> Result<T, Fault>,
     ) -> Result<Vec<T>, Fault> {
-        self.query(statement, params)?.iter().map(read).collect()
+        let rows = self.query(statement, params)?;
+        rows.iter().map(T::from_row).collect()
     }
 
     /// The same for a statement that answers one row.
-    pub(crate) fn row<T>(
+    pub(crate) fn row<T: FromRow>(
         &mut self,
         statement: &dyn Statement,
         params: &Params<'_>,
-        read: impl Fn(&Row) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let rows = self.query(statement, params)?;
-        let missing = || Fault::undecodable("the server answered no row");
-        read(rows.first().ok_or_else(missing)?)
+        let row = self.rows(statement, params)?.pop();
+        row.ok_or_else(|| Fault::undecodable("the server answered no row"))
     }
 
     /// Runs a statement that answers no rows.
@@ -149,13 +147,37 @@ impl<'a> Db<'a> {
             return Ok(known);
         }
         let [sessions, metadata] = self.tables.names();
-        let info = self.row(&TABLE_INFO, &[&sessions, &metadata], TableInfo::read)?;
+        let (leaves_metadata, distributed, is_table, has_created) =
+            self.row(&TABLE_INFO, &[&sessions, &metadata])?;
+        let info = TableInfo {
+            leaves_metadata,
+            distributed,
+            is_plain: is_table && !distributed,
+            has_created,
+        };
         self.tables.known.set(Some(info));
         Ok(info)
     }
+}
 
-    /// Whether deleting a session leaves its metadata behind, so that it takes a statement of its own.
-    pub(crate) fn leaves_metadata(&mut self) -> Result<bool, Fault> {
-        self.table_info().map(|info| info.leaves_metadata)
-    }
+/// A row, as a tuple of its columns.
+pub(crate) trait FromRow: Sized {
+    fn from_row(row: &Row) -> Result<Self, Fault>;
+}
+
+macro_rules! tuples {
+    ($(($($column:ident $place:tt),+))+) => {$(
+        impl<$($column: FromSqlOwned),+> FromRow for ($($column,)+) {
+            fn from_row(row: &Row) -> Result<Self, Fault> {
+                Ok(($(column(row, $place)?,)+))
+            }
+        }
+    )+};
+}
+
+tuples! { (A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) }
+
+/// The texts of a column that all rows have first.
+pub(crate) fn texts(rows: &[Row]) -> Result<Vec<&str>, Fault> {
+    rows.iter().map(|row| column(row, 0)).collect()
 }

@@ -1,8 +1,10 @@
-//! The tables of a storage, as statements name them.
+//! The tables of a storage, as statements name them, and what the catalog says of them, as far as
+//! statements depend on it.
 
-use super::table_info::Known;
 use crate::config::{SessionLimit, TableName};
 use std::fmt::Write as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// The tables of a storage.
 #[derive(Debug)]
@@ -40,6 +42,12 @@ impl Tables {
     /// Both names, quoted, as parameters of statements that ask the catalog.
     pub(crate) fn names(&self) -> [String; 2] {
         [self.sessions.to_string(), self.metadata.to_string()]
+    }
+
+    /// The schemas that they are named with, quoted.
+    pub(crate) fn schemas(&self) -> Vec<String> {
+        let schemas = [self.sessions.schema(), self.metadata.schema()];
+        schemas.into_iter().flatten().collect()
     }
 
     /// How many sessions a subject may have.
@@ -81,5 +89,41 @@ impl Tables {
         }
         sql.push_str(rest);
         sql
+    }
+}
+
+/// For how long the catalog's answer is used. An owner may change the tables at any time; metadata
+/// that is left behind meanwhile is never listed.
+const USED_FOR: Duration = Duration::from_secs(5);
+
+/// What the catalog says of the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TableInfo {
+    /// Deleting a session leaves its metadata behind: there is a metadata table, and not all of its
+    /// foreign keys to the sessions delete with them.
+    pub(crate) leaves_metadata: bool,
+    /// This is Citus, so the tables may be distributed over several servers.
+    pub(crate) distributed: bool,
+    /// The sessions are one table, neither a view nor partitioned nor distributed.
+    pub(crate) is_plain: bool,
+    /// The sessions have a column `created` that is a point in time.
+    pub(crate) has_created: bool,
+}
+
+/// The answer that was last read, and until when it is used. A lock that another thread holds is not
+/// waited for: a child of a fork would wait for a thread that it does not have.
+#[derive(Debug, Default)]
+pub(super) struct Known(Mutex<Option<(TableInfo, Instant)>>);
+
+impl Known {
+    pub(super) fn get(&self) -> Option<TableInfo> {
+        let (info, until) = (*self.0.try_lock().ok()?)?;
+        (Instant::now() < until).then_some(info)
+    }
+
+    pub(super) fn set(&self, info: Option<TableInfo>) {
+        if let Ok(mut known) = self.0.try_lock() {
+            *known = info.map(|info| (info, Instant::now() + USED_FOR));
+        }
     }
 }

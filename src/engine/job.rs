@@ -41,17 +41,19 @@ impl Job {
         reply: Reply,
     ) -> BoxedJob {
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        let (kind, keys) = (operation.kind(), operation.keys());
+        let kind = operation.kind();
         let group = (Arc::as_ptr(tables) as usize, kind.id);
         Box::new(Job {
             footprint: Footprint {
                 group: operation.batches(tables).then_some(group),
-                writes: keys.writes,
-                sessions: keys.keys.map(|key| Some(HASHER.hash_one(key?))),
+                writes: (kind.writes)(),
+                sessions: operation.keys().map(|key| Some(HASHER.hash_one(key?))),
                 bytes: operation.bytes(),
                 batch_size: kind.batch_size,
             },
-            timeouts: (kind.time_limit)().map_or(timeouts, |limit| timeouts.at_most(limit)),
+            timeouts: kind
+                .time_limit
+                .map_or(timeouts, |limit| timeouts.at_most(limit)),
             operation,
             tables: Arc::clone(tables),
             reply,

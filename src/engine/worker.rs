@@ -6,7 +6,7 @@ use super::{Engine, Job};
 use crate::Error;
 use crate::db::Db;
 use crate::host::log::Level;
-use crate::op::{Answer, Answers, AnyOperation};
+use crate::op::{Answer, AnyOperation};
 use crate::pool::{Fault, LOCK_TIMEOUT, Pooled, Retry, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -146,7 +146,7 @@ fn run_statement(
     engine: &Engine,
     connection: &mut Pooled,
     batch: &Batch,
-) -> Result<Answers<Answer>, Fault> {
+) -> Result<Vec<Answer>, Fault> {
     let Some(first) = batch.jobs.first() else {
         return Ok(Vec::new());
     };
@@ -162,7 +162,7 @@ fn run_statement(
     Ok(answers)
 }
 
-fn succeed(engine: &Engine, batch: Batch, answers: Answers<Answer>) {
+fn succeed(engine: &Engine, batch: Batch, answers: Vec<Answer>) {
     let mut queue = engine.lock();
     for job in &batch.jobs {
         queue.jobs.release(&job.footprint);
@@ -172,7 +172,7 @@ fn succeed(engine: &Engine, batch: Batch, answers: Answers<Answer>) {
         queue.try_locked_now(Instant::now());
     }
     drop(queue);
-    engine.answer(batch.jobs.into_iter().zip(answers));
+    engine.answer(batch.jobs.into_iter().zip(answers.into_iter().map(Ok)));
 }
 
 /// What follows for an operation after its statement failed.

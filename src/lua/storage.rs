@@ -3,7 +3,7 @@
 use super::function::{first_line, function, mistake, type_name};
 use crate::config::{Draft, KEYS, Key, Value as Setting};
 use crate::host::log::{self, Level};
-use crate::op::text;
+use crate::op::utf8;
 use crate::{Config, Error, Storage};
 use mlua::{IntoLuaMulti, Lua, MultiValue, Result, Table, UserDataRef, Value};
 use std::collections::BTreeSet;
@@ -132,7 +132,7 @@ fn set_password(lua: &Lua, (storage, _, password): Given) -> Result<MultiValue> 
         let error = unexpected("password", "string", &password);
         return refused(lua, "set_password", "password", &error);
     };
-    let password = text("password", &password.as_bytes())?;
+    let password = utf8("password", password.as_bytes().to_vec())?;
     storage.0.set_password(&password)?;
     true.into_lua_multi(lua)
 }

@@ -1,7 +1,6 @@
 //! A caller's arguments, by the parameters' names, and every check of them.
 
-use super::spec::{ParamKind, Spec};
-use super::text;
+use super::spec::{Param, ParamKind, Spec};
 use super::time::Epoch;
 use crate::Error;
 
@@ -41,12 +40,15 @@ pub trait Source {
 pub struct Args<'a> {
     spec: &'static Spec,
     source: &'a dyn Source,
+    /// One for all of the call's times.
+    now: Epoch,
 }
 
 impl<'a> Args<'a> {
     /// The arguments that `source` has for the parameters of `spec`.
     pub fn new(spec: &'static Spec, source: &'a dyn Source) -> Self {
-        Args { spec, source }
+        let now = Epoch::now();
+        Args { spec, source, now }
     }
 
     /// The argument as it was given.
@@ -73,48 +75,34 @@ impl<'a> Args<'a> {
         Error::argument(name, format!("{accepted} expected, got {got}"))
     }
 
-    /// A text that PostgreSQL can store. A number is a mistake, although Lua would make a string of it:
-    /// no key is a number.
+    fn required<T>(
+        &self,
+        name: &'static str,
+        accepted: &str,
+        given: Option<T>,
+    ) -> Result<T, Error> {
+        given.ok_or_else(|| self.expected(name, accepted, &Value::Nothing))
+    }
+
+    /// A text. A number is a mistake, although Lua would make a string of it: no key is a number.
     pub fn text(&self, name: &'static str) -> Result<String, Error> {
-        let missing = || self.expected(name, "string", &Value::Nothing);
-        self.optional_text(name)?.ok_or_else(missing)
+        self.required(name, "string", self.optional_text(name)?)
     }
 
     /// A text that may be left out.
     pub fn optional_text(&self, name: &'static str) -> Result<Option<String>, Error> {
         match self.value(name)? {
             Value::Nothing => Ok(None),
-            Value::Text(bytes) => text::owned(name, bytes).map(Some),
+            Value::Text(bytes) => utf8(name, bytes).map(Some),
             other => Err(self.expected(name, "string", &other)),
         }
     }
 
-    /// A session's key.
-    pub fn key(&self, name: &'static str) -> Result<String, Error> {
-        self.text(name).and_then(|key| text::not_empty(name, key))
-    }
-
-    /// A session's key that may be left out.
-    pub fn optional_key(&self, name: &'static str) -> Result<Option<String>, Error> {
-        let key = self.optional_text(name)?;
-        key.map(|key| text::not_empty(name, key)).transpose()
-    }
-
-    /// Seconds, possibly fractional, that can be added to others.
-    pub fn seconds(&self, name: &'static str) -> Result<f64, Error> {
-        let seconds = match self.value(name)? {
-            Value::Number(seconds) => seconds,
-            other => return Err(self.expected(name, "number", &other)),
-        };
-        Epoch::from_seconds(name, seconds)?;
-        Ok(seconds)
-    }
-
-    /// `current_time` in seconds since 1970, possibly fractional; now where it is left out.
-    pub fn current_seconds(&self) -> Result<f64, Error> {
-        match self.value("current_time")? {
-            Value::Nothing => Ok(Epoch::now().seconds() as f64),
-            _ => self.seconds("current_time"),
+    fn optional_number(&self, name: &'static str) -> Result<Option<f64>, Error> {
+        match self.value(name)? {
+            Value::Nothing => Ok(None),
+            Value::Number(number) => Ok(Some(number)),
+            other => Err(self.expected(name, "number", &other)),
         }
     }
 
@@ -123,12 +111,23 @@ impl<'a> Args<'a> {
         Epoch::from_seconds("current_time", self.current_seconds()?)
     }
 
+    fn current_seconds(&self) -> Result<f64, Error> {
+        let given = self.optional_number("current_time")?;
+        Ok(given.unwrap_or(self.now.seconds() as f64))
+    }
+
+    /// So many seconds, possibly fractional, after `current_time`.
+    pub fn time_after(&self, name: &'static str) -> Result<Epoch, Error> {
+        self.current_time()?;
+        let seconds = self.required(name, "number", self.optional_number(name)?)?;
+        Epoch::from_seconds(name, seconds)?;
+        Epoch::from_seconds(name, self.current_seconds()? + seconds)
+    }
+
     /// A whole number from 1 to `most` that may be left out.
     pub fn optional_count(&self, name: &'static str, most: u32) -> Result<Option<u32>, Error> {
-        let number = match self.value(name)? {
-            Value::Nothing => return Ok(None),
-            Value::Number(number) => number,
-            other => return Err(self.expected(name, "number", &other)),
+        let Some(number) = self.optional_number(name)? else {
+            return Ok(None);
         };
         if number.fract() == 0.0 && (1.0..=f64::from(most)).contains(&number) {
             return Ok(Some(number as u32));
@@ -153,25 +152,83 @@ impl<'a> Args<'a> {
             Value::Pairs(pairs) => pairs,
             other => return Err(self.expected(name, "table", &other)),
         };
-        let pair = |(audience, subject)| {
-            Ok((
-                text::owned("audience", audience)?,
-                text::owned("subject", subject)?,
-            ))
-        };
+        let pair =
+            |(audience, subject)| Ok((utf8("audience", audience)?, utf8("subject", subject)?));
         pairs.into_iter().map(pair).collect()
     }
 
     /// Checks the type of what is accepted and not used.
     pub(super) fn check_unused(&self) -> Result<(), Error> {
-        for (place, param) in self.spec.params.iter().enumerate() {
-            if param.kind == ParamKind::Unused {
-                match self.source.value(place, param.kind)? {
-                    Value::Nothing | Value::Text(_) => {}
-                    other => return Err(self.expected(param.name, "string", &other)),
-                }
+        let unused = |param: &&Param| param.kind == ParamKind::Unused;
+        for param in self.spec.params.iter().filter(unused) {
+            match self.value(param.name)? {
+                Value::Nothing | Value::Text(_) => {}
+                other => return Err(self.expected(param.name, "string", &other)),
             }
         }
         Ok(())
+    }
+}
+
+/// The longest text of one argument. PostgreSQL allows 1 GB a field and a message; this leaves
+/// room for the rest of the message and bounds what one call can take of its host's memory.
+pub const MAX_TEXT_BYTES: usize = 256 << 20;
+
+/// A text that a TEXT column can store.
+///
+/// # Errors
+///
+/// [`Error::Text`] of `name` for a NUL byte, or more than [`MAX_TEXT_BYTES`].
+pub fn text(name: &'static str, text: impl Into<String>) -> Result<String, Error> {
+    let text = text.into();
+    let reason = if text.len() > MAX_TEXT_BYTES {
+        "is longer than 256 MiB"
+    } else if text.contains('\0') {
+        "contains a NUL byte, which PostgreSQL cannot store in TEXT"
+    } else {
+        return Ok(text);
+    };
+    Err(Error::Text { name, reason })
+}
+
+/// The same for a session's key, which must not be empty.
+///
+/// # Errors
+///
+/// As [`text`], and for an empty key.
+pub fn key(name: &'static str, key: impl Into<String>) -> Result<String, Error> {
+    let (key, reason) = (text(name, key)?, "is empty");
+    match key.is_empty() {
+        true => Err(Error::Text { name, reason }),
+        false => Ok(key),
+    }
+}
+
+/// A text of bytes that should be UTF-8.
+pub(crate) fn utf8(name: &'static str, bytes: Vec<u8>) -> Result<String, Error> {
+    let reason = "is not valid UTF-8";
+    String::from_utf8(bytes).map_err(|_| Error::Text { name, reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_must_be_storable() {
+        let emoji = "a'\u{1F600}";
+        assert_eq!(text("value", emoji), Ok(emoji.into()));
+        assert_eq!(text("value", ""), Ok(String::new()));
+        let nul = "value contains a NUL byte, which PostgreSQL cannot store in TEXT";
+        let cases = [
+            (text("value", "a\0b"), nul),
+            (utf8("value", b"\xff".into()), "value is not valid UTF-8"),
+            (key("old_key", ""), "old_key is empty"),
+        ];
+        for (result, message) in cases {
+            let error = result.expect_err("not storable");
+            assert_eq!(error.to_string(), message);
+            assert!(!error.is_callers_mistake());
+        }
     }
 }

@@ -4,13 +4,13 @@
 mod answer;
 mod args;
 mod spec;
-mod text;
 mod time;
 
 pub use answer::{Answer, Finding, Outcome, Session, Typed};
-pub use args::{Args, Source, Value};
+#[cfg(feature = "lua-module")]
+pub(crate) use args::utf8;
+pub use args::{Args, MAX_TEXT_BYTES, Source, Value, key, text};
 pub use spec::{Group, Param, ParamKind, Spec};
-pub use text::{MAX_TEXT_BYTES, key, text};
 pub use time::Epoch;
 
 use crate::Error;
@@ -18,13 +18,14 @@ use crate::db::{Db, Fault, Tables};
 use std::any::{Any, TypeId};
 use std::time::Duration;
 
-/// What one statement did for each operation of a batch, in the batch's order.
-pub type Answers<A> = Vec<Result<A, Error>>;
-
 /// An operation on the storage, with checked arguments.
 pub trait Operation: Sized + Send + Sync + 'static {
     /// Its name, its parameters and its documentation.
     const SPEC: Spec;
+
+    /// The longest time that it may wait for a connection, and then again for its answer, if that is
+    /// less than the configured timeouts.
+    const TIME_LIMIT: Option<Duration> = None;
 
     /// What it answers.
     type Answer: Typed;
@@ -36,15 +37,21 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// [`Error::Argument`] and [`Error::Text`], which name the parameter.
     fn read(args: &Args<'_>) -> Result<Self, Error>;
 
-    /// The sessions that it reads or writes. Operations on a common session keep their order and never
-    /// share a statement, unless all of them read.
-    fn keys(&self) -> Keys<'_> {
-        Keys::NONE
+    /// The keys of the sessions that it reads or writes: of a set its own and that of the session it
+    /// replaces. Operations on a common session keep their order and never share a statement, unless all
+    /// of them read.
+    fn keys(&self) -> [Option<&str>; 2] {
+        [None, None]
+    }
+
+    /// Whether it writes the sessions that [`Operation::keys`] names.
+    fn writes() -> bool {
+        false
     }
 
     /// About how many bytes its arguments send to the server.
     fn bytes(&self) -> usize {
-        0
+        self.keys().into_iter().flatten().map(str::len).sum()
     }
 
     /// Whether it may share a statement with other operations of its kind.
@@ -57,66 +64,34 @@ pub trait Operation: Sized + Send + Sync + 'static {
         count
     }
 
-    /// The longest time that it may wait for a connection, and then again for its answer, if that is
-    /// less than the configured timeouts.
-    fn time_limit() -> Option<Duration> {
-        None
-    }
-
-    /// Carries out a batch; one operation where [`Operation::batches`] says no. It may be interrupted at
-    /// any point and carried out once more.
+    /// Carries it out. It may be interrupted at any point and carried out once more.
     ///
     /// # Errors
     ///
-    /// A [`Fault`] means that nothing of the batch was carried out, or that this is unknown.
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<Self::Answer>, Fault>;
-}
+    /// A [`Fault`] means that nothing was carried out, or that this is unknown.
+    fn run(&self, db: &mut Db<'_>) -> Result<Self::Answer, Fault>;
 
-/// The keys of the sessions that an operation reads or writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Keys<'a> {
-    /// Whether it writes them.
-    pub writes: bool,
-    /// The keys: of a set its own and that of the session it replaces.
-    pub keys: [Option<&'a str>; 2],
-}
-
-impl<'a> Keys<'a> {
-    /// No session that could be named.
-    pub const NONE: Keys<'static> = Keys {
-        writes: false,
-        keys: [None, None],
-    };
-
-    /// One session that is read.
-    pub fn read(key: &'a str) -> Self {
-        Keys {
-            writes: false,
-            keys: [Some(key), None],
-        }
-    }
-
-    /// One session that is written, and possibly another one.
-    pub fn written(key: &'a str, other: Option<&'a str>) -> Self {
-        Keys {
-            writes: true,
-            keys: [Some(key), other],
-        }
+    /// The same for several operations, where [`Operation::batches`] says yes: an answer for each, in
+    /// their order.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Operation::run`], for all of them.
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<Self::Answer>, Fault> {
+        batch.iter().map(|operation| operation.run(db)).collect()
     }
 }
 
 /// An operation of any type.
-pub trait AnyOperation: Send + Sync {
+pub trait AnyOperation: Any + Send + Sync {
     /// What is true of every operation of its type.
     fn kind(&self) -> &'static Kind;
     /// See [`Operation::keys`].
-    fn keys(&self) -> Keys<'_>;
+    fn keys(&self) -> [Option<&str>; 2];
     /// See [`Operation::bytes`].
     fn bytes(&self) -> usize;
     /// See [`Operation::batches`].
     fn batches(&self, tables: &Tables) -> bool;
-    /// The operation itself.
-    fn as_any(&self) -> &dyn Any;
 }
 
 impl<T: Operation> AnyOperation for T {
@@ -124,7 +99,7 @@ impl<T: Operation> AnyOperation for T {
         const { &Kind::of::<T>() }
     }
 
-    fn keys(&self) -> Keys<'_> {
+    fn keys(&self) -> [Option<&str>; 2] {
         Operation::keys(self)
     }
 
@@ -135,14 +110,10 @@ impl<T: Operation> AnyOperation for T {
     fn batches(&self, tables: &Tables) -> bool {
         Operation::batches(self, tables)
     }
-
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
 }
 
 type Read = fn(&Args<'_>) -> Result<Box<dyn AnyOperation>, Error>;
-type Run = fn(&[&dyn AnyOperation], &mut Db<'_>) -> Result<Answers<Answer>, Fault>;
+type Run = fn(&[&dyn AnyOperation], &mut Db<'_>) -> Result<Vec<Answer>, Fault>;
 
 /// A type of operations, for code that treats all of them alike.
 pub struct Kind {
@@ -152,11 +123,13 @@ pub struct Kind {
     pub spec: &'static Spec,
     /// Makes an operation of a caller's arguments, with all checks; see [`Operation::read`].
     pub read: Read,
+    /// See [`Operation::writes`].
+    pub(crate) writes: fn() -> bool,
     /// See [`Operation::batch_size`].
     pub(crate) batch_size: fn(usize) -> usize,
-    /// See [`Operation::time_limit`].
-    pub(crate) time_limit: fn() -> Option<Duration>,
-    /// See [`Operation::run`]; all operations of the batch are of this kind.
+    /// See [`Operation::TIME_LIMIT`].
+    pub(crate) time_limit: Option<Duration>,
+    /// See [`Operation::run`] and [`Operation::run_batch`]; all operations of the batch are of this kind.
     pub(crate) run: Run,
 }
 
@@ -170,24 +143,24 @@ impl Kind {
                 args.check_unused()?;
                 Ok(Box::new(T::read(args)?))
             },
+            writes: T::writes,
             batch_size: T::batch_size,
-            time_limit: T::time_limit,
+            time_limit: T::TIME_LIMIT,
             run: run::<T>,
         }
     }
 }
 
-fn run<T: Operation>(
-    batch: &[&dyn AnyOperation],
-    db: &mut Db<'_>,
-) -> Result<Answers<Answer>, Fault> {
-    let typed = batch.iter().map(|operation| operation.as_any());
-    let typed: Option<Vec<&T>> = typed.map(|operation| operation.downcast_ref()).collect();
-    let typed = typed.ok_or_else(|| Fault::defect("a batch of several kinds"))?;
-    let answers = T::run(&typed, db)?;
+fn run<T: Operation>(batch: &[&dyn AnyOperation], db: &mut Db<'_>) -> Result<Vec<Answer>, Fault> {
+    let typed = batch
+        .iter()
+        .map(|operation| <dyn Any>::downcast_ref(*operation));
+    let typed: Option<Vec<&T>> = typed.collect();
+    let answers = match typed.as_deref() {
+        None => return Err(Fault::defect("a batch of several kinds")),
+        Some([one]) => vec![one.run(db)?],
+        Some(several) => T::run_batch(several, db)?,
+    };
     debug_assert_eq!(answers.len(), batch.len(), "one answer for each operation");
-    Ok(answers
-        .into_iter()
-        .map(|answer| answer.map(Into::into))
-        .collect())
+    Ok(answers.into_iter().map(Into::into).collect())
 }

@@ -62,7 +62,27 @@ pub enum ParamKind {
     Unused,
 }
 
+/// cbindgen:ignore
 impl Param {
+    /// The key of the session that the operation is about.
+    pub const KEY: Self = Param::new("key", ParamKind::Key, "session key");
+
+    /// For how long a session lives.
+    pub const TTL: Self = {
+        let doc = "seconds from `current_time` until the session expires";
+        Param::new("ttl", ParamKind::Seconds, doc)
+    };
+
+    /// The clock of the caller.
+    pub const CURRENT_TIME: Self = {
+        let doc = "seconds since 1970 (defaults to now)";
+        Param::optional("current_time", ParamKind::Time, doc)
+    };
+
+    /// The cookie's name, where it is not used: keys are unique without it.
+    pub const UNUSED_NAME: Self =
+        Param::optional("name", ParamKind::Unused, "cookie name; not used");
+
     /// A parameter that must be given.
     pub const fn new(name: &'static str, kind: ParamKind, doc: &'static str) -> Self {
         Param {
@@ -73,20 +93,10 @@ impl Param {
         }
     }
 
-    /// The parameter `current_time`, which every operation with a clock of its caller has.
-    pub const fn current_time() -> Self {
-        let doc = "seconds since 1970 (defaults to now)";
-        Param::new("current_time", ParamKind::Time, doc).optional()
-    }
-
-    /// The cookie's name, where it is not used: keys are unique without it.
-    pub const fn unused_name() -> Self {
-        Param::new("name", ParamKind::Unused, "cookie name; not used").optional()
-    }
-
-    /// The same parameter, which may be left out.
-    pub const fn optional(mut self) -> Self {
-        self.optional = true;
-        self
+    /// A parameter that may be left out.
+    pub const fn optional(name: &'static str, kind: ParamKind, doc: &'static str) -> Self {
+        let mut param = Param::new(name, kind, doc);
+        param.optional = true;
+        param
     }
 }

@@ -3,10 +3,11 @@
 
 use crate::Error;
 use crate::db::types::{INT, TEXTS, TIME};
-use crate::db::{Db, Effect, Fault, Fixed, ParamType, column};
+use crate::db::{Db, Effect, Fault, Fixed, texts};
+use crate::host::lock;
 use crate::op::ParamKind::Count;
-use crate::op::{Answers, Args, Epoch, Group, Operation, Param, Spec};
-use std::sync::{Arc, Mutex, MutexGuard};
+use crate::op::{Args, Epoch, Group, Operation, Param, Spec};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Deletes sessions that expired a minute ago or more.
@@ -37,13 +38,12 @@ impl Operation for Cleanup {
                   half of the time that an operation may take; if more is left, call it again. One \
                   process at a time cleans a table up; another one waits for its turn.",
         params: &[
-            Param::new(
+            Param::optional(
                 "limit",
                 Count,
                 "sessions at most (defaults to as many as the time allows)",
-            )
-            .optional(),
-            Param::current_time(),
+            ),
+            Param::CURRENT_TIME,
         ],
         returns: "how many were deleted",
     };
@@ -51,21 +51,10 @@ impl Operation for Cleanup {
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        Ok(Cleanup {
-            limit: args.optional_count("limit", u32::MAX)?,
-            now: args.current_time()?,
-        })
+        let limit = args.optional_count("limit", u32::MAX)?;
+        Ok(Cleanup::new(limit, args.current_time()?))
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch
-            .iter()
-            .map(|cleanup| cleanup.run(db).map(Ok))
-            .collect()
-    }
-}
-
-impl Cleanup {
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         // Half of the time that there is: the last statement must not be the one that is too late.
         let end = Instant::now() + db.time_left() / 2;
@@ -102,11 +91,8 @@ pub(crate) struct Sweep {
 impl Operation for Sweep {
     const SPEC: Spec = Spec {
         name: "sweep",
-        group: Group::Administration,
-        summary: "Delete expired sessions in the background.",
-        details: "",
         params: &[],
-        returns: "how many were deleted",
+        ..Cleanup::SPEC
     };
 
     type Answer = u64;
@@ -115,12 +101,6 @@ impl Operation for Sweep {
         Err(Error::internal("the engine's own operation"))
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch.iter().map(|sweep| sweep.run(db).map(Ok)).collect()
-    }
-}
-
-impl Sweep {
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         let (rows, since) = self.pace.begin();
         let start = Instant::now();
@@ -165,14 +145,8 @@ impl Default for SweepPace {
 }
 
 impl SweepPace {
-    fn lock(&self) -> MutexGuard<'_, Pace> {
-        self.0
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
     fn begin(&self) -> (u32, Option<Epoch>) {
-        let mut pace = self.lock();
+        let mut pace = lock(&self.0);
         pace.pause = None;
         (pace.rows, pace.since.take())
     }
@@ -181,7 +155,7 @@ impl SweepPace {
         let Some(swept) = swept.filter(|swept| swept.removed >= rows) else {
             return;
         };
-        let mut pace = self.lock();
+        let mut pace = lock(&self.0);
         pace.since = swept.until;
         if took < STATEMENT_TIME.0 {
             pace.rows = (rows * 2).min(ROWS.1);
@@ -193,7 +167,7 @@ impl SweepPace {
 
     /// The pause until the next statement; `None` where the last one found nothing more to do.
     pub(crate) fn pause(&self) -> Option<Duration> {
-        self.lock().pause
+        lock(&self.0).pause
     }
 }
 
@@ -205,85 +179,113 @@ struct Swept {
 }
 
 /// Deletes at most `rows` sessions; all that had expired before `since` are known to be gone. `None`
-/// where another process cleans up at the moment. One transaction.
-///
-/// Several statements rather than one of several parts: views, partitions and distributed tables take
-/// these, too.
+/// where another process cleans up at the moment.
 fn sweep(
     db: &mut Db<'_>,
     now: Epoch,
     rows: u32,
     since: Option<Epoch>,
 ) -> Result<Option<Swept>, Fault> {
-    let find = match db.table_info()?.is_plain {
-        true => &FIND_AND_LOCK,
-        false => &FIND,
+    let info = db.table_info()?;
+    let rows = i64::from(rows);
+    if !info.is_plain {
+        return db.transaction(|db| sweep_in_steps(db, now, rows));
+    }
+    let sweep = match info.leaves_metadata {
+        true => &SWEEP_WITH_METADATA,
+        false => &SWEEP,
     };
-    let delete = match db.leaves_metadata()? {
-        true => &DELETE_WITH_METADATA,
-        false => &DELETE,
-    };
-    db.transaction(|db| {
-        let turn = |row: &_| Ok((column(row, 0)?, column(row, 1)?));
-        let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now], turn)?;
-        if !ours {
-            return Ok(None);
-        }
-        let dead = db.query(find, &[&before, &i64::from(rows), &since])?;
-        let keys: Vec<&str> = dead
-            .iter()
-            .map(|row| column(row, 0))
-            .collect::<Result<_, _>>()?;
-        let mut gone: Vec<Epoch> = Vec::new();
-        if !keys.is_empty() {
-            gone = db.rows(delete, &[&keys, &before], |row| column(row, 0))?;
-        }
-        Ok(Some(Swept {
-            removed: gone.len() as u32,
-            until: gone.into_iter().max(),
-        }))
-    })
+    let (ours, removed, until): (bool, i64, Option<Epoch>) =
+        db.row(sweep, &[&now, &rows, &since])?;
+    let removed = removed as u32;
+    Ok(ours.then_some(Swept { removed, until }))
 }
 
-/// Whether it is this process's turn, and before when a session must have expired: a minute before the
-/// database's clock and $1. Sessions that a crash of the server brings back are expired as before, so the
-/// commit does not wait for the disk.
-const TURN: Fixed = Fixed::reads(
-    "SELECT pg_try_advisory_xact_lock({locks}, 16), \
-       least($1, date_trunc('second', now())) - interval '60 seconds', \
-       set_config('synchronous_commit', 'off', true)",
-    &[TIME],
-);
+/// Deletes at most $2 sessions that had expired a minute before the database's clock and before $1,
+/// unless another process does so at the moment. Answers whether it was this one's turn, how many were
+/// deleted, and when the last of them had expired. Rows that others lock are left for the next time.
+///
+/// $3, where it is not null, is a time before which nothing is left: until the next VACUUM the index
+/// keeps what is deleted, and each statement would go through all that those before it deleted.
+/// Sessions that a crash of the server brings back are expired as before, so the commit does not wait
+/// for the disk.
+macro_rules! sweep {
+    ($metadata:literal) => {
+        concat!(
+            "turn AS MATERIALIZED ( \
+               SELECT pg_try_advisory_xact_lock({locks}, 16) AS ours, \
+                 least($1, date_trunc('second', now())) - interval '60 seconds' AS before, \
+                 set_config('synchronous_commit', 'off', true)), \
+             dead AS MATERIALIZED ( \
+               SELECT sid FROM {sessions} \
+               WHERE (SELECT ours FROM turn) AND exp < (SELECT before FROM turn) \
+               AND exp >= coalesce($3, '-infinity') \
+               ORDER BY exp LIMIT $2 FOR UPDATE SKIP LOCKED), ",
+            $metadata,
+            "gone AS ( \
+               DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM dead)) \
+               AND exp < (SELECT before FROM turn) RETURNING exp)"
+        )
+    };
+}
 
-const FIND_TYPES: &[ParamType] = &[TIME, INT, TIME];
-
-/// At most $2 sessions that had expired before $1. $3, where it is not null, is a time before which
-/// nothing is left: until the next VACUUM the index keeps what is deleted, and each statement would go
-/// through all that those before it deleted.
-const FIND: Fixed = Fixed::reads(
-    "SELECT sid FROM {sessions} WHERE exp < $1 AND exp >= coalesce($3, '-infinity') \
-     ORDER BY exp LIMIT $2",
-    FIND_TYPES,
-);
-
-/// The same without rows that others lock: they are left for the next time.
-const FIND_AND_LOCK: Fixed = Fixed::reads(
-    "SELECT sid FROM {sessions} WHERE exp < $1 AND exp >= coalesce($3, '-infinity') \
-     ORDER BY exp LIMIT $2 FOR UPDATE SKIP LOCKED",
-    FIND_TYPES,
-);
-
-/// Deletes those of $1 that still had expired before $2. Answers when each had.
-const DELETE: Fixed = Fixed {
-    with: "",
-    body: "DELETE FROM {sessions} WHERE sid = ANY ($1) AND exp < $2 RETURNING exp",
-    types: &[TEXTS, TIME],
+const SWEEP: Fixed = Fixed {
+    with: sweep!(""),
+    body: "SELECT ours, (SELECT count(*) FROM gone), \
+           (SELECT max(exp) FROM gone WHERE isfinite(exp)) FROM turn",
+    types: &[TIME, INT, TIME],
     effect: Effect::WritesAndAnswers,
 };
 
 /// The same for tables that do not delete metadata by themselves.
-const DELETE_WITH_METADATA: Fixed = Fixed {
-    with: "metadata AS (DELETE FROM {metadata} AS m USING {sessions} AS s \
-           WHERE m.sid = s.sid AND s.sid = ANY ($1) AND s.exp < $2)",
-    ..DELETE
+const SWEEP_WITH_METADATA: Fixed = Fixed {
+    with: sweep!("metadata AS (DELETE FROM {metadata} AS m USING dead WHERE m.sid = dead.sid), "),
+    ..SWEEP
 };
+
+/// Whether it is this process's turn, and before when a session must have expired.
+const TURN: Fixed = Fixed::reads(
+    "SELECT pg_try_advisory_xact_lock({locks}, 16), \
+     least($1, date_trunc('second', now())) - interval '60 seconds'",
+    &[TIME],
+);
+
+const FIND: Fixed = Fixed::reads(
+    "SELECT sid FROM {sessions} WHERE exp < $1 ORDER BY exp LIMIT $2",
+    &[TIME, INT],
+);
+
+/// Deletes those of $1 that are still expired. Answers their keys.
+const DELETE: Fixed = Fixed {
+    with: "",
+    body: "DELETE FROM {sessions} WHERE sid = ANY ($1) AND exp < $2 RETURNING sid",
+    types: &[TEXTS, TIME],
+    effect: Effect::WritesAndAnswers,
+};
+
+const DELETE_METADATA: Fixed = Fixed {
+    with: "",
+    body: "DELETE FROM {metadata} WHERE sid = ANY ($1)",
+    types: &[TEXTS],
+    effect: Effect::Writes,
+};
+
+/// The same in several statements of one transaction: distributed tables, views and partitions do not
+/// take the single statement.
+fn sweep_in_steps(db: &mut Db<'_>, now: Epoch, rows: i64) -> Result<Option<Swept>, Fault> {
+    let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now])?;
+    if !ours {
+        return Ok(None);
+    }
+    let dead = db.query(&FIND, &[&before, &rows])?;
+    let mut gone = Vec::new();
+    if !dead.is_empty() {
+        gone = db.query(&DELETE, &[&texts(&dead)?, &before])?;
+    }
+    // Only that of deleted sessions: another one may have been saved again in between.
+    if !gone.is_empty() && db.table_info()?.leaves_metadata {
+        db.execute(&DELETE_METADATA, &[&texts(&gone)?])?;
+    }
+    let (removed, until) = (gone.len() as u32, None);
+    Ok(Some(Swept { removed, until }))
+}

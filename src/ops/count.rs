@@ -1,11 +1,11 @@
 //! `count`: how many sessions are alive.
 
-use super::scope::Scope;
+use super::scope::{AUDIENCE, SUBJECT, Scope};
 use crate::Error;
 use crate::db::types::{TEXT, TIME};
-use crate::db::{Db, Fault, Fixed, column};
-use crate::op::ParamKind::{Flag, Text};
-use crate::op::{Answers, Args, Epoch, Group, Operation, Param, Spec};
+use crate::db::{Db, Fault, Fixed};
+use crate::op::ParamKind::Flag;
+use crate::op::{Args, Epoch, Group, Operation, Param, Spec};
 use postgres::types::ToSql;
 
 /// Counts live sessions.
@@ -28,7 +28,7 @@ impl Count {
     /// PostgreSQL's estimate of the number of rows; where its statistics have none, an exact count.
     pub fn estimate() -> Self {
         Count {
-            scope: Scope::All,
+            scope: Scope::ALL,
             now: Epoch::now(),
             estimate: true,
         }
@@ -64,26 +64,15 @@ impl Operation for Count {
         details: "An estimate costs next to nothing. It is as old as the last vacuum or analyze of the \
                   table, and includes expired sessions that are not cleaned up yet.",
         params: &[
-            Param::unused_name(),
-            Param::new(
-                "audience",
-                Text,
-                "only sessions saved with this audience (defaults to all)",
-            )
-            .optional(),
-            Param::new(
-                "subject",
-                Text,
-                "only those saved with this subject (defaults to all)",
-            )
-            .optional(),
-            Param::current_time(),
-            Param::new(
+            Param::UNUSED_NAME,
+            AUDIENCE,
+            SUBJECT,
+            Param::CURRENT_TIME,
+            Param::optional(
                 "estimate",
                 Flag,
                 "of all sessions: true for PostgreSQL's estimate of the number of rows",
-            )
-            .optional(),
+            ),
         ],
         returns: "how many",
     };
@@ -92,7 +81,7 @@ impl Operation for Count {
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
         let (scope, estimate) = (Scope::read(args)?, args.flag("estimate")?);
-        if estimate && scope != Scope::All {
+        if estimate && scope != Scope::ALL {
             let reason = "is of all sessions, not of those of an audience";
             return Err(Error::argument("estimate", reason));
         }
@@ -103,23 +92,17 @@ impl Operation for Count {
         })
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch.iter().map(|count| count.count(db).map(Ok)).collect()
-    }
-}
-
-impl Count {
-    fn count(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
+    fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         if self.estimate {
             let [sessions, _] = db.tables().names();
-            let estimates: Vec<i64> = db.rows(&ESTIMATE, &[&sessions], |row| column(row, 0))?;
-            if let Some(rows @ 1..) = estimates.first().copied() {
+            let estimates = db.rows(&ESTIMATE, &[&sessions])?;
+            if let Some((rows @ 1_i64..,)) = estimates.first() {
                 return Ok(rows.unsigned_abs());
             }
         }
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now];
-        self.scope.add_to(&mut params);
-        let count: i64 = db.row(&COUNT[self.scope.depth()], &params, |row| column(row, 0))?;
+        params.extend(self.scope.params());
+        let (count,): (i64,) = db.row(&COUNT[self.scope.depth()], &params)?;
         Ok(count.unsigned_abs())
     }
 }

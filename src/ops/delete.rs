@@ -2,9 +2,9 @@
 
 use crate::Error;
 use crate::db::types::TEXTS;
-use crate::db::{Db, Effect, Fault, Fixed, Tables, column};
-use crate::op::ParamKind::{Key, Pairs};
-use crate::op::{self, Answers, Args, Group, Keys, Operation, Param, Spec, Value};
+use crate::db::{Db, Effect, Fault, Fixed, Tables};
+use crate::op::ParamKind::Pairs;
+use crate::op::{self, Args, Group, Operation, Param, Spec, Value};
 
 /// Deletes a session and its metadata.
 pub struct Delete {
@@ -13,12 +13,8 @@ pub struct Delete {
 
 impl Delete {
     /// The session of that key; it is no error where there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
-    pub fn new(key: &str) -> Result<Self, Error> {
-        let key = op::key("key", key.as_bytes())?;
+    pub fn new(key: impl Into<String>) -> Result<Self, Error> {
+        let key = op::key("key", key)?;
         Ok(Delete { key })
     }
 }
@@ -39,15 +35,23 @@ const DELETE_WITH_METADATA: Fixed = Fixed {
 };
 
 /// Deletes sessions with their metadata. Returns how many of them were alive on the database's clock.
-pub(super) fn delete(mut keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {
+pub(super) fn delete(keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {
+    match db.table_info()?.leaves_metadata {
+        true => delete_with_metadata(keys, db),
+        false => run(&DELETE, keys, db),
+    }
+}
+
+/// The same, and deletes metadata of these keys also where there is no such session.
+pub(super) fn delete_with_metadata(keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {
+    run(&DELETE_WITH_METADATA, keys, db)
+}
+
+fn run(statement: &Fixed, mut keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {
     // Statements that share rows lock them in the same order.
     keys.sort_unstable();
-    let statement = match db.leaves_metadata()? {
-        true => &DELETE_WITH_METADATA,
-        false => &DELETE,
-    };
-    let alive: Vec<bool> = db.rows(statement, &[&keys], |row| column(row, 0))?;
-    Ok(alive.iter().filter(|alive| **alive).count() as u64)
+    let deleted: Vec<(bool,)> = db.rows(statement, &[&keys])?;
+    Ok(deleted.iter().filter(|(alive,)| *alive).count() as u64)
 }
 
 impl Operation for Delete {
@@ -57,15 +61,14 @@ impl Operation for Delete {
         summary: "Delete a session and its metadata.",
         details: "It is no error where there is no such session.",
         params: &[
-            Param::unused_name(),
-            Param::new("key", Key, "session key"),
-            Param::current_time(),
-            Param::new(
+            Param::UNUSED_NAME,
+            Param::KEY,
+            Param::CURRENT_TIME,
+            Param::optional(
                 "metadata",
                 Pairs,
                 "not used: all metadata of a session is deleted with it",
-            )
-            .optional(),
+            ),
         ],
         returns: "true",
     };
@@ -78,24 +81,27 @@ impl Operation for Delete {
         if args.value("current_time")? != Value::Other("table") {
             args.current_time()?;
         }
-        let key = args.key("key")?;
-        Ok(Delete { key })
+        Delete::new(args.text("key")?)
     }
 
-    fn keys(&self) -> Keys<'_> {
-        Keys::written(&self.key, None)
+    fn keys(&self) -> [Option<&str>; 2] {
+        [Some(&self.key), None]
     }
 
-    fn bytes(&self) -> usize {
-        self.key.len()
+    fn writes() -> bool {
+        true
     }
 
     fn batches(&self, _: &Tables) -> bool {
         true
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
+    fn run(&self, db: &mut Db<'_>) -> Result<(), Fault> {
+        delete(vec![&self.key], db).map(drop)
+    }
+
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<()>, Fault> {
         delete(batch.iter().map(|delete| &*delete.key).collect(), db)?;
-        Ok(batch.iter().map(|_| Ok(())).collect())
+        Ok(vec![(); batch.len()])
     }
 }

@@ -1,10 +1,9 @@
 //! `get`: a session's data.
 
 use crate::Error;
-use crate::db::types::{TEXT, TEXTS};
-use crate::db::{Db, Fault, Fixed, column};
-use crate::op::ParamKind::Key;
-use crate::op::{self, Answers, Args, Epoch, Group, Keys, Operation, Param, Spec};
+use crate::db::types::{TEXT, TEXTS, TIME};
+use crate::db::{Db, Fault, Fixed, Tables, column};
+use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
 use std::collections::HashMap;
 
 /// Reads a session's data.
@@ -15,19 +14,15 @@ pub struct Get {
 
 impl Get {
     /// The session of that key, if it is alive at `now`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
-    pub fn new(key: &str, now: Epoch) -> Result<Self, Error> {
-        let key = op::key("key", key.as_bytes())?;
+    pub fn new(key: impl Into<String>, now: Epoch) -> Result<Self, Error> {
+        let key = op::key("key", key)?;
         Ok(Get { key, now })
     }
 }
 
 const ONE: Fixed = Fixed::reads(
-    "SELECT sid, data, exp FROM {sessions} WHERE sid = $1",
-    &[TEXT],
+    "SELECT data FROM {sessions} WHERE sid = $1 AND exp >= $2",
+    &[TEXT, TIME],
 );
 
 const MANY: Fixed = Fixed::reads(
@@ -41,44 +36,34 @@ impl Operation for Get {
         group: Group::Storage,
         summary: "Retrieve session data.",
         details: "",
-        params: &[
-            Param::unused_name(),
-            Param::new("key", Key, "session key"),
-            Param::current_time(),
-        ],
+        params: &[Param::UNUSED_NAME, Param::KEY, Param::CURRENT_TIME],
         returns: "session data; a bare `nil` where there is no live session",
     };
 
     type Answer = Option<String>;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        Ok(Get {
-            key: args.key("key")?,
-            now: args.current_time()?,
-        })
+        Get::new(args.text("key")?, args.current_time()?)
     }
 
-    fn keys(&self) -> Keys<'_> {
-        Keys::read(&self.key)
+    fn keys(&self) -> [Option<&str>; 2] {
+        [Some(&self.key), None]
     }
 
-    fn bytes(&self) -> usize {
-        self.key.len()
-    }
-
-    fn batches(&self, _: &crate::db::Tables) -> bool {
+    fn batches(&self, _: &Tables) -> bool {
         true
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<Option<String>>, Fault> {
-        let rows = if let [get] = batch {
-            db.query(&ONE, &[&get.key])?
-        } else {
-            let mut keys: Vec<&str> = batch.iter().map(|get| &*get.key).collect();
-            keys.sort_unstable();
-            keys.dedup();
-            db.query(&MANY, &[&keys])?
-        };
+    fn run(&self, db: &mut Db<'_>) -> Result<Option<String>, Fault> {
+        let rows = db.query(&ONE, &[&self.key, &self.now])?;
+        rows.first().map_or(Ok(None), |row| column(row, 0))
+    }
+
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<Option<String>>, Fault> {
+        let mut keys: Vec<&str> = batch.iter().map(|get| &*get.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let rows = db.query(&MANY, &[&keys])?;
         let mut found: HashMap<&str, (Option<&str>, Epoch)> = HashMap::with_capacity(rows.len());
         for row in &rows {
             let expires: Option<Epoch> = column(row, 2)?;
@@ -89,10 +74,8 @@ impl Operation for Get {
         }
         // Each caller has its own clock.
         let value = |get: &&Get| {
-            let live = found
-                .get(&*get.key)
-                .filter(|(_, expires)| *expires >= get.now);
-            Ok(live.and_then(|(data, _)| data.map(str::to_owned)))
+            let (data, expires) = found.get(&*get.key)?;
+            data.filter(|_| *expires >= get.now).map(str::to_owned)
         };
         Ok(batch.iter().map(value).collect())
     }

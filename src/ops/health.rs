@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::db::{Db, Fault, Fixed};
-use crate::op::{Answers, Args, Group, Operation, Spec};
+use crate::op::{Args, Group, Operation, Spec};
 use std::time::Duration;
 
 /// Reads a row of the sessions table, if there is one.
@@ -22,18 +22,15 @@ impl Operation for Health {
         returns: "true",
     };
 
+    const TIME_LIMIT: Option<Duration> = Some(Duration::from_secs(1));
+
     type Answer = ();
 
     fn read(_: &Args<'_>) -> Result<Self, Error> {
         Ok(Health {})
     }
 
-    fn time_limit() -> Option<Duration> {
-        Some(Duration::from_secs(1))
-    }
-
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
-        db.query(&HEALTH, &[])?;
-        Ok(batch.iter().map(|_| Ok(())).collect())
+    fn run(&self, db: &mut Db<'_>) -> Result<(), Fault> {
+        db.execute(&HEALTH, &[])
     }
 }

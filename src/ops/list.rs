@@ -1,11 +1,11 @@
 //! `list`: live sessions, a page at a time.
 
-use super::scope::Scope;
+use super::scope::{AUDIENCE, SUBJECT, Scope};
 use crate::Error;
 use crate::db::types::{INT, TEXT, TIME};
-use crate::db::{Db, Effect, Fault, Sql, Statement, Tables, column};
-use crate::op::ParamKind::{Count, Key, Text};
-use crate::op::{self, Answers, Args, Epoch, Group, Operation, Param, Session, Spec};
+use crate::db::{Db, Effect, Fault, Sql, Statement, Tables};
+use crate::op::ParamKind::{Count, Key};
+use crate::op::{self, Args, Epoch, Group, Operation, Param, Session, Spec};
 use postgres::types::ToSql;
 
 /// Lists live sessions in the order of their keys.
@@ -34,12 +34,8 @@ impl List {
     }
 
     /// Only sessions with a greater key: the last key of the page before.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
-    pub fn after(self, key: &str) -> Result<Self, Error> {
-        let after = Some(op::key("after_key", key.as_bytes())?);
+    pub fn after(self, key: impl Into<String>) -> Result<Self, Error> {
+        let after = Some(op::key("after_key", key)?);
         Ok(List { after, ..self })
     }
 
@@ -111,27 +107,16 @@ impl Operation for List {
         summary: "List live sessions, a page at a time, in the order of their keys.",
         details: "The next page begins after the last key of this one.",
         params: &[
-            Param::unused_name(),
-            Param::new(
-                "audience",
-                Text,
-                "only sessions saved with this audience (defaults to all)",
-            )
-            .optional(),
-            Param::new(
-                "subject",
-                Text,
-                "only those saved with this subject (defaults to all)",
-            )
-            .optional(),
-            Param::current_time(),
-            Param::new("after_key", Key, "only sessions whose key is greater").optional(),
-            Param::new(
+            Param::UNUSED_NAME,
+            AUDIENCE,
+            SUBJECT,
+            Param::CURRENT_TIME,
+            Param::optional("after_key", Key, "only sessions whose key is greater"),
+            Param::optional(
                 "limit",
                 Count,
                 "sessions at most, up to 10000 (defaults to 1000)",
-            )
-            .optional(),
+            ),
         ],
         returns: "array of `{ key = …, name = …, expires = … }`, with `created` where the sessions \
                   table has a column of that name and the type timestamptz; times in seconds since \
@@ -142,21 +127,15 @@ impl Operation for List {
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
         let limit = args.optional_count("limit", List::MOST)?;
-        Ok(List {
-            scope: Scope::read(args)?,
-            now: args.current_time()?,
-            after: args.optional_key("after_key")?,
-            limit: limit.unwrap_or(List::PAGE),
-        })
+        let list = List::new(Scope::read(args)?, args.current_time()?);
+        let list = list.limit(limit.unwrap_or(List::PAGE));
+        match args.optional_text("after_key")? {
+            Some(key) => list.after(key),
+            None => Ok(list),
+        }
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<Vec<Session>>, Fault> {
-        batch.iter().map(|list| list.page(db).map(Ok)).collect()
-    }
-}
-
-impl List {
-    fn page(&self, db: &mut Db<'_>) -> Result<Vec<Session>, Fault> {
+    fn run(&self, db: &mut Db<'_>) -> Result<Vec<Session>, Fault> {
         let page = Page {
             depth: self.scope.depth(),
             has_created: db.table_info()?.has_created,
@@ -164,14 +143,14 @@ impl List {
         // No key is empty, so all come after that.
         let (after, limit) = (self.after.as_deref().unwrap_or(""), i64::from(self.limit));
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now, &after, &limit];
-        self.scope.add_to(&mut params);
-        db.rows(&page, &params, |row| {
-            Ok(Session {
-                key: column(row, 0)?,
-                name: column::<Option<String>>(row, 1)?.unwrap_or_default(),
-                expires: column(row, 2)?,
-                created: column(row, 3)?,
-            })
-        })
+        params.extend(self.scope.params());
+        let rows: Vec<(String, Option<String>, Epoch, _)> = db.rows(&page, &params)?;
+        let session = |(key, name, expires, created)| Session {
+            key,
+            name: Option::unwrap_or_default(name),
+            expires,
+            created,
+        };
+        Ok(rows.into_iter().map(session).collect())
     }
 }

@@ -1,13 +1,18 @@
 //! The operations, a file each: parameters and their checks, the sessions that it touches, how it
 //! batches, its SQL, its answer and its documentation. [`KINDS`] lists them; the Lua methods, the C
 //! requests, the command line, the statistics and the generated reference read that table.
+//!
+//! Constructors fail with [`Error::Text`](crate::Error::Text), which names the parameter, for a text that
+//! PostgreSQL cannot store and for an empty key.
 
+mod check;
 mod cleanup;
 mod count;
 mod delete;
 mod get;
 mod health;
 mod list;
+mod migrate;
 mod read_metadata;
 mod revoke;
 mod schema;
@@ -15,6 +20,7 @@ mod scope;
 mod set;
 mod touch;
 
+pub use check::Check;
 pub use cleanup::Cleanup;
 pub(crate) use cleanup::{Sweep, SweepPace};
 pub use count::Count;
@@ -22,11 +28,11 @@ pub use delete::Delete;
 pub use get::Get;
 pub use health::Health;
 pub use list::List;
+pub use migrate::Migrate;
 pub use read_metadata::ReadMetadata;
 pub use revoke::{Revoke, RevokeAudience};
-pub use schema::{Check, Migrate};
 pub use scope::Scope;
-pub use set::{Old, Set};
+pub use set::Set;
 pub use touch::Touch;
 
 use crate::op::Kind;

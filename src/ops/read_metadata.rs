@@ -4,7 +4,7 @@ use crate::Error;
 use crate::db::types::{TEXTS, TIME};
 use crate::db::{Db, Fault, Fixed, Tables, column};
 use crate::op::ParamKind::Text;
-use crate::op::{self, Answers, Args, Epoch, Group, Operation, Param, Spec};
+use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
 
 /// Reads the keys and expiries of a subject's sessions.
 pub struct ReadMetadata {
@@ -15,14 +15,14 @@ pub struct ReadMetadata {
 
 impl ReadMetadata {
     /// The sessions of a subject in an audience that are alive at `now`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store.
-    pub fn new(audience: &str, subject: &str, now: Epoch) -> Result<Self, Error> {
+    pub fn new(
+        audience: impl Into<String>,
+        subject: impl Into<String>,
+        now: Epoch,
+    ) -> Result<Self, Error> {
         Ok(ReadMetadata {
-            audience: op::text("audience", audience.as_bytes())?,
-            subject: op::text("subject", subject.as_bytes())?,
+            audience: op::text("audience", audience)?,
+            subject: op::text("subject", subject)?,
             now,
         })
     }
@@ -45,10 +45,10 @@ impl Operation for ReadMetadata {
         summary: "Read the live sessions of a subject.",
         details: "",
         params: &[
-            Param::unused_name(),
+            Param::UNUSED_NAME,
             Param::new("audience", Text, "session audience"),
             Param::new("subject", Text, "session subject"),
-            Param::current_time(),
+            Param::CURRENT_TIME,
         ],
         returns: "`{ [key] = second in which the session expires, since 1970 }`",
     };
@@ -56,11 +56,8 @@ impl Operation for ReadMetadata {
     type Answer = Vec<(String, Epoch)>;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        Ok(ReadMetadata {
-            audience: args.text("audience")?,
-            subject: args.text("subject")?,
-            now: args.current_time()?,
-        })
+        let audience = args.text("audience")?;
+        ReadMetadata::new(audience, args.text("subject")?, args.current_time()?)
     }
 
     fn bytes(&self) -> usize {
@@ -71,7 +68,12 @@ impl Operation for ReadMetadata {
         true
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<Self::Answer>, Fault> {
+    fn run(&self, db: &mut Db<'_>) -> Result<Self::Answer, Fault> {
+        let list = Self::run_batch(&[self], db)?.pop();
+        Ok(list.unwrap_or_default())
+    }
+
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<Self::Answer>, Fault> {
         let audiences: Vec<&str> = batch.iter().map(|read| &*read.audience).collect();
         let subjects: Vec<&str> = batch.iter().map(|read| &*read.subject).collect();
         let earliest = batch.iter().map(|read| read.now).min();
@@ -87,6 +89,6 @@ impl Operation for ReadMetadata {
                 list.push((key, expires));
             }
         }
-        Ok(lists.into_iter().map(Ok).collect())
+        Ok(lists)
     }
 }

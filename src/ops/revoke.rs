@@ -1,20 +1,15 @@
 //! `revoke` and `revoke_audience`: end all sessions of a subject, or of an audience, at once.
 
-use super::delete::delete;
+use super::delete::delete_with_metadata;
 use crate::Error;
 use crate::db::types::{INT, TEXT};
-use crate::db::{Db, Fault, Fixed, column};
+use crate::db::{Db, Fault, Fixed, texts};
 use crate::op::ParamKind::{Key, Text};
-use crate::op::{self, Answers, Args, Group, Operation, Param, Spec};
+use crate::op::{self, Args, Group, Operation, Param, Spec};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Ends the sessions that were saved with a subject in an audience.
-pub struct Revoke(Revocation);
-
-/// Ends the sessions that were saved with an audience.
-pub struct RevokeAudience(Revocation);
-
-struct Revocation {
+pub struct Revoke {
     audience: String,
     /// `None` for the sessions of all subjects in the audience.
     subject: Option<String>,
@@ -24,31 +19,35 @@ struct Revocation {
     alive: AtomicU64,
 }
 
+/// Ends the sessions that were saved with an audience.
+pub struct RevokeAudience(Revoke);
+
 impl Revoke {
     /// The sessions of a subject in an audience, all but the one of the key `except`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store, or an empty key.
-    pub fn new(audience: &str, subject: &str, except: Option<&str>) -> Result<Self, Error> {
-        let except = except.map(|key| op::key("except_key", key.as_bytes()));
-        Ok(Revoke(Revocation::new(
-            op::text("audience", audience.as_bytes())?,
-            Some(op::text("subject", subject.as_bytes())?),
-            except.transpose()?,
-        )))
+    pub fn new(
+        audience: impl Into<String>,
+        subject: impl Into<String>,
+        except: Option<&str>,
+    ) -> Result<Self, Error> {
+        let except = except.map(|key| op::key("except_key", key));
+        Ok(Revoke {
+            audience: op::text("audience", audience)?,
+            subject: Some(op::text("subject", subject)?),
+            except: except.transpose()?,
+            alive: AtomicU64::new(0),
+        })
     }
 }
 
 impl RevokeAudience {
     /// The sessions of an audience.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store.
-    pub fn new(audience: &str) -> Result<Self, Error> {
-        let audience = op::text("audience", audience.as_bytes())?;
-        Ok(RevokeAudience(Revocation::new(audience, None, None)))
+    pub fn new(audience: impl Into<String>) -> Result<Self, Error> {
+        Ok(RevokeAudience(Revoke {
+            audience: op::text("audience", audience)?,
+            subject: None,
+            except: None,
+            alive: AtomicU64::new(0),
+        }))
     }
 }
 
@@ -85,10 +84,10 @@ impl Operation for Revoke {
                   More than 1,000 sessions are ended in several transactions. If a later one \
                   fails, the sessions that are ended stay so, and another call ends the rest.",
         params: &[
-            Param::unused_name(),
+            Param::UNUSED_NAME,
             AUDIENCE,
             Param::new("subject", Text, "session subject, as it was saved"),
-            Param::new("except_key", Key, "key of a session that stays").optional(),
+            Param::optional("except_key", Key, "key of a session that stays"),
         ],
         returns: "how many of them were alive",
     };
@@ -96,54 +95,9 @@ impl Operation for Revoke {
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        Ok(Revoke(Revocation::new(
-            args.text("audience")?,
-            Some(args.text("subject")?),
-            args.optional_key("except_key")?,
-        )))
-    }
-
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch
-            .iter()
-            .map(|revoke| revoke.0.run(db).map(Ok))
-            .collect()
-    }
-}
-
-impl Operation for RevokeAudience {
-    const SPEC: Spec = Spec {
-        name: "revoke_audience",
-        group: Group::Administration,
-        summary: "End all sessions that were saved with an audience.",
-        details: "Otherwise as `revoke`.",
-        params: &[Param::unused_name(), AUDIENCE],
-        returns: "how many of them were alive",
-    };
-
-    type Answer = u64;
-
-    fn read(args: &Args<'_>) -> Result<Self, Error> {
-        let audience = args.text("audience")?;
-        Ok(RevokeAudience(Revocation::new(audience, None, None)))
-    }
-
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch
-            .iter()
-            .map(|revoke| revoke.0.run(db).map(Ok))
-            .collect()
-    }
-}
-
-impl Revocation {
-    fn new(audience: String, subject: Option<String>, except: Option<String>) -> Self {
-        Revocation {
-            audience,
-            subject,
-            except,
-            alive: AtomicU64::new(0),
-        }
+        let (audience, subject) = (args.text("audience")?, args.text("subject")?);
+        let except = args.optional_text("except_key")?;
+        Revoke::new(audience, subject, except.as_deref())
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
@@ -153,8 +107,8 @@ impl Revocation {
                 db.query(&FENCE, &[&self.audience])?;
                 let (audience, subject) = (&self.audience, &self.subject);
                 let found = db.query(&FIND, &[audience, subject, &self.except, &AT_ONCE])?;
-                let keys: Result<_, Fault> = found.iter().map(|row| column(row, 0)).collect();
-                Ok((found.len(), delete(keys?, db)?))
+                // Metadata without a session would be found again and again.
+                Ok((found.len(), delete_with_metadata(texts(&found)?, db)?))
             })?;
             let before = self.alive.fetch_add(alive, Ordering::Relaxed);
             if found < AT_ONCE as usize {
@@ -164,5 +118,26 @@ impl Revocation {
                 return Err(db.out_of_time());
             }
         }
+    }
+}
+
+impl Operation for RevokeAudience {
+    const SPEC: Spec = Spec {
+        name: "revoke_audience",
+        group: Group::Administration,
+        summary: "End all sessions that were saved with an audience.",
+        details: "Otherwise as `revoke`.",
+        params: &[Param::UNUSED_NAME, AUDIENCE],
+        returns: "how many of them were alive",
+    };
+
+    type Answer = u64;
+
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        RevokeAudience::new(args.text("audience")?)
+    }
+
+    fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
+        self.0.run(db)
     }
 }

@@ -1,12 +1,14 @@
 //! `set`: saves a session with its metadata, and ends the one that it replaces.
 
-mod limit;
 mod upsert;
 
+use super::delete::delete;
 use crate::Error;
-use crate::db::{Db, Fault, Tables};
+use crate::config::SessionLimit;
+use crate::db::types::{INT, TEXT, TEXTS};
+use crate::db::{Db, Effect, Fault, Fixed, ParamType, Tables, texts};
 use crate::op::ParamKind::{Flag, Key, Pairs, Seconds, Text};
-use crate::op::{self, Answers, Args, Epoch, Group, Keys, Operation, Param, Spec};
+use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
 use postgres::types::ToSql;
 use upsert::Upsert;
 
@@ -16,84 +18,53 @@ pub struct Set {
     key: String,
     value: String,
     expires: Epoch,
-    old: Option<Old>,
+    /// The key of the session that it replaces, and when that expires at the latest; `None` if it is
+    /// deleted.
+    old: Option<(String, Option<Epoch>)>,
     metadata: Vec<(String, String)>,
-}
-
-/// What becomes of a replaced session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Old {
-    /// It is deleted.
-    Delete {
-        /// Its key.
-        key: String,
-    },
-    /// It expires at that time, unless it expires earlier.
-    Expire {
-        /// Its key.
-        key: String,
-        /// When it expires at the latest.
-        at: Epoch,
-    },
-}
-
-impl Old {
-    fn key(&self) -> &str {
-        match self {
-            Old::Delete { key } | Old::Expire { key, .. } => key,
-        }
-    }
 }
 
 impl Set {
     /// A session that is alive up to the second `expires`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store, or an empty key.
-    pub fn new(name: &str, key: &str, value: &str, expires: Epoch) -> Result<Self, Error> {
+    pub fn new(
+        name: impl Into<String>,
+        key: impl Into<String>,
+        value: impl Into<String>,
+        expires: Epoch,
+    ) -> Result<Self, Error> {
         Ok(Set {
-            name: op::text("name", name.as_bytes())?,
-            key: op::key("key", key.as_bytes())?,
-            value: op::text("value", value.as_bytes())?,
+            name: op::text("name", name)?,
+            key: op::key("key", key)?,
+            value: op::text("value", value)?,
             expires,
             old: None,
             metadata: Vec::new(),
         })
     }
 
-    /// The session replaces another one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
-    pub fn replacing(mut self, old: Old) -> Result<Self, Error> {
-        op::key("old_key", old.key().as_bytes())?;
-        self.replace(old);
+    /// The session replaces that of another key, which expires at `at`, unless it expires earlier;
+    /// without `at` it is deleted. A session that replaces itself is saved, with the earlier of the two
+    /// expiries, and never deleted by its own save.
+    pub fn replacing(mut self, key: impl Into<String>, at: Option<Epoch>) -> Result<Self, Error> {
+        let key = op::key("old_key", key)?;
+        if key == self.key {
+            self.expires = at.map_or(self.expires, |at| at.min(self.expires));
+        } else {
+            self.old = Some((key, at));
+        }
         Ok(self)
     }
 
     /// The session is found under an audience and a subject; may be called several times.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a text that PostgreSQL cannot store.
-    pub fn under(mut self, audience: &str, subject: &str) -> Result<Self, Error> {
-        self.metadata.push((
-            op::text("audience", audience.as_bytes())?,
-            op::text("subject", subject.as_bytes())?,
-        ));
+    pub fn under(
+        mut self,
+        audience: impl Into<String>,
+        subject: impl Into<String>,
+    ) -> Result<Self, Error> {
+        let audience = op::text("audience", audience)?;
+        self.metadata
+            .push((audience, op::text("subject", subject)?));
         Ok(self)
-    }
-
-    /// A session that replaces itself is saved, with the earlier of the two expiries, and never deleted
-    /// by its own save.
-    fn replace(&mut self, old: Old) {
-        match old {
-            Old::Expire { key, at } if key == self.key => self.expires = self.expires.min(at),
-            old if old.key() == self.key => {}
-            old => self.old = Some(old),
-        }
     }
 }
 
@@ -106,34 +77,27 @@ impl Operation for Set {
         details: "A session of the same key gets the new name, data and expiry.",
         params: &[
             Param::new("name", Text, "cookie name"),
-            Param::new("key", Key, "session key"),
+            Param::KEY,
             Param::new("value", Text, "session data"),
-            Param::new(
-                "ttl",
-                Seconds,
-                "seconds from `current_time` until the session expires",
-            ),
-            Param::current_time(),
-            Param::new("old_key", Key, "key of the session that this one replaces").optional(),
-            Param::new(
+            Param::TTL,
+            Param::CURRENT_TIME,
+            Param::optional("old_key", Key, "key of the session that this one replaces"),
+            Param::optional(
                 "stale_ttl",
                 Seconds,
                 "seconds from `current_time` that the replaced session lives at most; \
                  required with `old_key` unless `remember` is true",
-            )
-            .optional(),
-            Param::new(
+            ),
+            Param::optional(
                 "metadata",
                 Pairs,
                 "`{ audiences = { … }, subjects = { … } }`, of equal length",
-            )
-            .optional(),
-            Param::new(
+            ),
+            Param::optional(
                 "remember",
                 Flag,
                 "true deletes the replaced session at once",
-            )
-            .optional(),
+            ),
         ],
         returns: "true",
     };
@@ -141,33 +105,28 @@ impl Operation for Set {
     type Answer = ();
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        let now = args.current_seconds()?;
-        let mut set = Set {
-            name: args.text("name")?,
-            key: args.key("key")?,
-            value: args.text("value")?,
-            expires: Epoch::from_seconds("ttl", now + args.seconds("ttl")?)?,
-            old: None,
-            metadata: Vec::new(),
-        };
-        if let Some(key) = args.optional_key("old_key")? {
+        let (name, key, value) = (args.text("name")?, args.text("key")?, args.text("value")?);
+        let mut set = Set::new(name, key, value, args.time_after("ttl")?)?;
+        if let Some(key) = args.optional_text("old_key")? {
+            let key = op::key("old_key", key)?;
             // As upstream, whose callers may pass anything else here.
-            let delete = args.value("remember")? == op::Value::Flag(true);
-            set.replace(match delete {
-                true => Old::Delete { key },
-                false => {
-                    let at = now + args.seconds("stale_ttl")?;
-                    let at = Epoch::from_seconds("stale_ttl", at)?;
-                    Old::Expire { key, at }
-                }
-            });
+            let at = match args.value("remember")? {
+                op::Value::Flag(true) => None,
+                _ => Some(args.time_after("stale_ttl")?),
+            };
+            set = set.replacing(key, at)?;
         }
-        set.metadata = args.pairs("metadata")?;
-        Ok(set)
+        let mut pairs = args.pairs("metadata")?.into_iter();
+        pairs.try_fold(set, |set, (audience, subject)| set.under(audience, subject))
     }
 
-    fn keys(&self) -> Keys<'_> {
-        Keys::written(&self.key, self.old.as_ref().map(Old::key))
+    fn keys(&self) -> [Option<&str>; 2] {
+        let old = self.old.as_ref();
+        [Some(&self.key), old.map(|(key, _)| &**key)]
+    }
+
+    fn writes() -> bool {
+        true
     }
 
     fn bytes(&self) -> usize {
@@ -186,12 +145,16 @@ impl Operation for Set {
         upsert::prepared_size(count)
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
-        match (batch, db.tables().limit()) {
-            ([set], Some(limit)) if !set.metadata.is_empty() => limit::save(set, limit, db)?,
-            _ => save(batch, db)?,
+    fn run(&self, db: &mut Db<'_>) -> Result<(), Fault> {
+        match db.tables().limit() {
+            Some(limit) if !self.metadata.is_empty() => save_limited(self, limit, db),
+            _ => save(&[self], db),
         }
-        Ok(batch.iter().map(|_| Ok(())).collect())
+    }
+
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<()>, Fault> {
+        save(batch, db)?;
+        Ok(vec![(); batch.len()])
     }
 }
 
@@ -209,11 +172,11 @@ fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
         let row: [&(dyn ToSql + Sync); 4] = [&set.key, &set.name, &set.value, &set.expires];
         params.extend(row);
         match &set.old {
-            Some(Old::Expire { key, at }) => {
+            Some((key, Some(at))) => {
                 expire.push(key);
                 expire_at.push(*at);
             }
-            Some(Old::Delete { key }) => delete.push(key),
+            Some((key, None)) => delete.push(key),
             None => {}
         }
         for (audience, subject) in &set.metadata {
@@ -226,7 +189,7 @@ fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
         rows: sets.len(),
         expire: !expire.is_empty(),
         delete: !delete.is_empty(),
-        delete_metadata: !delete.is_empty() && db.leaves_metadata()?,
+        delete_metadata: !delete.is_empty() && db.table_info()?.leaves_metadata,
         metadata: !keys.is_empty(),
     };
     if upsert.expire {
@@ -241,6 +204,93 @@ fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
     db.execute(&upsert, &params)
 }
 
+/// Waits until no other save with a limit is under way for a pair of $1 and $2, in the order of the
+/// locks' numbers.
+const LOCK: Fixed = Fixed::reads(
+    "SELECT pg_advisory_xact_lock(lock) FROM ( \
+       SELECT DISTINCT hashtextextended(aud, hashtextextended(sub, {locks})) AS lock \
+       FROM unnest($1, $2) AS pair (aud, sub) ORDER BY lock) AS sorted",
+    &[TEXTS, TEXTS],
+);
+
+const TYPES: &[ParamType] = &[TEXTS, TEXTS, TEXTS, INT, TEXT, INT];
+
+/// The sessions under the name $5 of each of the pairs of $1 and $2 but for those of the keys $3, with
+/// each its place, that which expires last first. Those that expire within $6 seconds do not count: a
+/// session that was replaced is one of them.
+macro_rules! ranked {
+    () => {
+        "ranked AS MATERIALIZED ( \
+           SELECT s.sid, m.aud, m.sub, row_number() OVER ( \
+             PARTITION BY m.aud, m.sub ORDER BY s.exp DESC, s.sid) AS place \
+           FROM (SELECT DISTINCT aud, sub FROM unnest($1, $2) AS p (aud, sub)) AS pair \
+           JOIN {metadata} AS m ON m.aud = pair.aud AND m.sub = pair.sub \
+           JOIN {sessions} AS s ON s.sid = m.sid \
+           WHERE s.exp > now() + $6 * interval '1 second' AND s.sid <> ALL ($3) AND s.name = $5)"
+    };
+}
+
+/// Whether any pair has as many sessions as $4, and none of the keys $3 is among them.
+const REACHED: Fixed = Fixed {
+    with: ranked!(),
+    body: "SELECT EXISTS (SELECT FROM ranked AS r WHERE place >= $4 AND NOT EXISTS ( \
+             SELECT FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
+             WHERE m.aud = r.aud AND m.sub = r.sub AND s.sid = ANY ($3) \
+             AND s.exp >= date_trunc('second', now())))",
+    types: TYPES,
+    effect: Effect::Reads,
+};
+
+/// The sessions from the place $4 on.
+const BEYOND: Fixed = Fixed {
+    with: ranked!(),
+    body: "SELECT sid FROM ranked WHERE place >= $4",
+    types: TYPES,
+    effect: Effect::Reads,
+};
+
+/// Saves a session with metadata under a limit: one transaction, during which no other such save of the
+/// same subject takes place.
+fn save_limited(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<(), Fault> {
+    let pairs = set.metadata.iter();
+    let audiences: Vec<&str> = pairs.clone().map(|(audience, _)| &**audience).collect();
+    let subjects: Vec<&str> = pairs.map(|(_, subject)| &**subject).collect();
+    // The session that this one replaces expires soon by itself.
+    let old = set.old.as_ref().map(|(key, _)| &**key);
+    let own: Vec<&str> = [Some(&*set.key), old].into_iter().flatten().collect();
+    let most = i64::from(limit.sessions);
+    let replaced = replaced_within(set);
+    let params: [&(dyn ToSql + Sync); 6] =
+        [&audiences, &subjects, &own, &most, &set.name, &replaced];
+    db.transaction(|db| {
+        db.query(&LOCK, &[&audiences, &subjects])?;
+        if limit.refuses && matches!(db.row(&REACHED, &params)?, (true,)) {
+            let limit = limit.sessions;
+            return Err(Fault::answer(Error::TooManySessions { limit }));
+        }
+        save(&[set], db)?;
+        if !limit.refuses {
+            let beyond = db.query(&BEYOND, &params)?;
+            delete(texts(&beyond)?, db)?;
+        }
+        Ok(())
+    })
+}
+
+/// For how many seconds from now a session that was replaced may be alive: as long as that which this
+/// save replaces, and at least lua-resty-session's default `stale_ttl`.
+fn replaced_within(set: &Set) -> i64 {
+    const STALE_TTL: i64 = 10;
+    let now = Epoch::now().seconds();
+    let own = match &set.old {
+        Some((_, Some(at))) => at.seconds() - now,
+        _ => 0,
+    };
+    // Sessions that live no longer than this one are counted all the same.
+    let life = set.expires.seconds() - now;
+    own.max(STALE_TTL).min((life - 1).max(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,18 +298,9 @@ mod tests {
     #[test]
     fn a_session_that_replaces_itself_stays() {
         let at = |second: f64| Epoch::from_seconds("t", second).expect("a time");
-        let key = || "k".to_owned();
-        let expire = |second| Old::Expire {
-            key: key(),
-            at: at(second),
-        };
-        for (old, expires) in [
-            (Old::Delete { key: key() }, 100.0),
-            (expire(50.0), 50.0),
-            (expire(500.0), 100.0),
-        ] {
+        for (old, expires) in [(None, 100.0), (Some(50.0), 50.0), (Some(500.0), 100.0)] {
             let set = Set::new("n", "k", "v", at(100.0)).expect("storable");
-            let set = set.replacing(old).expect("storable");
+            let set = set.replacing("k", old.map(at)).expect("storable");
             assert!(set.old.is_none());
             assert_eq!(set.expires, at(expires));
         }

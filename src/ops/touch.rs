@@ -3,8 +3,7 @@
 use crate::Error;
 use crate::db::types::{TEXT, TIME};
 use crate::db::{Db, Effect, Fault, Fixed};
-use crate::op::ParamKind::{Key, Seconds};
-use crate::op::{self, Answers, Args, Epoch, Group, Keys, Operation, Param, Spec};
+use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
 
 /// Gives a live session another expiry.
 pub struct Touch {
@@ -15,12 +14,8 @@ pub struct Touch {
 
 impl Touch {
     /// The session of that key, if it is alive at `now`, expires at `expires`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Text`] for a key that is empty or that PostgreSQL cannot store.
-    pub fn new(key: &str, now: Epoch, expires: Epoch) -> Result<Self, Error> {
-        let key = op::key("key", key.as_bytes())?;
+    pub fn new(key: impl Into<String>, now: Epoch, expires: Epoch) -> Result<Self, Error> {
+        let key = op::key("key", key)?;
         Ok(Touch { key, now, expires })
     }
 }
@@ -39,14 +34,10 @@ impl Operation for Touch {
         summary: "Give a live session another expiry, without its data.",
         details: "",
         params: &[
-            Param::unused_name(),
-            Param::new("key", Key, "session key"),
-            Param::new(
-                "ttl",
-                Seconds,
-                "seconds from `current_time` until the session expires",
-            ),
-            Param::current_time(),
+            Param::UNUSED_NAME,
+            Param::KEY,
+            Param::TTL,
+            Param::CURRENT_TIME,
         ],
         returns: "true; a bare `nil` where there is no live session",
     };
@@ -54,23 +45,20 @@ impl Operation for Touch {
     type Answer = bool;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        let now = args.current_seconds()?;
-        Ok(Touch {
-            key: args.key("key")?,
-            now: Epoch::from_seconds("current_time", now)?,
-            expires: Epoch::from_seconds("ttl", now + args.seconds("ttl")?)?,
-        })
+        let expires = args.time_after("ttl")?;
+        Touch::new(args.text("key")?, args.current_time()?, expires)
     }
 
-    fn keys(&self) -> Keys<'_> {
-        Keys::written(&self.key, None)
+    fn keys(&self) -> [Option<&str>; 2] {
+        [Some(&self.key), None]
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<bool>, Fault> {
-        let touch = |touch: &&Self| {
-            let rows = db.query(&TOUCH, &[&touch.key, &touch.now, &touch.expires])?;
-            Ok(Ok(!rows.is_empty()))
-        };
-        batch.iter().map(touch).collect()
+    fn writes() -> bool {
+        true
+    }
+
+    fn run(&self, db: &mut Db<'_>) -> Result<bool, Fault> {
+        let rows = db.query(&TOUCH, &[&self.key, &self.now, &self.expires])?;
+        Ok(!rows.is_empty())
     }
 }

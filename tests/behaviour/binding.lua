@@ -1,5 +1,5 @@
--- The Lua side of the tests' Lua binding: a call comes as a line of JSON, and its outcome goes back as
--- one.
+-- The Lua side of the tests' Lua binding: a call comes as a line of JSON, and its outcome goes back
+-- as one.
 --
 -- A request is { conf = <a string: the configuration in JSON>, call = <method>, args = <values> }.
 -- A reply is { phase = <where this ran>, returned = <values> }, or has raised = <value> instead.

@@ -58,10 +58,7 @@ pub fn a_wrong_configuration_is_raised_with_its_key(store: &LuaStore) {
     for (key, value) in wrong {
         let conf = Value::Table(vec![((*key).into(), value.clone())]);
         let message = store.raise("new", &[conf]);
-        assert!(
-            message.contains(key),
-            "no {key} for {value:?} in: {message}"
-        );
+        assert!(message.contains(key), "{key}, {value:?}: {message}");
     }
     for conf in [Value::from("text"), 1.0.into(), true.into()] {
         store.raise("new", &[conf]);

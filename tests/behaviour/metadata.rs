@@ -42,6 +42,7 @@ pub fn empty_lists_are_no_metadata(store: &Store<impl Binding>) {
 }
 
 pub fn read_metadata_lists_live_sessions_with_their_expiry(store: &Store<impl Binding>) {
+    assert!(store.read_metadata("audience", "subject").is_empty());
     for (key, ttl) in [("alive", 60.5), ("last second", 0.0), ("expired", -1.0)] {
         store.run(&with_pair(key).number("ttl", ttl));
     }
@@ -50,10 +51,6 @@ pub fn read_metadata_lists_live_sessions_with_their_expiry(store: &Store<impl Bi
     let now = NOW as i64;
     let alive = BTreeMap::from([("alive".into(), now + 60), ("last second".into(), now)]);
     assert_eq!(store.read_metadata("audience", "subject"), alive);
-}
-
-pub fn read_metadata_of_an_unknown_subject_is_empty(store: &Store<impl Binding>) {
-    assert!(store.read_metadata("audience", "subject").is_empty());
 }
 
 pub fn a_delete_deletes_the_metadata(store: &Store<impl Binding>) {

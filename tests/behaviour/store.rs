@@ -149,10 +149,7 @@ impl Database {
 
     pub fn assert_empty(&self) {
         assert_eq!(self.number("SELECT count(*) FROM sessions"), 0, "sessions");
-        assert_eq!(
-            self.number("SELECT count(*) FROM sessions_meta"),
-            0,
-            "metadata"
-        );
+        let metadata = self.number("SELECT count(*) FROM sessions_meta");
+        assert_eq!(metadata, 0, "metadata");
     }
 }

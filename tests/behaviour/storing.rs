@@ -5,6 +5,7 @@ use super::call::{Answer, NOW, delete, get, set};
 use super::store::{Row, Store};
 
 pub fn a_value_that_was_set_is_found(store: &Store<impl Binding>) {
+    assert_eq!(store.get("key"), None);
     store.run(&set("key", "value"));
     assert_eq!(store.get("key").unwrap(), b"value");
     let row = Row {
@@ -13,10 +14,6 @@ pub fn a_value_that_was_set_is_found(store: &Store<impl Binding>) {
         exp: NOW + 60.0,
     };
     assert_eq!(store.db.row("key"), Some(row));
-}
-
-pub fn a_miss_has_no_value(store: &Store<impl Binding>) {
-    assert_eq!(store.get("key"), None);
 }
 
 pub fn a_key_is_found_under_any_name(store: &Store<impl Binding>) {
@@ -83,10 +80,7 @@ pub fn a_key_too_long_for_the_index_fails_and_writes_nothing(store: &Store<impl 
     };
     let key: String = (0..5000).map(|_| random()).collect();
     let message = store.call(&set(&key, "value")).unwrap_err().failed();
-    assert!(
-        !message.contains(&key[..100]),
-        "a key in an error: {message}"
-    );
+    assert!(!message.contains(&key[..100]), "a key in: {message}");
     store.db.assert_empty();
 }
 

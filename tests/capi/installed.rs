@@ -85,10 +85,8 @@ fn the_library_has_its_links_and_its_soname() {
     assert!(!real.is_symlink() && real.is_file());
     for link in ["".to_owned(), format!(".{so_version}")] {
         assert!(library(&link).is_symlink(), "{link}");
-        assert_eq!(
-            library(&link).canonicalize().unwrap(),
-            real.canonicalize().unwrap()
-        );
+        let target = library(&link).canonicalize().unwrap();
+        assert_eq!(target, real.canonicalize().unwrap());
     }
     let dynamic = process::output(Command::new("readelf").arg("-d").arg(real));
     let soname = format!("Library soname: [libresty_session_postgres.so.{so_version}]");
@@ -101,13 +99,11 @@ fn pkg_config_knows_the_version_and_what_a_static_link_needs() {
     let version = installed.pkg_config(&["--modversion"]);
     assert_eq!(version, [env!("CARGO_PKG_VERSION")]);
     let flags = installed.flags();
-    assert!(
-        flags.contains(&"-lresty_session_postgres".into()),
-        "{flags:?}"
-    );
-    assert!(!flags.contains(&"-lssl".into()), "{flags:?}");
+    let has = |flags: &[String], flag: &str| flags.iter().any(|given| given == flag);
+    assert!(has(&flags, "-lresty_session_postgres"), "{flags:?}");
+    assert!(!has(&flags, "-lssl"), "{flags:?}");
     let flags = installed.pkg_config(&["--libs", "--static"]);
-    assert!(flags.contains(&"-lssl".into()), "{flags:?}");
+    assert!(has(&flags, "-lssl"), "{flags:?}");
 }
 
 #[test]

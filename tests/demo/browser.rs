@@ -1,7 +1,7 @@
 //! Chromium, driven by ChromeDriver over WebDriver. Each `Browser` has a separate profile, like the
 //! browsers of different people.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::future::Future;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
@@ -59,27 +59,18 @@ impl Driver {
             .env_remove("XDG_CONFIG_HOME")
             .stdout(File::create(&said).expect("a file"))
             .process_group(0);
-        let process = process::spawn(command, Signal::SIGTERM).expect("chromedriver");
-        let mut driver = Driver {
-            url: String::new(),
-            sweeper: Sweeper::of(process.id()),
-            process,
-            folder,
-        };
-        let port = |text: &str| {
-            let (_, rest) = text.split_once("started successfully on port ")?;
-            Some(rest.split_once('.')?.0.to_owned())
-        };
-        let started = process::eventually(TIMEOUT, || {
-            let port = port(&fs::read_to_string(&said).unwrap_or_default());
-            driver.url = port.map_or_else(String::new, |port| format!("http://127.0.0.1:{port}"));
-            !driver.url.is_empty() || driver.process.try_wait().expect("our own child").is_some()
+        let mut process = process::spawn(command, Signal::SIGTERM).expect("chromedriver");
+        let sweeper = Sweeper::of(process.id());
+        let url = process::wait_for_line(&mut process, &said, |line| {
+            let (_, rest) = line.split_once("started successfully on port ")?;
+            Some(format!("http://127.0.0.1:{}", rest.split_once('.')?.0))
         });
-        assert!(
-            started && !driver.url.is_empty(),
-            "chromedriver does not start"
-        );
-        driver
+        Driver {
+            url,
+            process,
+            sweeper,
+            folder,
+        }
     }
 
     /// Carries a visit out.
@@ -164,12 +155,8 @@ impl Browser {
 
     pub async fn texts(&self, elements: &str) -> Vec<String> {
         let mut texts = Vec::new();
-        for element in self
-            .0
-            .find_all(Locator::Css(elements))
-            .await
-            .expect("a list")
-        {
+        let elements = self.0.find_all(Locator::Css(elements)).await;
+        for element in elements.expect("a list") {
             texts.push(element.text().await.expect("its text"));
         }
         texts

@@ -34,24 +34,18 @@ impl Site {
             .env("TMPDIR", folder.path())
             .stdout(File::create(&said).expect("a file"))
             .process_group(0);
-        let script = process::spawn(command, Signal::SIGTERM).expect("the demo's script");
-        let mut site = Site {
-            url: String::new(),
-            _sweeper: Sweeper::of(script.id()),
+        let mut script = process::spawn(command, Signal::SIGTERM).expect("the demo's script");
+        let sweeper = Sweeper::of(script.id());
+        let url = process::wait_for_line(&mut script, &said, |line| {
+            let line = line.trim();
+            line.starts_with("http://").then(|| line.to_owned())
+        });
+        Site {
+            url,
+            _sweeper: sweeper,
             script,
             folder,
-        };
-        let started = process::eventually(TIMEOUT, || {
-            let text = fs::read_to_string(&said).unwrap_or_default();
-            let url = text
-                .lines()
-                .map(str::trim)
-                .find(|line| line.starts_with("http://"));
-            site.url = url.unwrap_or_default().to_owned();
-            !site.url.is_empty() || site.script.try_wait().expect("our own child").is_some()
-        });
-        assert!(started && !site.url.is_empty(), "the demo does not start");
-        site
+        }
     }
 
     /// Stops it as Ctrl-C does, and checks that no file is left.

@@ -101,10 +101,15 @@ impl Session {
             return Ok(());
         }
         let what = format!("{}: {number} was read after {acknowledged}", self.key);
-        Err(match lock(&self.unsure).contains(&number) {
+        Err(self.out_of_order(number, what))
+    }
+
+    /// An older number was found than was expected.
+    fn out_of_order(&self, number: u64, what: String) -> Wrong {
+        match lock(&self.unsure).contains(&number) {
             true => Wrong::Late(what),
             false => Wrong::Violation(what),
-        })
+        }
     }
 }
 
@@ -139,36 +144,24 @@ pub fn verify(sql: &mut Client, sessions: &[&Session]) -> Vec<Wrong> {
         .isolation_level(IsolationLevel::RepeatableRead)
         .start()
         .expect("a transaction");
-    let text = |row: &postgres::Row, column: usize| row.get::<_, String>(column);
-    let query = "SELECT sid, data, (extract(epoch FROM exp - now()))::bigint FROM sessions";
-    let rows: BTreeMap<String, (String, i64)> = sql
-        .query(query, &[])
-        .expect("the sessions")
-        .iter()
-        .map(|row| (text(row, 0), (text(row, 1), row.get(2))))
+    let mut query = |text: &str| sql.query(text, &[]).expect("rows").into_iter();
+    let sessions_now = "SELECT sid, data, (extract(epoch FROM exp - now()))::bigint FROM sessions";
+    let rows: BTreeMap<String, (String, i64)> = query(sessions_now)
+        .map(|row| (row.get(0), (row.get(1), row.get(2))))
         .collect();
-    let mut history: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in sql
-        .query("SELECT sid, data FROM history ORDER BY id", &[])
-        .expect("the history")
-    {
-        history
-            .entry(text(&row, 0))
-            .or_default()
-            .push(text(&row, 1));
-    }
-    let mut metadata: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-    let query = "SELECT sid, sub FROM sessions_meta WHERE aud = sid";
-    for row in sql.query(query, &[]).expect("the metadata") {
-        let number = text(&row, 1).parse().expect("a number");
-        metadata.entry(text(&row, 0)).or_default().insert(number);
-    }
+    let saves = "SELECT sid, array_agg(data ORDER BY id) FROM history GROUP BY sid";
+    let mut history: BTreeMap<String, Vec<String>> =
+        query(saves).map(|row| (row.get(0), row.get(1))).collect();
+    let pairs =
+        "SELECT sid, array_agg(sub::bigint) FROM sessions_meta WHERE aud = sid GROUP BY sid";
+    let mut metadata: BTreeMap<String, Vec<i64>> =
+        query(pairs).map(|row| (row.get(0), row.get(1))).collect();
 
-    // What was replaced is over after a while, and may have been cleaned up.
-    let mut over: BTreeSet<&str> = BTreeSet::new();
+    // Replaced sessions expire after a while, and may have been cleaned up.
+    let mut expired: BTreeSet<&str> = BTreeSet::new();
     for session in sessions {
         if session.created.elapsed() >= Duration::from_secs(STALE_TTL as u64) {
-            over.extend(session.replaces.as_deref());
+            expired.extend(session.replaces.as_deref());
         }
     }
 
@@ -178,24 +171,21 @@ pub fn verify(sql: &mut Client, sessions: &[&Session]) -> Vec<Wrong> {
         let acknowledged = session.acknowledged();
         let row = rows.get(key);
         let taken = history.remove(key).unwrap_or_default();
-        let described = metadata.remove(key).unwrap_or_default();
-        if row.is_none() && described.is_empty() && over.contains(&**key) {
+        let described = metadata.remove(key).unwrap_or_default().into_iter();
+        let described: BTreeSet<u64> = described.map(i64::cast_unsigned).collect();
+        if row.is_none() && described.is_empty() && expired.contains(&**key) {
             continue;
         }
-        wrong.extend(
-            session
-                .judge(row.map(|(data, _)| &**data), acknowledged)
-                .err(),
-        );
+        let found = row.map(|(data, _)| &**data);
+        wrong.extend(session.judge(found, acknowledged).err());
         wrong.extend(verify_history(session, &taken, &described));
         // A new session is there, so the old one's end is, too.
         if let (Some(_), Some(old)) = (row, &session.replaces)
             && let Some((_, left)) = rows.get(old)
             && *left > STALE_TTL
         {
-            wrong.push(Wrong::Violation(format!(
-                "{key} is there, and {old} lives on"
-            )));
+            let what = format!("{key} is there, and {old} lives on");
+            wrong.push(Wrong::Violation(what));
         }
     }
     let foreign = history.into_keys().chain(metadata.into_keys());
@@ -206,16 +196,13 @@ pub fn verify(sql: &mut Client, sessions: &[&Session]) -> Vec<Wrong> {
 /// Each save has its metadata, each metadata its save; all acknowledged ones took place, in order.
 fn verify_history(session: &Session, taken: &[String], described: &BTreeSet<u64>) -> Vec<Wrong> {
     let key = &session.key;
-    let unsure = lock(&session.unsure);
+    let unsure = lock(&session.unsure).clone();
     let (mut wrong, mut numbers, mut last) = (Vec::new(), BTreeSet::new(), 0);
     for value in taken {
         match session.number(value) {
             Ok(number) if number < last => {
                 let what = format!("{key}: {number} was carried out after {last}");
-                wrong.push(match unsure.contains(&number) {
-                    true => Wrong::Late(what),
-                    false => Wrong::Violation(what),
-                });
+                wrong.push(session.out_of_order(number, what));
                 numbers.insert(number);
             }
             Ok(number) => {

@@ -1,4 +1,4 @@
-//! Clients that save and read until they are told to stop, through nginx and through the crate's own
+//! Clients that save and read until they are stopped, through nginx and through the crate's own
 //! interface, and what is measured of them.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use resty_session_postgres::ops::{Get, Old, Set};
+use resty_session_postgres::ops::{Get, Set};
 use resty_session_postgres::{Epoch, Error, Storage};
 
 use super::checker::{STALE_TTL, Session, TTL, Wrong};
@@ -41,7 +41,7 @@ pub enum Failure {
 }
 
 impl Binding {
-    fn set(&mut self, session: &Session, number: u64) -> Result<(), Failure> {
+    fn set(&self, session: &Session, number: u64) -> Result<(), Failure> {
         let (key, value) = (&session.key, session.value(number));
         match self {
             Binding::Http(client) => {
@@ -59,19 +59,19 @@ impl Binding {
                 let set = || {
                     let now = Epoch::now();
                     let set = Set::new("session", key, &value, now.plus(TTL))?;
-                    let set = set.under(key, &number.to_string())?;
+                    let set = set.under(key, number.to_string())?;
                     let Some(old) = session.replaces.clone() else {
                         return storage.call(set);
                     };
                     let at = now.plus(STALE_TTL);
-                    storage.call(set.replacing(Old::Expire { key: old, at })?)
+                    storage.call(set.replacing(old, Some(at))?)
                 };
                 set().map_err(|error: Error| Failure::Answer(error.to_string()))
             }
         }
     }
 
-    fn get(&mut self, key: &str) -> Result<Option<String>, Failure> {
+    fn get(&self, key: &str) -> Result<Option<String>, Failure> {
         match self {
             Binding::Http(client) => http(client, &format!("/call?do=get&key={key}")),
             Binding::Rust(storage) => Get::new(key, Epoch::now())
@@ -81,7 +81,7 @@ impl Binding {
     }
 }
 
-fn http(client: &mut Client, path: &str) -> Result<Option<String>, Failure> {
+fn http(client: &Client, path: &str) -> Result<Option<String>, Failure> {
     let response = client
         .get(path)
         .map_err(|error| Failure::Cut(error.to_string()))?;
@@ -172,7 +172,7 @@ impl Meter {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Tells the clients to stop when it is dropped, also by a test that fails.
+    /// Stops the clients when it is dropped, also by a test that fails.
     pub fn end_when_dropped(&self) -> impl Drop {
         struct End<'a>(&'a AtomicBool);
         impl Drop for End<'_> {
@@ -183,8 +183,8 @@ impl Meter {
         End(&self.over)
     }
 
-    /// Asks for what needs no database, again and again.
-    pub fn probe(&self, mut client: Client) {
+    /// Sends requests that need no database, again and again.
+    pub fn probe(&self, client: Client) {
         while !self.is_over() {
             let began = Instant::now();
             match client.get("/plain") {
@@ -199,7 +199,7 @@ impl Meter {
     }
 }
 
-/// Errors that differ in numbers and names alone are of one kind.
+/// Errors that differ only in numbers and names are of one kind.
 fn kind(error: &str) -> String {
     if let Some((_, state)) = error.rsplit_once("(SQLSTATE ")
         && !error.starts_with("no connection")
@@ -224,7 +224,7 @@ pub fn sessions_of(name: &str) -> Vec<Session> {
 }
 
 /// Runs a client until the time is over. Gives the sessions that replaced one another.
-pub fn run(meter: &Meter, mut binding: Binding, all: &[Vec<Session>], me: usize) -> Vec<Session> {
+pub fn run(meter: &Meter, binding: Binding, all: &[Vec<Session>], me: usize) -> Vec<Session> {
     let own = &all[me];
     let mut renewed: Vec<Session> = Vec::new();
     for turn in 0.. {
@@ -235,22 +235,22 @@ pub fn run(meter: &Meter, mut binding: Binding, all: &[Vec<Session>], me: usize)
             let name = |n: usize| format!("client{me}-{}r{n}", own[0].key);
             let old = renewed.len().checked_sub(1).map(name);
             renewed.push(Session::new(name(renewed.len()), old));
-            save(meter, &mut binding, &renewed[renewed.len() - 1]);
+            save(meter, &binding, &renewed[renewed.len() - 1]);
         } else {
             let session = &own[turn % own.len()];
-            save(meter, &mut binding, session);
+            save(meter, &binding, session);
             thread::sleep(PAUSE);
-            read(meter, &mut binding, session);
+            read(meter, &binding, session);
         }
         thread::sleep(PAUSE);
         let others = &all[(me + turn) % all.len()];
-        read(meter, &mut binding, &others[turn % others.len()]);
+        read(meter, &binding, &others[turn % others.len()]);
         thread::sleep(PAUSE);
     }
     renewed
 }
 
-fn save(meter: &Meter, binding: &mut Binding, session: &Session) {
+fn save(meter: &Meter, binding: &Binding, session: &Session) {
     let number = session.ask();
     let began = Instant::now();
     match binding.set(session, number) {
@@ -265,7 +265,7 @@ fn save(meter: &Meter, binding: &mut Binding, session: &Session) {
     }
 }
 
-fn read(meter: &Meter, binding: &mut Binding, session: &Session) {
+fn read(meter: &Meter, binding: &Binding, session: &Session) {
     let acknowledged = session.acknowledged();
     let began = Instant::now();
     match binding.get(&session.key) {

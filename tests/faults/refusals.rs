@@ -22,16 +22,11 @@ fn what_the_server_rejects_fails_clearly_and_works_again_later() {
     let cluster = Cluster::builder().start();
     let ground = Ground::on(&cluster);
     let mut sql = ground.site.sql();
-    let read_only = |on: bool| {
-        let mut sql = cluster.client("postgres");
-        let set = format!("ALTER SYSTEM SET default_transaction_read_only = {on}");
-        execute(&mut sql, &set);
-        execute(&mut sql, "SELECT pg_reload_conf()");
-    };
+    let read_only = |on| cluster.set("default_transaction_read_only", on);
     ground.trial("read-only", &["SQLSTATE 25006"], || {
-        read_only(true);
+        read_only("on");
         thread::sleep(LONG);
-        read_only(false);
+        read_only("off");
     });
     ground.trial("tables missing", &["SQLSTATE 42P01"], || {
         execute(&mut sql, "ALTER TABLE sessions RENAME TO elsewhere");

@@ -234,10 +234,8 @@ fn a_list_is_one_line_a_session_whatever_is_in_it() {
     db.storage().call(set).expect("a save");
     let listed = out(&cli(&db, &["list"]));
     let fields: Vec<&str> = listed.trim_end().split('\t').collect();
-    assert_eq!(
-        fields[..2],
-        [r#"a key\twith\n\u{1b}[31m\\"é"#, r"a\r\nname"]
-    );
+    let escaped = [r#"a key\twith\n\u{1b}[31m\\"é"#, r"a\r\nname"];
+    assert_eq!(fields[..2], escaped);
     assert_eq!((fields.len(), listed.lines().count()), (4, 1), "{listed}");
     assert_eq!(json_of(&db, &["list"])["key"], key);
 }
@@ -255,10 +253,8 @@ fn what_cannot_be_written_is_a_failure_but_for_a_reader_that_has_gone() {
     let pipe = format!("set -o pipefail; {} list | head -n 1", program());
     let head = command(&db, "bash", &["-c", &pipe]).output();
     let head = head.expect("an end");
-    assert_eq!(
-        (head.status.code(), out(&head).lines().count()),
-        (Some(0), 1)
-    );
+    assert!(head.status.success(), "{head:?}");
+    assert_eq!(out(&head).lines().count(), 1);
     assert!(head.stderr.is_empty(), "{head:?}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use resty_session_postgres::ops::{Old, Set};
+use resty_session_postgres::ops::Set;
 use resty_session_postgres::{Epoch, Error, Storage};
 use serde_json::json;
 
@@ -28,23 +28,19 @@ fn limited_pool(db: &Database, limit: u32, beyond: &str, size: u32) -> Storage {
     }))
 }
 
-fn expiring(key: &str, seconds: i64) -> Set {
-    login_of("ada", key, seconds)
-}
-
 #[test]
 fn one_beyond_the_limit_ends_the_oldest() {
     let db = Database::new();
     let storage = limited(&db, 3, "end-oldest");
     for n in 0..6 {
-        let set = expiring(&format!("key {n}"), 600 + n);
+        let set = login_of("ada", format!("key {n}"), 600 + n);
         storage.call(set).expect("a save");
     }
     let sessions = storage.call(super::list_of_ada()).expect("a list");
     let keys: Vec<_> = sessions.iter().map(|session| &*session.key).collect();
     assert_eq!(keys, ["key 3", "key 4", "key 5"]);
     // Saved again, none is new.
-    storage.call(expiring("key 3", 900)).expect("a save");
+    storage.call(login_of("ada", "key 3", 900)).expect("a save");
     assert_eq!(db.number(ALIVE), 3);
     // Sessions of others do not count, nor do those without metadata.
     for other in [login_of("bob", "bob", 3600), session("without", 3600)] {
@@ -59,7 +55,7 @@ fn one_beyond_the_limit_may_be_refused() {
     let db = Database::new();
     let storage = limited(&db, 2, "refuse");
     storage.call(login("one")).expect("a save");
-    storage.call(expiring("two", -60)).expect("a save");
+    storage.call(login_of("ada", "two", -60)).expect("a save");
     storage.call(login("three")).expect("one has expired");
     let refused = storage.call(login("four"));
     assert_eq!(refused, Err(Error::TooManySessions { limit: 2 }));
@@ -73,11 +69,9 @@ fn one_beyond_the_limit_may_be_refused() {
 }
 
 fn replacing(old: &str, key: &str) -> Set {
-    let old = Old::Expire {
-        key: old.into(),
-        at: Epoch::now().plus(10),
-    };
-    login(key).replacing(old).expect("a key")
+    login(key)
+        .replacing(old, Some(Epoch::now().plus(10)))
+        .expect("a key")
 }
 
 /// Each save of lua-resty-session replaces the session by one of another key, and the old one lives

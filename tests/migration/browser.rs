@@ -38,6 +38,7 @@ impl fmt::Display for Tally {
     }
 }
 
+#[derive(Default)]
 pub struct Browser {
     number: usize,
     steps: usize,
@@ -50,10 +51,7 @@ impl Browser {
     pub fn new(number: usize) -> Self {
         Browser {
             number,
-            steps: 0,
-            cookies: BTreeMap::new(),
-            visits: 0,
-            tally: Tally::default(),
+            ..Browser::default()
         }
     }
 
@@ -101,10 +99,8 @@ impl Browser {
             return None;
         }
         for line in head.lines() {
-            let cookie = line
-                .strip_prefix("Set-Cookie: ")
-                .and_then(|it| it.split_once('='));
-            if let Some((name, rest)) = cookie {
+            let cookie = line.strip_prefix("Set-Cookie: ");
+            if let Some((name, rest)) = cookie.and_then(|it| it.split_once('=')) {
                 let value = rest.split(';').next().unwrap_or_default();
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
@@ -115,15 +111,14 @@ impl Browser {
     fn exchange(&self, site: &Site, path: &str) -> io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", site.port()))?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        let cookies: Vec<_> = self
-            .cookies
-            .iter()
+        let cookies = self.cookies.iter();
+        let cookies: Vec<_> = cookies
             .map(|(name, value)| format!("{name}={value}"))
             .collect();
+        let cookies = cookies.join("; ");
         write!(
             stream,
-            "GET {path} HTTP/1.0\r\nHost: localhost\r\nCookie: {}\r\n\r\n",
-            cookies.join("; ")
+            "GET {path} HTTP/1.0\r\nHost: localhost\r\nCookie: {cookies}\r\n\r\n"
         )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;

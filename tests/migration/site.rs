@@ -49,6 +49,7 @@ impl<'a> Site<'a> {
         );
         let nginx = Nginx::builder()
             .workers(2)
+            .may_complain()
             .lua_paths(&path, &cpath)
             .http(&init)
             .location("= /login", LOGIN)

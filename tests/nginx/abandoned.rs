@@ -24,14 +24,12 @@ fn with_quitters(plan: Plan) -> Plan {
 /// Calls in so many requests of each kind, and waits for none of them.
 fn abandon(site: &Site, number: usize) {
     let query = "do=set&key=works&value=yes";
-    for (response, _) in together(4, |_| {
-        (0..number / 4)
-            .flat_map(|_| ["/exit", "/kill"])
-            .map(|path| site.nginx.get(&format!("{path}?{query}")))
-            .find(|response| !matches!(response.status, 200 | 204))
-    }) {
-        assert!(response.is_none(), "{response:?}");
-    }
+    together(4, |_| {
+        for path in ["/exit", "/kill"].repeat(number / 4) {
+            let response = site.nginx.get(&format!("{path}?{query}"));
+            assert!(matches!(response.status, 200 | 204), "{response:?}");
+        }
+    });
     let path = format!("/call?{query}");
     let clients = site.leave_many(number, |_| path.clone());
     // Let them be read first: nginx does not serve a client that has gone already.
@@ -66,11 +64,9 @@ fn callers_that_go_away_while_they_wait_leave_nothing_behind() {
     assert!(lua_after < lua_before + 100.0, "{sizes:?}");
     assert!(after < before + 5_000, "{sizes:?}");
     assert_eq!(site.worker(), worker, "the worker died");
-    site.nginx.assert_clean_log();
 
     // A worker does not leave while it believes that a caller waits.
-    let exit = site.nginx.quit();
-    assert!(exit.status.success(), "{exit:?}");
-    assert!(exit.took < Duration::from_secs(1), "{exit:?}");
+    let took = site.nginx.quit();
+    assert!(took < Duration::from_secs(1), "{took:?}");
     site.assert_no_connections();
 }

@@ -19,34 +19,19 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The beginning of a sample (of a line, for the shell), and why it is only read.
 const NOT_RUN: &[(&str, &str)] = &[
     ("apt-get install ", "installs into the machine"),
-    (
-        "dpkg -i ",
-        "the same; the packages' own test installs them elsewhere",
-    ),
+    ("dpkg -i ", "the packages' own test installs them elsewhere"),
     ("sudo dpkg -i ", "the same"),
-    (
-        "luarocks build ",
-        "builds for minutes; the rock's own test runs luarocks make",
-    ),
+    ("luarocks build ", "the rock's own test runs luarocks make"),
     (
         "luarocks make",
-        "the rock's own test runs it, into another tree",
+        "the rock's own test runs it in another tree",
     ),
-    (
-        "nginx -s reload",
-        "there is no nginx of the system's to reload",
-    ),
+    ("nginx -s reload", "the system's nginx does not run"),
     ("systemctl ", "there is no systemd where tests run"),
     ("cargo fuzz ", "make fuzz runs it, with a compiler flag"),
     ("opm ", "asks OpenResty's server"),
-    (
-        "resty-session-postgres ",
-        "asks a server of yours; the command's own tests run each of these",
-    ),
-    (
-        "CREATE TABLE sessions (",
-        "wants a cluster of Citus, which Debian does not have",
-    ),
+    ("resty-session-postgres ", "the command's own tests run it"),
+    ("CREATE TABLE sessions (", "needs Citus, which Debian lacks"),
     (
         "[pgbouncer]",
         "tests/pgbouncer.rs runs one with such settings",

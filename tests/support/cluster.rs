@@ -29,8 +29,6 @@ pub struct Cluster {
 /// How a server is asked to stop.
 #[derive(Clone, Copy)]
 pub enum Stop {
-    /// New connections are refused, old ones may go on.
-    Smart,
     /// The server notifies its clients and closes their connections.
     Fast,
     /// As in a crash: connections end without a word.
@@ -75,11 +73,10 @@ impl Builder {
         let folder = process::folder();
         initdb::give_to_server(folder.path());
         let disk = self.disk.map(|size| Disk::new(folder.path(), size));
-        let data = match &disk {
-            Some(disk) => disk.path(),
-            None => folder.path().to_owned(),
-        }
-        .join("data");
+        let root = disk.as_ref().map(Disk::path);
+        let data = root
+            .unwrap_or_else(|| folder.path().to_owned())
+            .join("data");
         initdb::copy_to(&data);
 
         let hba = match self.hba.as_str() {
@@ -103,7 +100,7 @@ impl Builder {
 }
 
 /// The lines of `pg_hba.conf`, after those for the tests' own connections.
-fn rules(lines: &str) -> String {
+pub(super) fn rules(lines: &str) -> String {
     format!("local all postgres trust\nlocal replication postgres trust\n{lines}\n")
 }
 
@@ -169,16 +166,6 @@ impl Cluster {
         standby
     }
 
-    /// Lets clients in by other lines of `pg_hba.conf`.
-    pub fn change_hba(&self, lines: &str) {
-        self.write("pg_hba.conf", rules(lines).as_bytes());
-        let mut client = self.client("postgres");
-        let reload = "SELECT pg_reload_conf()";
-        client.execute(reload, &[]).expect("a superuser may");
-        // The server has it read when it comes to its signals.
-        thread::sleep(Duration::from_millis(100));
-    }
-
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -203,17 +190,17 @@ impl Cluster {
     /// A fresh database that has the documented tables.
     pub fn create_database(&self) -> String {
         let name = format!("db{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        self.client("postgres")
-            .execute(&format!("CREATE DATABASE {name}"), &[])
-            .expect("a new database");
+        let create = format!("CREATE DATABASE {name}");
+        let created = self.client("postgres").execute(&create, &[]);
+        created.expect("a new database");
         name
     }
 
     /// Ends the connections to the database, and drops it.
     pub fn drop_database(&self, name: &str) {
-        self.client("postgres")
-            .execute(&format!("DROP DATABASE {name} WITH (FORCE)"), &[])
-            .expect("a database to drop");
+        let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+        let dropped = self.client("postgres").execute(&drop, &[]);
+        dropped.expect("a database to drop");
     }
 
     /// A superuser's connection, for preparations and assertions.
@@ -239,22 +226,17 @@ impl Cluster {
     }
 
     fn try_start(&self) -> bool {
-        let log = fs::File::options()
-            .append(true)
-            .create(true)
-            .open(self.socket_dir().join("log"))
-            .expect("a log file");
-        let mut command = match &self.disk {
-            Some(disk) => disk.command(&initdb::command("postgres")),
-            None => initdb::command("postgres"),
-        };
-        let data = match &self.disk {
-            Some(disk) => disk.inner_path(),
-            None => self.socket_dir(),
+        let mut log = fs::File::options();
+        log.append(true).create(true);
+        let log = log.open(self.socket_dir().join("log")).expect("a log file");
+        let command = initdb::command("postgres");
+        let (mut command, folder) = match &self.disk {
+            Some(disk) => (disk.command(&command), disk.inner_path()),
+            None => (command, self.socket_dir()),
         };
         command
             .arg("-D")
-            .arg(data.join("data"))
+            .arg(folder.join("data"))
             .args(["-p", &self.port.to_string()])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
@@ -292,10 +274,8 @@ impl Cluster {
         process::wait_until(30, "the server stops", || !self.is_running());
     }
 
-    /// Asks the server to stop, and does not wait: a smart stop lasts as long as its clients.
-    pub fn ask_to_stop(&self, how: Stop) {
+    fn ask_to_stop(&self, how: Stop) {
         self.signal_server(match how {
-            Stop::Smart => Signal::SIGTERM,
             Stop::Fast => Signal::SIGINT,
             Stop::Immediate => Signal::SIGQUIT,
         });

@@ -3,7 +3,7 @@
 //! It is mounted in a namespace of its own, which the server is started in and which ends with its
 //! processes: no mount is left behind, however the tests end.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,7 @@ use std::sync::Mutex;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
+use tempfile::NamedTempFile;
 
 use super::{initdb, process};
 
@@ -76,15 +77,14 @@ impl Disk {
         there
     }
 
-    /// Leaves no room. Gives what takes it, to be removed again.
-    pub fn fill(&self) -> Ballast {
-        let path = self.path().join("ballast");
-        let mut file = File::create(&path).expect("a file");
+    /// Leaves no room, until the file is dropped.
+    pub fn fill(&self) -> NamedTempFile {
+        let mut file = NamedTempFile::new_in(self.path()).expect("a file");
         // In pieces that get smaller, down to the last page.
         for size in [1 << 20, 1 << 12] {
             while file.write_all(&vec![0; size]).is_ok() {}
         }
-        Ballast(path)
+        file
     }
 }
 
@@ -93,14 +93,5 @@ impl Drop for Disk {
         let mut holder = process::lock(&self.holder);
         let _ = holder.kill();
         let _ = holder.wait();
-    }
-}
-
-/// A file that fills a disk until it is dropped.
-pub struct Ballast(PathBuf);
-
-impl Drop for Ballast {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
     }
 }

@@ -1,9 +1,9 @@
-//! Real servers for the tests: started in a moment, stopped and swept away whatever happens.
+//! Real servers for the tests, which start quickly and are stopped and removed whatever happens.
 
 #![allow(
     dead_code,
     unused_imports,
-    reason = "a tool box: not every tool is in use at all times"
+    reason = "each test binary uses a part of it"
 )]
 
 mod calls;
@@ -14,6 +14,7 @@ mod initdb;
 mod nginx;
 mod pgbouncer;
 pub mod process;
+mod settings;
 pub mod stage;
 
 use std::sync::OnceLock;
@@ -21,10 +22,10 @@ use std::sync::OnceLock;
 pub use calls::{Calls, session};
 pub use cluster::{Builder, Cluster, Stop};
 pub use database::{Database, disconnect, one};
-pub use nginx::{Builder as NginxBuilder, Exit, Nginx, Response};
+pub use nginx::{Builder as NginxBuilder, Nginx, Response};
 pub use pgbouncer::PgBouncer;
 
-/// The cluster that all tests share which do no harm to it. Each takes a database of its own.
+/// The cluster of all tests that do not change it. Each has its own database.
 pub fn shared() -> &'static Cluster {
     static SHARED: OnceLock<&Cluster> = OnceLock::new();
     SHARED.get_or_init(|| process::keep_until_exit(Cluster::builder().start(), Cluster::destroy))

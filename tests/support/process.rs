@@ -76,24 +76,19 @@ impl Drop for Sweeper {
 
 /// Runs `command` to its end, which has to be a success.
 pub fn run(command: &mut Command) {
+    let _ = output(command);
+}
+
+/// The same; returns what it has written to its standard output.
+pub fn output(command: &mut Command) -> String {
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("cannot run {:?}: {error}", command.get_program()));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-}
-
-/// What `command` writes to its output. It has to succeed.
-pub fn output(command: &mut Command) -> String {
-    let output = command.output().expect("a program");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {errors}");
-    String::from_utf8(output.stdout).expect("text")
+    let status = output.status;
+    assert!(status.success(), "{command:?}: {status}\n{text}{errors}");
+    text
 }
 
 /// Waits for the child's exit; `None` if it still runs after `timeout`.
@@ -123,6 +118,18 @@ pub fn eventually(timeout: Duration, mut condition: impl FnMut() -> bool) -> boo
 pub fn wait_until(seconds: u64, what: &str, condition: impl FnMut() -> bool) {
     let holds = eventually(Duration::from_secs(seconds), condition);
     assert!(holds, "not within {seconds} s: {what}");
+}
+
+/// Waits for the line of a child's output file in which `find` finds something. Fails if the child exits.
+pub fn wait_for_line<T>(child: &mut Child, file: &Path, find: impl Fn(&str) -> Option<T>) -> T {
+    let mut found = None;
+    let done = eventually(Duration::from_secs(30), || {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        found = text.lines().find_map(&find);
+        found.is_some() || child.try_wait().expect("our own child").is_some()
+    });
+    assert!(done, "{}: the line does not come", file.display());
+    found.expect("the child has exited before the line")
 }
 
 /// Sends a signal; a process that is gone already is no error.

@@ -3,6 +3,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use super::process;
+
 /// The staged install tree: `$RSP_STAGE`, or `target/stage/usr/local`.
 pub fn root() -> PathBuf {
     let root = env::var_os("RSP_STAGE").map_or_else(
@@ -13,12 +15,7 @@ pub fn root() -> PathBuf {
         "share/lua/5.1/resty/session/postgres.lua",
         "lib/lua/5.1/resty_session_postgres.so",
     ] {
-        let path = root.join(file);
-        assert!(
-            path.exists(),
-            "{} is missing: run `make build` first",
-            path.display()
-        );
+        process::program(root.join(file), "what `make build` installs");
     }
     root
 }

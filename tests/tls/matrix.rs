@@ -1,6 +1,7 @@
 //! Every mode against every kind of server, and each beside what libpq's own client does.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use resty_session_postgres::{Error, Storage};
 
@@ -47,8 +48,8 @@ pub fn psql(cluster: &Cluster, keys: &Keys<'_>) -> Outcome {
 /// What we make of them, and the error.
 pub fn ours(cluster: &Cluster, keys: &Keys<'_>) -> (Outcome, String) {
     // A name of its own tells this connection from all others.
-    static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let mut keys = keys.clone();
     keys.push(("application", format!("tls{number}")));
     let result = config(cluster, &keys)

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use openssl::asn1::Asn1Time;
@@ -168,10 +168,6 @@ impl Folder {
         let path = self.path(file);
         fs::write(&path, content).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        text(&path)
+        path.to_str().unwrap().to_owned()
     }
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
 }

@@ -18,7 +18,7 @@ fn renewed_certificates_need_no_reload() {
         .file("clients.crt", old.pem())
         .hba("hostssl all all 127.0.0.1/32 cert")
         .start();
-    let mut admin = prepare(&cluster);
+    prepare(&cluster);
     let folder = Folder::new();
     let issued = old.issue("web", &[], 10);
     let keys = vec![
@@ -36,7 +36,7 @@ fn renewed_certificates_need_no_reload() {
     cluster.write("server.key", &own.key);
     cluster.write("server.crt", &own.certificate);
     cluster.write("clients.crt", &new.pem());
-    admin.execute("SELECT pg_reload_conf()", &[]).unwrap();
+    cluster.reload();
     let renewed = || {
         disconnect(&cluster);
         miss(&storage).is_err()

@@ -1,163 +1,127 @@
-//! Questions to PostgreSQL's catalog about a table. Its name is a parameter, so that a missing table is an
-//! answer and not an error.
+//! The tables as they should be, and questions to PostgreSQL's catalog that show how they are. In statements
+//! `{sessions}` and `{metadata}` stand for the tables; in questions a name is a parameter, so that a missing
+//! table is an answer and not an error.
 
-use crate::db::types::{INT, TEXT, TEXTS};
-use crate::db::{Db, Fault, Fixed, column};
+use crate::db::Fixed;
+use crate::db::types::{TEXT, TEXTS};
 
-/// What a table is.
-pub(super) struct Relation {
-    /// It is a table, not a view.
-    pub(super) is_table: bool,
-    pub(super) unlogged: bool,
-    /// The user owns it.
-    pub(super) owned: bool,
+/// A table as it should be.
+pub(super) struct Definition {
+    /// Makes it. A vacuum after each fiftieth row: sessions change all the time, and are deleted soon.
+    pub(super) create: &'static str,
+    /// The columns and the types that each may have; the first is the right one.
+    pub(super) columns: &'static [(&'static str, &'static [&'static str])],
+    /// The columns that are unique together, in any order, and the consequence where they are not.
+    pub(super) unique: (&'static [&'static str], &'static str),
+    /// Leaves one row of those that are alike in these columns.
+    pub(super) keep_one: &'static str,
+    /// Such rows may differ in other columns, so it is not for `migrate` to delete any.
+    pub(super) rows_differ: bool,
+    /// What to look up by, and what is slow without an index on it.
+    pub(super) lookup: (&'static str, &'static str),
+    pub(super) privileges: &'static [&'static str],
 }
 
-const RELATION: Fixed = Fixed::reads(
-    "SELECT relkind IN ('r', 'p'), relpersistence = 'u', pg_has_role(relowner, 'USAGE') \
+const ANY_TEXT: &[&str] = &["text", "character varying"];
+const ANY_TIME: &[&str] = &["timestamp with time zone"];
+
+pub(super) const SESSIONS: Definition = Definition {
+    create: "CREATE TABLE {sessions} (sid text PRIMARY KEY, name text, data text, \
+             exp timestamp with time zone, created timestamp with time zone DEFAULT now()) \
+             WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05); \
+             CREATE INDEX ON {sessions} (exp)",
+    columns: &[
+        ("sid", ANY_TEXT),
+        ("name", ANY_TEXT),
+        ("data", ANY_TEXT),
+        ("exp", ANY_TIME),
+    ],
+    unique: (&["sid"], "saving fails"),
+    keep_one: "DELETE FROM {sessions} AS a USING {sessions} AS b WHERE a.sid = b.sid AND \
+               (coalesce(a.exp, '-infinity'), a.ctid) < (coalesce(b.exp, '-infinity'), b.ctid)",
+    rows_differ: true,
+    lookup: ("exp", "each clean-up reads the whole table"),
+    privileges: &["SELECT", "INSERT", "UPDATE", "DELETE"],
+};
+
+pub(super) const METADATA: Definition = Definition {
+    create: "CREATE TABLE {metadata} (aud text, sub text, sid text, PRIMARY KEY (aud, sub, sid)) \
+             WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05); \
+             CREATE INDEX ON {metadata} (sid)",
+    columns: &[("aud", ANY_TEXT), ("sub", ANY_TEXT), ("sid", ANY_TEXT)],
+    unique: (&["aud", "sub", "sid"], "each save adds the same rows again"),
+    keep_one: "DELETE FROM {metadata} AS a USING {metadata} AS b \
+               WHERE a.aud = b.aud AND a.sub = b.sub AND a.sid = b.sid AND a.ctid < b.ctid",
+    rows_differ: false,
+    lookup: ("sid", "each deleted session reads the whole table"),
+    privileges: &["SELECT", "INSERT", "DELETE"],
+};
+
+/// Has metadata deleted with its session.
+pub(super) const CASCADE: &str = "DELETE FROM {metadata} AS m WHERE NOT EXISTS ( \
+     SELECT FROM {sessions} AS s WHERE s.sid = m.sid); \
+     ALTER TABLE {metadata} ADD FOREIGN KEY (sid) REFERENCES {sessions} (sid) ON DELETE CASCADE";
+
+/// The end of that, but on Citus: it takes none on the column that tables are distributed by.
+pub(super) const ON_UPDATE: &str = " ON UPDATE CASCADE";
+
+/// Of the table $1, if there is one: whether it is a table, not a view, and whether it is unlogged.
+pub(super) const RELATION: Fixed = Fixed::reads(
+    "SELECT relkind IN ('r', 'p'), relpersistence = 'u' \
      FROM pg_catalog.pg_class WHERE oid = to_regclass($1)",
     &[TEXT],
 );
 
-/// What the table of that name is, if there is one.
-pub(super) fn relation(db: &mut Db<'_>, name: &String) -> Result<Option<Relation>, Fault> {
-    let rows = db.rows(&RELATION, &[name], |row| {
-        Ok(Relation {
-            is_table: column(row, 0)?,
-            unlogged: column(row, 1)?,
-            owned: column(row, 2)?,
-        })
-    })?;
-    Ok(rows.into_iter().next())
-}
+/// Which of the schemas $1 are missing.
+pub(super) const MISSING_SCHEMAS: Fixed = Fixed::reads(
+    "SELECT DISTINCT name FROM unnest($1) AS name WHERE to_regnamespace(name) IS NULL",
+    &[TEXTS],
+);
 
-const SCHEMA: Fixed = Fixed::reads("SELECT to_regnamespace($1) IS NOT NULL", &[TEXT]);
-
-/// Whether there is a schema of that name.
-pub(super) fn has_schema(db: &mut Db<'_>, name: &String) -> Result<bool, Fault> {
-    db.row(&SCHEMA, &[name], |row| column(row, 0))
-}
-
-const COLUMNS: Fixed = Fixed::reads(
+/// The columns of the table $1, and their types.
+pub(super) const COLUMNS: Fixed = Fixed::reads(
     "SELECT attname::text, format_type(atttypid, NULL) FROM pg_catalog.pg_attribute \
      WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
     &[TEXT],
 );
 
-/// The columns of a table, and their types.
-pub(super) fn columns(db: &mut Db<'_>, table: &String) -> Result<Vec<(String, String)>, Fault> {
-    db.rows(&COLUMNS, &[table], |row| {
-        Ok((column(row, 0)?, column(row, 1)?))
-    })
-}
-
-/// An index of a table.
-pub(super) struct Index {
-    /// Its columns; an expression has no name.
-    pub(super) columns: Vec<String>,
-    pub(super) unique: bool,
-    /// It is unique after each row, not only at the end of a statement or transaction.
-    pub(super) immediate: bool,
-    /// The name of the constraint that it implements, quoted.
-    pub(super) constraint: Option<String>,
-}
-
-const INDEXES: Fixed = Fixed::reads(
-    "SELECT ARRAY ( \
-       SELECT coalesce(a.attname::text, '') \
-       FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, n) \
-       LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
-       WHERE k.n <= i.indnkeyatts ORDER BY k.n), i.indisunique, i.indimmediate, ( \
-       SELECT quote_ident(conname) FROM pg_catalog.pg_constraint \
-       WHERE conindid = i.indexrelid AND conrelid = i.indrelid AND contype IN ('p', 'u')) \
-     FROM pg_catalog.pg_index AS i \
-     WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL",
-    &[TEXT],
+/// Whether the table $1 has an index that is valid, covers all rows and begins with the column $2.
+pub(super) const HAS_INDEX: Fixed = Fixed::reads(
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_index AS i \
+     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
+     WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL AND a.attname = $2)",
+    &[TEXT, TEXT],
 );
 
-/// The indexes of a table that are valid and cover all rows.
-pub(super) fn indexes(db: &mut Db<'_>, table: &String) -> Result<Vec<Index>, Fault> {
-    db.rows(&INDEXES, &[table], |row| {
-        Ok(Index {
-            columns: column(row, 0)?,
-            unique: column(row, 1)?,
-            immediate: column(row, 2)?,
-            constraint: column(row, 3)?,
-        })
-    })
-}
+/// The unique indexes of the table $1 that are valid, cover all rows and are on the columns $2, in any
+/// order, and on nothing else: whether each is unique after each row, not only at the end of a statement
+/// or transaction, and the name of the constraint that it implements, quoted.
+pub(super) const UNIQUE_INDEXES: Fixed = Fixed::reads(
+    "SELECT i.indimmediate, (SELECT quote_ident(conname) FROM pg_catalog.pg_constraint \
+       WHERE conindid = i.indexrelid AND conrelid = i.indrelid AND contype IN ('p', 'u')) \
+     FROM pg_catalog.pg_index AS i \
+     WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL AND i.indisunique \
+     AND (SELECT array_agg(a.attname::text ORDER BY a.attname) \
+       FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, n) \
+       LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+       WHERE k.n <= i.indnkeyatts) \
+     = (SELECT array_agg(name ORDER BY name::name) FROM unnest($2) AS name)",
+    &[TEXT, TEXTS],
+);
 
-const FOREIGN_KEYS: Fixed = Fixed::reads(
+/// The foreign keys to the sessions $1 of the metadata $2: whether each deletes with the session, and
+/// its name, quoted.
+pub(super) const FOREIGN_KEYS: Fixed = Fixed::reads(
     "SELECT confdeltype = 'c', quote_ident(conname) FROM pg_catalog.pg_constraint \
      WHERE contype = 'f' AND confrelid = to_regclass($1) AND conrelid = to_regclass($2)",
     &[TEXT, TEXT],
 );
 
-/// The foreign keys to the sessions of the metadata: whether each deletes with the session, and its
-/// name, quoted.
-pub(super) fn foreign_keys(
-    db: &mut Db<'_>,
-    sessions: &String,
-    metadata: &String,
-) -> Result<Vec<(bool, String)>, Fault> {
-    db.rows(&FOREIGN_KEYS, &[sessions, metadata], |row| {
-        Ok((column(row, 0)?, column(row, 1)?))
-    })
-}
-
-const PRIVILEGES: Fixed = Fixed::reads(
-    "SELECT ARRAY (SELECT p FROM unnest($2) AS p \
-       WHERE NOT has_table_privilege(to_regclass($1), p)), quote_ident(current_user)",
+/// Which of the privileges $2 on the table $1 the user lacks, with commas between them, and the user's
+/// name, quoted; no row where none is missing.
+pub(super) const MISSING_PRIVILEGES: Fixed = Fixed::reads(
+    "SELECT string_agg(p, ', ' ORDER BY n), quote_ident(current_user) \
+     FROM unnest($2) WITH ORDINALITY AS wanted (p, n) \
+     WHERE NOT has_table_privilege(to_regclass($1), p) HAVING count(*) > 0",
     &[TEXT, TEXTS],
 );
-
-/// Which of the privileges on a table the user lacks, and the user's name, quoted.
-pub(super) fn missing_privileges(
-    db: &mut Db<'_>,
-    table: &String,
-    privileges: &[&str],
-) -> Result<(Vec<String>, String), Fault> {
-    db.row(&PRIVILEGES, &[table, &privileges], |row| {
-        Ok((column(row, 0)?, column(row, 1)?))
-    })
-}
-
-const TIME_ZONE: Fixed = Fixed::reads(
-    "SELECT quote_literal(current_setting('TimeZone')), extract(timezone FROM now())::bigint \
-     FROM pg_catalog.pg_attribute \
-     WHERE attrelid = to_regclass($1) AND has_table_privilege(attrelid, 'SELECT') \
-     AND attname = 'exp' AND atttypid = 'timestamptz'::regtype \
-     AND col_description(attrelid, attnum) IS DISTINCT FROM 'true instants'",
-    &[TEXT],
-);
-
-/// The server's time zone for this user: its name, quoted, and its distance from UTC in seconds. `None`
-/// where the table's expiries cannot be read, or a comment says that they are right.
-pub(super) fn time_zone(db: &mut Db<'_>, table: &String) -> Result<Option<(String, i64)>, Fault> {
-    let rows = db.rows(&TIME_ZONE, &[table], |row| {
-        Ok((column(row, 0)?, column(row, 1)?))
-    })?;
-    Ok(rows.into_iter().next())
-}
-
-const EXPIRING: Fixed = Fixed::reads(
-    "SELECT count(*) FROM (SELECT FROM {sessions} \
-     WHERE exp > now() + $1 * interval '1 second' \
-     AND exp < now() + $2 * interval '1 second' LIMIT 1000) AS expiring",
-    &[INT, INT],
-);
-
-/// The most that [`expiring`] counts.
-pub(super) const EXPIRING_MOST: i64 = 1000;
-
-/// How many sessions expire between so many seconds from now.
-pub(super) fn expiring(db: &mut Db<'_>, from: i64, to: i64) -> Result<i64, Fault> {
-    db.row(&EXPIRING, &[&from, &to], |row| column(row, 0))
-}
-
-const LOCK: Fixed = Fixed::reads("SELECT pg_advisory_xact_lock({locks}, 17)", &[]);
-
-/// Waits until no other `migrate` is under way, and holds others up until the transaction ends.
-pub(super) fn lock(db: &mut Db<'_>) -> Result<(), Fault> {
-    db.query(&LOCK, &[]).map(drop)
-}

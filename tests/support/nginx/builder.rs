@@ -13,11 +13,12 @@ use super::{Nginx, TIMEOUT};
 
 const MODULES: &str = "/usr/lib/nginx/modules";
 
+#[derive(Default)]
 pub struct Builder {
-    workers: usize,
-    master: bool,
+    workers: Option<usize>,
+    pub(super) may_complain: bool,
     daemon: bool,
-    log_level: &'static str,
+    log_level: Option<&'static str>,
     main: String,
     http: String,
     server: String,
@@ -26,32 +27,15 @@ pub struct Builder {
     environment: Vec<(String, String)>,
 }
 
-impl Default for Builder {
-    fn default() -> Self {
-        Builder {
-            workers: 1,
-            master: true,
-            daemon: false,
-            log_level: "notice",
-            main: String::new(),
-            http: String::new(),
-            server: String::new(),
-            lua_folders: Vec::new(),
-            lua_paths: None,
-            environment: Vec::new(),
-        }
-    }
-}
-
 impl Builder {
     pub fn workers(mut self, number: usize) -> Self {
-        self.workers = number;
+        self.workers = Some(number);
         self
     }
 
-    /// Without a master, the one process serves.
-    pub fn master(mut self, on: bool) -> Self {
-        self.master = on;
+    /// The log may hold complaints of nginx at the end of the test.
+    pub fn may_complain(mut self) -> Self {
+        self.may_complain = true;
         self
     }
 
@@ -62,7 +46,7 @@ impl Builder {
     }
 
     pub fn log_level(mut self, level: &'static str) -> Self {
-        self.log_level = level;
+        self.log_level = Some(level);
         self
     }
 
@@ -116,7 +100,7 @@ impl Builder {
             fs::write(folder.path().join("nginx.conf"), self.configuration(port))
                 .expect("nginx.conf");
             let child = self.spawn(folder.path());
-            let mut nginx = Nginx::of(child, folder, port, self.master);
+            let mut nginx = Nginx::of(child, folder, port, &self);
             if self.daemon {
                 nginx.follow_daemon();
                 return nginx;
@@ -160,7 +144,6 @@ impl Builder {
 load_module {ndk};
 load_module {lua};
 worker_processes {workers};
-master_process {master};
 pid nginx.pid;
 error_log error.log {log_level};
 {main}
@@ -193,9 +176,8 @@ http {{
             daemon = if self.daemon { "on" } else { "off" },
             ndk = process::program(ndk, "libnginx-mod-http-ndk").display(),
             lua = process::program(lua, "libnginx-mod-http-lua").display(),
-            workers = self.workers,
-            master = if self.master { "on" } else { "off" },
-            log_level = self.log_level,
+            workers = self.workers.unwrap_or(1),
+            log_level = self.log_level.unwrap_or("notice"),
             main = self.main,
             http = self.http,
             server = self.server,

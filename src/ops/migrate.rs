@@ -1,11 +1,11 @@
 //! `migrate`: creates the tables, or changes older ones into what they should be.
 
-use super::structure::structure;
-use super::{catalog, definition};
+use super::schema::findings;
 use crate::Error;
-use crate::db::{Db, Fault};
+use crate::db::types::TEXT;
+use crate::db::{Db, Fault, Fixed};
 use crate::op::ParamKind::Flag;
-use crate::op::{Answers, Args, Group, Operation, Param, Spec};
+use crate::op::{Args, Group, Operation, Param, Spec};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +26,22 @@ impl Migrate {
 /// Before a step that met a lock is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Waits until no other `migrate` is under way, and holds others up until the transaction ends.
+const LOCK: Fixed = Fixed::reads("SELECT pg_advisory_xact_lock({locks}, 17)", &[]);
+
+/// A row where the user may add the time of creation to the table $1, and it is not there: no defect.
+const LACKS_CREATED: Fixed = Fixed::reads(
+    "SELECT 1 FROM pg_catalog.pg_class AS c WHERE c.oid = to_regclass($1) \
+     AND relkind IN ('r', 'p') AND pg_has_role(relowner, 'USAGE') AND NOT EXISTS ( \
+       SELECT FROM pg_catalog.pg_attribute \
+       WHERE attrelid = c.oid AND attname = 'created' AND NOT attisdropped)",
+    &[TEXT],
+);
+
+/// Rows that are there already have none.
+const ADD_CREATED: &str = "ALTER TABLE {sessions} ADD created timestamp with time zone; \
+     ALTER TABLE {sessions} ALTER created SET DEFAULT now()";
+
 impl Operation for Migrate {
     const SPEC: Spec = Spec {
         name: "migrate",
@@ -36,12 +52,11 @@ impl Operation for Migrate {
                   same time: each waits for the one before.\n\n\
                   Saves wait while an index is made. On large tables that are in use, run the \
                   statements that `check` reports by hand, with `CONCURRENTLY` after `INDEX`.",
-        params: &[Param::new(
+        params: &[Param::optional(
             "unlogged",
             Flag,
             "true creates unlogged tables: faster, and empty after a crash of the server",
-        )
-        .optional()],
+        )],
         returns: "how many changes were made",
     };
 
@@ -52,15 +67,6 @@ impl Operation for Migrate {
         Ok(Migrate { unlogged })
     }
 
-    fn run(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<u64>, Fault> {
-        batch
-            .iter()
-            .map(|migrate| migrate.run(db).map(Ok))
-            .collect()
-    }
-}
-
-impl Migrate {
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         let mut done = Vec::new();
         loop {
@@ -77,33 +83,26 @@ impl Migrate {
             }
         }
     }
+}
 
+impl Migrate {
     /// Does the first thing that is to be done. Each has a transaction of its own, so that an index that
     /// took long to make is not made again because a later step fails.
     fn step(&self, db: &mut Db<'_>, done: &[String]) -> Result<Option<String>, Fault> {
-        catalog::lock(db)?;
+        db.execute(&LOCK, &[])?;
         // The process that had the lock before may have changed the tables.
         db.tables().forget_info();
-        let findings = structure(db, self.unlogged)?.into_iter();
-        let repairs = findings.filter(|finding| finding.structural);
-        let mut statements: Vec<String> = repairs.map(|finding| finding.repair).collect();
-        statements.extend(creation_time(db)?);
+        let mut found = findings(db, self.unlogged)?;
+        found.retain(|finding| finding.structural);
+        let mut statements: Vec<String> = found.into_iter().map(|found| found.repair).collect();
+        let [sessions, _] = db.tables().names();
+        if !db.query(&LACKS_CREATED, &[&sessions])?.is_empty() {
+            statements.push(db.tables().fill_in(ADD_CREATED));
+        }
         let next = statements.into_iter().find(|next| !done.contains(next));
         if let Some(statement) = &next {
             db.batch(statement)?;
         }
         Ok(next)
     }
-}
-
-/// A column for the time of creation, where the user may add one: no defect without it.
-fn creation_time(db: &mut Db<'_>) -> Result<Option<String>, Fault> {
-    let [sessions, _] = db.tables().names();
-    let relation = catalog::relation(db, &sessions)?;
-    if !relation.is_some_and(|relation| relation.is_table && relation.owned) {
-        return Ok(None);
-    }
-    let columns = catalog::columns(db, &sessions)?;
-    let has_it = columns.iter().any(|(name, _)| name == "created");
-    Ok((!has_it).then(|| definition::note_creation(db.tables())))
 }

@@ -1,0 +1,108 @@
+//! `check`: what is wrong or slow about the tables, in words, and the statement that repairs it.
+
+use super::schema::{EXPIRIES_ARE_RIGHT, findings};
+use crate::Error;
+use crate::db::types::{INT, TEXT};
+use crate::db::{Db, Fault, Fixed};
+use crate::op::{Args, Finding, Group, Operation, Spec};
+
+/// Reports what is wrong or slow about the tables.
+#[derive(Default)]
+pub struct Check {}
+
+impl Operation for Check {
+    const SPEC: Spec = Spec {
+        name: "check",
+        group: Group::Administration,
+        summary: "Report what is wrong or slow about the tables, with the statements that repair it.",
+        details: "",
+        params: &[],
+        returns: "array of `{ problem = …, repair = … }`: what, in words, and the statement that \
+                  repairs it; empty where nothing was found",
+    };
+
+    type Answer = Vec<Finding>;
+
+    fn read(_: &Args<'_>) -> Result<Self, Error> {
+        Ok(Check {})
+    }
+
+    fn run(&self, db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
+        db.tables().forget_info();
+        let mut found = findings(db, false)?;
+        found.extend(expiries(db)?);
+        Ok(found)
+    }
+}
+
+/// The server's time zone for this user: its name, quoted, and its distance from UTC in seconds. No row
+/// where that is 0, the expiries of the table $1 cannot be read, or a comment says that they are right.
+const TIME_ZONE: Fixed = Fixed::reads(
+    "SELECT quote_literal(current_setting('TimeZone')), distance \
+     FROM pg_catalog.pg_attribute, CAST(extract(timezone FROM now()) AS bigint) AS distance \
+     WHERE distance <> 0 AND attrelid = to_regclass($1) AND has_table_privilege(attrelid, 'SELECT') \
+     AND attname = 'exp' AND atttypid = 'timestamptz'::regtype \
+     AND col_description(attrelid, attnum) IS DISTINCT FROM 'true instants'",
+    &[TEXT],
+);
+
+/// How many sessions, 1000 at most, expire between $1 and $2 seconds from now.
+const EXPIRING: Fixed = Fixed::reads(
+    "SELECT count(*) FROM (SELECT FROM {sessions} \
+     WHERE exp > now() + $1 * interval '1 second' \
+     AND exp < now() + $2 * interval '1 second' LIMIT 1000) AS expiring",
+    &[INT, INT],
+);
+
+/// How long, in seconds, an expired session may be waiting for the clean-up.
+const CLEANED_UP_AFTER: i64 = 600;
+
+/// Later than any session expires.
+const FAR: i64 = 100 * 365 * 86_400;
+
+/// Upstream's statements write an instant that is off by the server's distance from UTC: east of UTC
+/// sessions expire too early, west of it too late. The rows do not say which storage has written them.
+fn expiries(db: &mut Db<'_>) -> Result<Option<Finding>, Fault> {
+    let tables = db.tables();
+    let [sessions, _] = tables.names();
+    let zone: Option<(String, i64)> = db.rows(&TIME_ZONE, &[&sessions])?.pop();
+    let Some((zone, offset)) = zone else {
+        return Ok(None);
+    };
+    let (from, to, how, otherwise) = match offset > 0 {
+        true => (
+            -offset,
+            -CLEANED_UP_AFTER,
+            "early",
+            "they have expired and wait for the clean-up",
+        ),
+        false => (
+            0,
+            FAR,
+            "late",
+            "this storage has saved them, and they expire when they should",
+        ),
+    };
+    let many = match db.row(&EXPIRING, &[&from, &to])? {
+        (0_i64,) => return Ok(None),
+        (1000,) => "1000 or more".to_owned(),
+        (count,) => count.to_string(),
+    };
+    let hours = offset.abs() as f64 / 3600.0;
+    // The comment comes first: a user who may not make it moves nothing, and nothing is moved twice.
+    let comment = tables.fill_in(EXPIRIES_ARE_RIGHT);
+    let problem = format!(
+        "The server's TimeZone is {zone}: sessions that lua-resty-session's own storage has saved \
+         expire {hours} hours too {how}, and {many} may be such. Or {otherwise}; the rows do not \
+         say. If lua-resty-session's own storage has saved to {sessions} with that TimeZone, move \
+         them instead, once it no longer saves: BEGIN; {comment}; UPDATE {sessions} \
+         SET exp = (exp AT TIME ZONE {zone}) AT TIME ZONE 'UTC' \
+         WHERE exp > now() + {from} * interval '1 second' \
+         AND exp < now() + {to} * interval '1 second'; COMMIT; The repair notes that they are right."
+    );
+    Ok(Some(Finding {
+        problem,
+        repair: comment,
+        structural: false,
+    }))
+}

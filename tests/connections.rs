@@ -256,3 +256,49 @@ fn the_deadline_holds_while_bytes_arrive_without_a_pause() {
         closed.expect("the connection is still open");
     }
 }
+
+/// What a text of the server may not bring into an error: it ends up in logs and on terminals.
+fn assert_printable(error: &Error) {
+    let text = error.to_string();
+    let is_special = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    assert!(!text.contains(is_special), "{text:?}");
+    assert!(
+        text.contains(r"forged\n\u{1b}[2J\u{9b}\u{7f}\u{2028}"),
+        "{text:?}"
+    );
+    assert!(text.chars().count() < 700, "{}", text.chars().count());
+}
+
+const FORGED: &str = "forged\n\u{1b}[2J\u{9b}\u{7f}\u{2028}";
+
+#[test]
+fn texts_of_the_server_are_escaped_and_cut() {
+    let long = format!("{FORGED}{}", "é".repeat(100_000));
+    // As an answer to the start-up message, before any authentication.
+    for code in ["53300", "28000"] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let fields = format!("SFATAL\0VFATAL\0C{code}\0M{long}\0\0");
+        thread::spawn(move || {
+            while let Ok((mut client, _)) = listener.accept() {
+                let _ = client.read(&mut [0; 1024]);
+                let _ = client.write_all(&message(b'E', fields.as_bytes()));
+            }
+        });
+        let storage = storage(&[("127.0.0.1", port)], support::shared(), "any");
+        let error = storage.get("key").expect_err("no server");
+        assert_printable(&error);
+        assert!(error.to_string().contains(code), "{error}");
+    }
+    // As an answer to a statement.
+    let (storage, mut sql) = storage_on(support::shared(), "127.0.0.1");
+    let raises = format!(
+        "CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN RAISE '%', '{long}'; END$$;
+         CREATE TRIGGER raise BEFORE INSERT ON sessions EXECUTE FUNCTION raise()"
+    );
+    sql.batch_execute(&raises).expect("a trigger");
+    let error = save(&storage, "key").expect_err("the trigger raises");
+    assert_printable(&error);
+    assert!(error.to_string().ends_with("(SQLSTATE P0001)"), "{error}");
+}

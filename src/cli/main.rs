@@ -10,7 +10,7 @@ use commands::Request;
 use output::Output;
 use resty_session_postgres::op::{Answer, Value};
 use resty_session_postgres::ops::{Count, List, Scope};
-use resty_session_postgres::{Epoch, Error, Storage};
+use resty_session_postgres::{Epoch, Error, Storage, log};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,6 +24,7 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let matches = commands::command().get_matches();
     let fail = |error: Failure, code: u8| {
+        let error = log::printable(&error.to_string());
         eprintln!("resty-session-postgres: {error}");
         ExitCode::from(code)
     };

@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use resty_session_postgres::Epoch;
+use resty_session_postgres::log::{is_control, printable};
 use resty_session_postgres::op::{Answer, Finding, Session, Spec};
 use serde_json::{Value as Json, json};
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
@@ -35,7 +36,9 @@ impl Output {
         match answer {
             Answer::Done => self.print(&json!({ "ok": true }), "ok")?,
             Answer::Found(true) => self.print(&json!({ "found": true }), "ok")?,
-            Answer::Value(Some(value)) => self.print(&json!({ "value": value }), value)?,
+            Answer::Value(Some(value)) => {
+                self.print(&json!({ "value": value }), &printable(value))?;
+            }
             Answer::Found(false) | Answer::Value(None) => {
                 if self.json {
                     self.line(&json!({ "found": false }).to_string())?;
@@ -84,8 +87,11 @@ impl Output {
         let json = json.map(|found| json!({ "problem": found.problem, "repair": found.repair }));
         let json: Vec<Json> = json.collect();
         let script = findings.iter().map(|found| {
-            let problem = found.problem.replace('\n', "\n-- ");
-            format!("-- {problem}\n{};", found.repair)
+            format!(
+                "-- {}\n{};",
+                printable(&found.problem),
+                statement(&found.repair)
+            )
         });
         let text = match findings.is_empty() {
             true => "All is well.".to_owned(),
@@ -96,7 +102,7 @@ impl Output {
 
     fn print(&mut self, json: &Json, text: &str) -> Result<(), Failure> {
         match self.json {
-            true => self.line(&json.to_string()),
+            true => self.line(&codes(&json.to_string(), "\\u")),
             false => self.line(text),
         }
     }
@@ -134,15 +140,45 @@ fn counted(operation: &str, count: u64) -> String {
 
 /// A text that cannot end a field or a line, nor control a terminal.
 fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() || character == '\\' {
-            plain.extend(character.escape_default());
-        } else {
-            plain.push(character);
-        }
+    printable(&text.replace('\\', "\\\\"))
+}
+
+/// The text with a code of four digits for each control character.
+fn codes(text: &str, prefix: &str) -> String {
+    let code = |character| match is_control(character) {
+        true => format!("{prefix}{:04x}", u32::from(character)),
+        false => character.to_string(),
+    };
+    text.chars().map(code).collect()
+}
+
+/// The statement without control characters: a quoted name or text that has any is written with codes.
+fn statement(sql: &str) -> String {
+    let (mut statement, mut rest) = (String::new(), sql);
+    while let Some(start) = rest.find(['"', '\'']) {
+        let (quote, text) = rest[start..].split_at(1);
+        // A doubled quote stands for one, and does not end the text.
+        let end = text.replace(&quote.repeat(2), "__").find(quote);
+        let (text, after) = text.split_at(end.unwrap_or(text.len()));
+        let before = &rest[..start];
+        let (before, text) = match text.contains(is_control) {
+            false => (before.to_owned(), text.to_owned()),
+            // It has codes already.
+            true if before.ends_with('E') => (before.to_owned(), codes(text, "\\u")),
+            true => {
+                let (kind, code) = if quote == "\"" {
+                    ("U&", "\\")
+                } else {
+                    ("E", "\\u")
+                };
+                let text = text.replace('\\', "\\\\");
+                (format!("{before}{kind}"), codes(&text, code))
+            }
+        };
+        statement += &format!("{before}{quote}{text}{quote}");
+        rest = after.get(1..).unwrap_or_default();
     }
-    plain
+    statement + rest
 }
 
 /// A progress bar.

@@ -99,8 +99,10 @@ pub static KEYS: &[Key] = &[
     switch("ssl").doc("Use TLS if the server offers it."),
     switch("ssl_required")
         .doc("With `ssl`: refuse a server that offers no TLS, rather than continue in plain text."),
-    switch("ssl_verify")
-        .doc("With `ssl`: verify the server's certificate chain and its host name."),
+    switch("ssl_verify").doc(
+        "With `ssl`: verify the server's certificate chain and its host name. It implies \
+             `ssl_required`.",
+    ),
     key("sslmode", SSL_MODE, Unset("by the three keys above"))
         .libpq("sslmode", "PGSSLMODE")
         .doc("As in libpq. It may not contradict the three keys above."),
@@ -108,7 +110,8 @@ pub static KEYS: &[Key] = &[
         .libpq("sslrootcert", "PGSSLROOTCERT")
         .doc(
             "The certificates to trust. With a file, the chain is verified in every mode; \
-             `system` requires `verify-full`.",
+             `system` requires `verify-full`. `verify-ca` requires a file. With `ssl`, it implies \
+             `ssl_required`.",
         ),
     key("sslcrl", Kind::Path, NONE)
         .libpq("sslcrl", "PGSSLCRL")

@@ -130,7 +130,9 @@ fn sslmode_means_what_it_does_to_libpq_and_the_switches_as_upstream() {
     let cases = [
         ("ssl_required=true ssl_verify=true", Off, Verify::Nothing),
         ("ssl=true", Offered, Verify::Nothing),
-        ("ssl=true ssl_verify=true", Offered, Verify::Name),
+        // Verification that "no TLS here" would end is none.
+        ("ssl=true ssl_verify=true", Require, Verify::Name),
+        ("ssl=true sslrootcert=/r", Require, Verify::Chain),
         ("ssl=true ssl_required=true", Require, Verify::Nothing),
         ("sslmode=disable", Off, Verify::Nothing),
         ("sslmode=disable sslrootcert=/r", Off, Verify::Nothing),
@@ -138,7 +140,8 @@ fn sslmode_means_what_it_does_to_libpq_and_the_switches_as_upstream() {
         ("sslmode=prefer sslrootcert=/r", Prefer, Verify::Chain),
         ("sslmode=require", Require, Verify::Nothing),
         ("sslmode=require sslrootcert=/r", Require, Verify::Chain),
-        ("sslmode=verify-ca", Require, Verify::Chain),
+        ("sslmode=verify-ca sslrootcert=/r", Require, Verify::Chain),
+        ("sslmode=verify-full", Require, Verify::Name),
         ("sslmode=verify-full sslrootcert=/r", Require, Verify::Name),
         ("sslrootcert=system", Require, Verify::Name),
         // The same, said by two keys, is no contradiction.
@@ -167,6 +170,8 @@ fn tls_keys_that_contradict_each_other_are_both_named() {
     let cases = [
         "sslmode=require sslrootcert=system",
         "sslrootcert: system requires an sslmode of verify-full",
+        "sslmode=verify-ca",
+        "sslmode: verify-ca requires sslrootcert, the file of the authority; verify-full does not",
         "sslmode=prefer sslnegotiation=direct",
         "sslnegotiation: direct requires an sslmode of require or stricter",
         "channel_binding=require",
@@ -205,7 +210,12 @@ fn every_key_and_each_of_its_words_changes_the_configuration() {
         };
         let mut built = vec![from(others).expect("valid")];
         for value in &values {
-            let config = from(&format!("{others} {}={value}", key.name)).expect("valid");
+            let root = if *value == "verify-ca" {
+                "sslrootcert=/root"
+            } else {
+                ""
+            };
+            let config = from(&format!("{others} {root} {}={value}", key.name)).expect("valid");
             if !built.contains(&config) {
                 built.push(config);
             }

@@ -3,7 +3,9 @@
 
 use super::{Draft, Secret};
 use crate::Error;
+use crate::host::log::{self, Level};
 use std::path::PathBuf;
+use std::sync::Once;
 
 /// How connections are encrypted, and which certificates are trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -72,6 +74,10 @@ impl TlsConfig {
             "sslrootcert",
             reason,
         )?;
+        let any_authority = verify == Verify::Chain && root.is_none();
+        let reason =
+            "verify-ca requires sslrootcert, the file of the authority; verify-full does not";
+        refuse(any_authority, "sslmode", reason)?;
         // As in libpq: a root that is named has the chain verified in every mode.
         if root.is_some() && !off && verify == Verify::Nothing {
             verify = Verify::Chain;
@@ -100,6 +106,9 @@ impl TlsConfig {
         let reason = "requires sslcert, its certificate";
         refuse(has_key && !has_certificate, "sslkey", reason)?;
         let client = certificate.zip(key);
+        if off {
+            warn_if_unwanted(draft);
+        }
         Ok(TlsConfig {
             mode,
             verify,
@@ -117,17 +126,38 @@ impl TlsConfig {
     }
 }
 
-/// What the three switches of lua-resty-session's storage mean.
+/// What the three switches of lua-resty-session's storage mean. A server that is to be verified must
+/// have TLS: otherwise its answer that it has none, or an attacker's, ends the protection.
 fn by_switches(draft: &Draft) -> (TlsMode, Verify) {
     let is_on = |key| draft.text(key) == Some("true");
     let verify = match is_on("ssl_verify") {
         true => Verify::Name,
         false => Verify::Nothing,
     };
-    match (is_on("ssl"), is_on("ssl_required")) {
+    let verifies = verify == Verify::Name || draft.text("sslrootcert").is_some();
+    match (is_on("ssl"), is_on("ssl_required") || verifies) {
         (false, _) => (TlsMode::Off, Verify::Nothing),
         (true, false) => (TlsMode::Offered, verify),
         (true, true) => (TlsMode::Require, verify),
+    }
+}
+
+/// TLS is off: says so, once a process, if it is because nothing turns it on, though a key asks
+/// something of it.
+fn warn_if_unwanted(draft: &Draft) {
+    static WARNED: Once = Once::new();
+    let keys = [
+        "ssl_verify",
+        "ssl_required",
+        "sslrootcert",
+        "sslcrl",
+        "sslcert",
+    ];
+    let is_given = |key: &&str| draft.text(key).is_some_and(|value| value != "false");
+    let is_said = draft.text("ssl").or(draft.text("sslmode")).is_some();
+    if let Some(key) = keys.into_iter().find(is_given).filter(|_| !is_said) {
+        let text = format!("TLS is off, although {key} is set: set ssl or sslmode to turn it on");
+        WARNED.call_once(|| log::log(Level::Warn, text));
     }
 }
 

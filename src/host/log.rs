@@ -63,9 +63,38 @@ fn lines() -> MutexGuard<'static, Lines> {
     lock(LINES.get_or_init(Mutex::default))
 }
 
+/// Whether a character may end a line, control a terminal or change the direction of what follows.
+pub fn is_control(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The text with such characters escaped: one line.
+pub fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_control(character) {
+            true => printable.extend(character.escape_default()),
+            false => printable.push(character),
+        }
+    }
+    printable
+}
+
+/// How many characters of a text of the server's are kept.
+const EXCERPT: usize = 500;
+
+/// The beginning of a text of the server's, or of an attacker in its place, for errors and lines.
+pub(crate) fn excerpt(text: &str) -> String {
+    match text.char_indices().nth(EXCERPT) {
+        Some((end, _)) => printable(&text[..end]) + "…",
+        None => printable(text),
+    }
+}
+
 /// Leaves a line for the host. A repetition of the last one, and what is beyond the capacity, is
 /// counted instead of kept. To be called without any lock that others wait for.
 pub(crate) fn log(level: Level, text: String) {
+    let text = printable(&text);
     let line = Line { level, text };
     if sink::write(&line) {
         return;
@@ -121,8 +150,7 @@ pub(crate) fn catch_panic_messages() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         std::panic::set_hook(Box::new(|panic| {
-            let message = panic.to_string().replace('\n', " ");
-            log(Level::Error, format!("internal error: {message}"));
+            log(Level::Error, format!("internal error: {panic}"));
         }));
     });
 }
@@ -157,14 +185,14 @@ mod tests {
     #[test]
     fn lines_wait_for_the_host_within_bounds() {
         let _guard = one_at_a_time();
-        log(Level::Warn, "lost".into());
-        log(Level::Warn, "lost".into());
+        log(Level::Warn, "lost\r\n\u{2029}".into());
+        log(Level::Warn, "lost\r\n\u{2029}".into());
         for n in 0..2 * CAPACITY {
             log(Level::Notice, format!("line {n}"));
         }
         let taken = take();
         assert_eq!(taken.len(), CAPACITY + 1);
-        assert_eq!(taken[0].text, "lost");
+        assert_eq!(taken[0].text, r"lost\r\n\u{2029}");
         assert_eq!(taken[1].text, "line 0");
         assert_eq!(
             taken[CAPACITY].text,

@@ -2,6 +2,7 @@
 //! the socket's error arrives; the engine acts on the verdict and reads no error again.
 
 use crate::Error;
+use crate::host::log::excerpt;
 use postgres::error::{DbError, Severity, SqlState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,7 @@ impl Fault {
 
     /// Another transaction is in the way; nothing was carried out.
     pub(crate) fn locked(timeout: Duration, reason: &str) -> Self {
-        let reason = reason.into();
+        let reason = excerpt(reason).into();
         let error = Error::Locked { timeout, reason };
         Fault::new(error, Retry::WhenUnlocked, Verdict::Usable)
     }
@@ -84,7 +85,7 @@ impl Fault {
     /// again: each operation may be carried out twice with the result of once.
     pub(crate) fn lost(server: &Arc<str>, reason: &str) -> Self {
         let server = Arc::clone(server);
-        let reason = reason.into();
+        let reason = excerpt(reason).into();
         let error = Error::Lost { server, reason };
         Fault::new(error, Retry::AtOnce, Verdict::AllBroken)
     }
@@ -126,8 +127,8 @@ pub(super) fn classify(answer: &DbError, server: &Arc<str>, timeout: Duration) -
 
 fn database(code: &SqlState, message: &str) -> Error {
     Error::Database {
-        code: code.code().into(),
-        message: message.into(),
+        code: excerpt(code.code()).into(),
+        message: excerpt(message).into(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a connection could not be opened.
 
+use crate::host::log::excerpt;
 use crate::tls::NegotiationError;
 use postgres::error::{DbError, Error, SqlState};
 use std::error::Error as _;
@@ -32,7 +33,7 @@ impl OpenError {
     /// A failure that may be over the next time.
     pub(super) fn failed(step: &str, error: impl Display) -> Self {
         OpenError {
-            reason: format!("{step}: {error}").into(),
+            reason: format!("{step}: {}", excerpt(&error.to_string())).into(),
             refused: false,
             remedy: Remedy::None,
         }
@@ -52,7 +53,7 @@ impl OpenError {
 
     fn answered(answer: &DbError) -> Self {
         let code = answer.code();
-        let message = format!("{} (SQLSTATE {})", answer.message(), code.code());
+        let (message, state) = (excerpt(answer.message()), excerpt(code.code()));
         let (refused, remedy) = match *code {
             // No line of pg_hba.conf fits the connection, or the server misses a client
             // certificate.
@@ -65,9 +66,9 @@ impl OpenError {
             _ => (code.code().starts_with("28"), Remedy::None),
         };
         OpenError {
+            reason: format!("start-up: {message} (SQLSTATE {state})").into(),
             refused,
             remedy,
-            ..OpenError::failed("start-up", message)
         }
     }
 }

@@ -109,7 +109,11 @@ impl Tls {
                 return Ok(Stream::Tls(Box::new(stream)));
             }
             if self.config.mode == TlsMode::Require {
-                let reason = "the server offers no TLS, and it is required";
+                let keys = match self.config.verify {
+                    Verify::Nothing => "ssl_required",
+                    _ => "ssl_verify, sslrootcert",
+                };
+                let reason = format!("the server offers no TLS, which {keys} or sslmode requires");
                 return Err(io::Error::other(reason));
             }
         }

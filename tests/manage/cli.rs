@@ -95,8 +95,60 @@ fn psql_takes_what_check_prints() {
              ALTER TABLE sessions_meta ADD CONSTRAINT \"It's; \"\"old\"\"\" UNIQUE (sub, sid, aud) DEFERRABLE",
         );
     let found = out(&cli(&db, &["check"]));
+    run_script(&db, &found);
+    assert_eq!(out(&cli(&db, &["check"])), "All is well.\n");
+}
+
+/// What a table's owner names its constraints must not become a statement of the administrator who
+/// runs the script.
+#[test]
+fn no_name_and_no_text_brings_control_characters_into_the_output() {
+    let db = Database::new();
+    for end in ["\r", "\n", "\u{2028}", "\u{85}", "\u{1b}[2J"] {
+        let name = format!("a{end}CREATE TABLE planted (); --\\");
+        db.execute(&format!(
+            "ALTER TABLE sessions DROP CONSTRAINT IF EXISTS sessions_pkey CASCADE;
+             ALTER TABLE sessions ADD CONSTRAINT \"{name}\" UNIQUE (sid) DEFERRABLE;
+             DELETE FROM sessions; INSERT INTO sessions VALUES ('a{end}', 'b{end}', 'c{end}', 'infinity');
+             DROP TABLE IF EXISTS \"t{end}SELECT 1/0; --\""
+        ));
+        let table = format!("\"t{end}SELECT 1/0; --\"");
+        let printed = [
+            cli(&db, &["check"]),
+            cli(&db, &["check", "--json"]),
+            cli(&db, &["check", "--table", &table]),
+            cli(&db, &["list", "--json"]),
+            cli(&db, &["get", "--key", &format!("a{end}")]),
+            cli(&db, &["count", "--table", &table]),
+        ];
+        for output in &printed {
+            for bytes in [&output.stdout, &output.stderr] {
+                let text = String::from_utf8_lossy(bytes);
+                let is_special = |c: char| c != '\n' && (c.is_control() || c == '\u{2028}');
+                assert!(!text.contains(is_special), "{text:?}");
+                let is_planted = |line: &str| line.starts_with("CREATE TABLE planted");
+                assert!(!text.lines().any(is_planted), "{text}");
+            }
+        }
+        // The names in the repairs are still those of the constraints and tables.
+        for script in [&printed[0], &printed[2]] {
+            run_script(&db, &out(script));
+        }
+        let found = out(&cli(&db, &["check", "--table", &table]));
+        assert!(!found.contains("There is no table"), "{found}");
+        assert_eq!(out(&cli(&db, &["check"])), "All is well.\n");
+        assert_eq!(
+            db.number("SELECT count(*) FROM pg_class WHERE relname = 'planted'"),
+            0
+        );
+        db.execute(&format!("DROP TABLE {table} CASCADE"));
+    }
+}
+
+/// Has psql run what `check` has printed.
+fn run_script(db: &Database, script: &str) {
     let file = tempfile::NamedTempFile::new().expect("a file");
-    std::fs::write(file.path(), &found).expect("its text");
+    std::fs::write(file.path(), script).expect("its text");
     let psql = process::program("/usr/bin/psql", "postgresql-client");
     let mut psql = Command::new(psql);
     psql.args([
@@ -108,8 +160,7 @@ fn psql_takes_what_check_prints() {
     ]);
     let psql = db.environment(psql.arg(file.path())).output();
     let psql = psql.expect("an end");
-    assert!(psql.status.success(), "{found}\n{psql:?}");
-    assert_eq!(out(&cli(&db, &["check"])), "All is well.\n");
+    assert!(psql.status.success(), "{script}\n{psql:?}");
 }
 
 #[test]

@@ -45,6 +45,34 @@ fn a_misspelt_key_is_reported_once_with_the_nearest_known_one() {
     }
 }
 
+/// The key is set by mistake where TLS is off, unless the configuration says that it is.
+#[test]
+fn tls_keys_without_tls_are_reported_once() {
+    for (said, expected) in [(None, 1), (Some(("ssl", false)), 0)] {
+        let site = site::on(support::shared()).conf("ssl_verify", true);
+        let site = said
+            .into_iter()
+            .fold(site, |site, (key, value)| site.conf(key, value));
+        let site = site
+            .content(
+                "/new",
+                "require('resty.session.postgres').new(require('site').configuration())",
+            )
+            .start();
+        for _ in 0..3 {
+            assert_eq!(site.nginx.get("/new").status, 200);
+        }
+        site.assert_works();
+        let logged = lines(&site, "TLS is off, although ssl_verify is set");
+        assert_eq!(logged.len(), expected, "{logged:#?}");
+        assert!(
+            logged.iter().all(|line| line.contains("[warn]")),
+            "{logged:?}"
+        );
+        site.nginx.assert_clean_log();
+    }
+}
+
 /// There may be thousands of requests in an outage.
 #[test]
 fn an_outage_is_logged_when_it_comes_and_when_it_goes() {
@@ -144,4 +172,28 @@ fn a_batch_that_is_split_is_logged_without_its_values() {
     assert_logged_once(&site, "operations is split and retried: ", "info");
     let log = lines(&site, "");
     assert!(!log.iter().any(|line| line.contains("secret")), "{log:#?}");
+}
+
+/// The server's message must not look like a line of nginx's own, nor control a terminal.
+#[test]
+fn a_message_of_the_server_is_one_line() {
+    let site = site::on(support::shared())
+        .nginx(|nginx| nginx.log_level("info"))
+        .start();
+    site.assert_works();
+    let mut sql = site.sql();
+    let raises = "CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN RAISE E'broken\n2026/01/01 00:00:00 [emerg] 1#1: forged\\x1b[31m\r'; END$$;
+        CREATE TRIGGER raise BEFORE INSERT ON sessions EXECUTE FUNCTION raise()";
+    sql.batch_execute(raises).expect("a trigger");
+    for _ in 0..5 {
+        site::together(16, |n| site.set(&format!("key{n}"), "value").status);
+    }
+    let log = site.nginx.error_log();
+    let forged: Vec<_> = log.lines().filter(|line| line.contains("forged")).collect();
+    assert_eq!(forged.len(), 1, "{log}");
+    let is_escaped =
+        |line: &&str| line.contains(r"broken\n2026/01/01 00:00:00 [emerg] 1#1: forged\u{1b}[31m\r");
+    assert!(forged.iter().all(is_escaped), "{forged:#?}");
+    assert!(!log.contains(['\u{1b}', '\r']), "{log:?}");
 }

@@ -29,12 +29,17 @@ fn each_switch_accepts_and_refuses_as_documented() {
             untrusted,
         ),
         (&without, &["ssl"], Outcome::Plain, ""),
-        (&without, &["ssl", "ssl_verify"], Outcome::Plain, ""),
+        (
+            &without,
+            &["ssl", "ssl_verify"],
+            Outcome::Refused,
+            "the server offers no TLS, which ssl_verify",
+        ),
         (
             &without,
             &["ssl", "ssl_required"],
             Outcome::Refused,
-            "the server offers no TLS",
+            "the server offers no TLS, which ssl_required",
         ),
     ] {
         let mut keys: Keys<'_> = vec![("password", "secret".to_owned())];

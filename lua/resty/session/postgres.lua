@@ -73,13 +73,14 @@ end
 -- @field ssl Use TLS if the server offers it. Accepts a boolean. Default: false, or by `sslmode`.
 -- @field ssl_required With `ssl`: refuse a server that offers no TLS, rather than continue in
 --   plain text. Accepts a boolean. Default: false, or by `sslmode`.
--- @field ssl_verify With `ssl`: verify the server's certificate chain and its host name. Accepts a
---   boolean. Default: false, or by `sslmode`.
+-- @field ssl_verify With `ssl`: verify the server's certificate chain and its host name. It
+--   implies `ssl_required`. Accepts a boolean. Default: false, or by `sslmode`.
 -- @field sslmode As in libpq. It may not contradict the three keys above. Accepts one of disable,
 --   prefer, require, verify-ca, verify-full. Default: by the three keys above.
 -- @field sslrootcert The certificates to trust. With a file, the chain is verified in every mode;
---   `system` requires `verify-full`. Accepts the absolute path of a file, or "system". Default:
---   the system's certificates.
+--   `system` requires `verify-full`. `verify-ca` requires a file. With `ssl`, it implies
+--   `ssl_required`. Accepts the absolute path of a file, or "system". Default: the system's
+--   certificates.
 -- @field sslcrl The certificate revocation lists, one for each issuer in the chain. Accepts the
 --   absolute path of a file. Default: none.
 -- @field sslcert The client certificate, and the intermediate certificates up to its root. Accepts

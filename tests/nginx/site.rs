@@ -101,7 +101,7 @@ impl Site<'_> {
     pub fn leave(&self, path: &str) -> TcpStream {
         let address = ("127.0.0.1", self.nginx.port());
         let mut client = TcpStream::connect(address).expect("nginx listens");
-        write!(client, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("room");
+        write!(client, "GET {path} HTTP/1.0\r\nHost: x\r\n\r\n").expect("room");
         client
     }
 

@@ -68,8 +68,14 @@ impl CompletionQueue {
     ///
     /// What the operating system reports: no space, no permission, no file descriptor.
     pub fn listen(&self) -> io::Result<PathBuf> {
-        let (waker, path) = Waker::listening()?;
-        lock(&self.0).waker = waker;
+        let folder = tempfile::Builder::new()
+            .prefix("rsp-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()?;
+        let path = folder.path().join("wake");
+        let listener = UnixListener::bind(&path)?;
+        listener.set_nonblocking(true)?;
+        lock(&self.0).waker = Waker::Listening(listener, folder);
         Ok(path)
     }
 
@@ -81,7 +87,12 @@ impl CompletionQueue {
     /// connected.
     pub fn accept(&self) -> io::Result<()> {
         let mut state = lock(&self.0);
-        state.waker = state.waker.accept()?;
+        let Waker::Listening(listener, _) = &state.waker else {
+            return Err(io::Error::other("not listening"));
+        };
+        let (stream, _) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        state.waker = Waker::Connected(stream);
         if !state.ready.is_empty() {
             state.waker.wake();
         }
@@ -92,8 +103,10 @@ impl CompletionQueue {
     /// outcome on until [`CompletionQueue::settle`] finds none. It is closed by `close`.
     #[cfg(feature = "capi")]
     pub(crate) fn open_descriptor(&self) -> io::Result<RawFd> {
-        let (waker, descriptor) = Waker::polled()?;
-        lock(&self.0).waker = waker;
+        let (ours, polled) = UnixStream::pair()?;
+        polled.set_nonblocking(true)?;
+        let descriptor = polled.as_raw_fd();
+        lock(&self.0).waker = Waker::Polled(ours, polled);
         Ok(descriptor)
     }
 
@@ -101,8 +114,11 @@ impl CompletionQueue {
     #[cfg(feature = "capi")]
     pub(crate) fn settle(&self) {
         let state = lock(&self.0);
-        if state.ready.is_empty() {
-            state.waker.settle();
+        if state.ready.is_empty()
+            && let Waker::Polled(_, polled) = &state.waker
+        {
+            let mut polled = polled;
+            while polled.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
         }
     }
 
@@ -118,11 +134,8 @@ enum Waker {
     /// Not at all: the owner drains when it likes.
     #[default]
     None,
-    Listening {
-        listener: UnixListener,
-        /// Removed, with the socket in it, when this is dropped.
-        _folder: TempDir,
-    },
+    /// By a socket in a folder, which is removed when this is dropped.
+    Listening(UnixListener, #[allow(dead_code)] TempDir),
     Connected(UnixStream),
     /// Both ends are here: the event loop polls the second and never reads from it.
     #[cfg(feature = "capi")]
@@ -130,53 +143,12 @@ enum Waker {
 }
 
 impl Waker {
-    /// By a socket that the event loop connects to, and its path. Only this user can enter its folder.
-    fn listening() -> io::Result<(Self, PathBuf)> {
-        let folder = tempfile::Builder::new()
-            .prefix("rsp-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()?;
-        let path = folder.path().join("wake");
-        let listener = UnixListener::bind(&path)?;
-        listener.set_nonblocking(true)?;
-        let _folder = folder;
-        Ok((Waker::Listening { listener, _folder }, path))
-    }
-
-    /// By the connection that the event loop has made.
-    fn accept(&self) -> io::Result<Self> {
-        let Waker::Listening { listener, .. } = self else {
-            return Err(io::Error::other("not listening"));
-        };
-        let (stream, _) = listener.accept()?;
-        stream.set_nonblocking(true)?;
-        Ok(Waker::Connected(stream))
-    }
-
-    /// By a descriptor that the event loop polls.
-    #[cfg(feature = "capi")]
-    fn polled() -> io::Result<(Self, RawFd)> {
-        let (ours, polled) = UnixStream::pair()?;
-        polled.set_nonblocking(true)?;
-        let descriptor = polled.as_raw_fd();
-        Ok((Waker::Polled(ours, polled), descriptor))
-    }
-
-    /// Makes that descriptor unreadable again.
-    #[cfg(feature = "capi")]
-    fn settle(&self) {
-        if let Waker::Polled(_, polled) = self {
-            let mut polled = polled;
-            while polled.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
-        }
-    }
-
     fn wake(&self) {
         let stream = match self {
             Waker::Connected(stream) => stream,
             #[cfg(feature = "capi")]
             Waker::Polled(stream, _) => stream,
-            Waker::None | Waker::Listening { .. } => return,
+            Waker::None | Waker::Listening(..) => return,
         };
         // A full socket buffer means that a wake-up is under way; a closed socket, that the reader
         // is gone. Neither may raise a signal in the host.

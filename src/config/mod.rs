@@ -2,15 +2,13 @@
 
 mod keys;
 mod libpq;
-mod names;
 mod tls;
 mod value;
 
 pub use keys::{KEYS, Key};
-pub(crate) use names::TableName;
-pub use names::{Host, Server};
 pub(crate) use tls::{TlsConfig, TlsMode, Verify};
-pub use value::{Kind, Value};
+pub(crate) use value::TableName;
+pub use value::{Host, Kind, Server, Value};
 
 use crate::Error;
 use crate::host::fork::ForkLocal;

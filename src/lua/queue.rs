@@ -38,12 +38,12 @@ impl Queue {
             self.completions.drain_into(&mut taken);
         }
         let count = taken.len().min(DRAINED);
-        let mut values = MultiValue::with_capacity(3 * count);
+        let mut drained = MultiValue::with_capacity(3 * count);
         for (ticket, outcome) in taken.drain(..count) {
             let (first, second) = values(lua, outcome)?;
-            values.extend([Value::Number(ticket as f64), first, second]);
+            drained.extend([Value::Number(ticket as f64), first, second]);
         }
-        Ok(values)
+        Ok(drained)
     }
 }
 

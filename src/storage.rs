@@ -174,20 +174,18 @@ impl Storage {
         operation: T,
         queue: &Arc<CompletionQueue>,
     ) -> Result<Ticket, Error> {
-        let ticket = queue.ticket();
-        self.submit_any(Box::new(operation), queue, ticket)?;
-        Ok(ticket)
+        self.submit_any(Box::new(operation), queue)
     }
 
-    /// The same for an operation of any type, under a ticket of the queue.
+    /// The same for an operation of any type.
     pub(crate) fn submit_any(
         &self,
         operation: Box<dyn AnyOperation>,
         queue: &Arc<CompletionQueue>,
-        ticket: Ticket,
-    ) -> Result<(), Error> {
-        let engine = self.engine()?;
-        engine.submit(self.job(operation, Reply::queued(queue, ticket)))
+    ) -> Result<Ticket, Error> {
+        let (engine, ticket) = (self.engine()?, queue.ticket());
+        engine.submit(self.job(operation, Reply::queued(queue, ticket)))?;
+        Ok(ticket)
     }
 
     /// Counters and gauges of this process's connections and operations: the samples of

@@ -30,9 +30,6 @@ mod log;
 mod guard;
 mod pointer;
 
-#[cfg(test)]
-mod tests;
-
 pub use call::*;
 pub use completion::*;
 pub use config::*;

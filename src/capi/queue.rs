@@ -62,14 +62,10 @@ impl rsp_queue {
         user: *mut c_void,
     ) -> Result<Ticket, Failure> {
         self.check_process()?;
-        let ticket = self.completions.ticket();
-        // Before the operation, which may be completed at any time from then on.
-        lock(&self.state).users.insert(ticket, user);
-        let submitted = storage.submit_any(operation, &self.completions, ticket);
-        if submitted.is_err() {
-            lock(&self.state).users.remove(&ticket);
-        }
-        submitted?;
+        // The operation may be completed at once, but is not drained before its user is noted.
+        let mut state = lock(&self.state);
+        let ticket = storage.submit_any(operation, &self.completions)?;
+        state.users.insert(ticket, user);
         Ok(ticket)
     }
 

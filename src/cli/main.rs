@@ -3,19 +3,21 @@
 //! such session.
 
 mod commands;
-mod connection;
 mod output;
 
+use clap::ArgMatches;
 use commands::Request;
 use output::Output;
+use resty_session_postgres::config::{Draft, Value as Setting};
 use resty_session_postgres::op::{Answer, Value};
-use resty_session_postgres::ops::{Count, List, Scope};
-use resty_session_postgres::{Epoch, Error, Storage, log};
+use resty_session_postgres::ops::List;
+use resty_session_postgres::{Config, Epoch, Error, Storage, log};
+use std::env;
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-/// Sessions that one call of a long clean-up deletes, between two looks at the clock.
+/// Sessions that one call of a long clean-up deletes.
 const STEP: u32 = 20_000;
 
 /// Why a command failed: an error of the library, or one of the output.
@@ -31,7 +33,7 @@ fn main() -> ExitCode {
     let Some(request) = Request::of(&matches) else {
         return ExitCode::from(2);
     };
-    let storage = match connection::config(request.options) {
+    let storage = match config(request.options) {
         Ok(config) => Storage::new(config),
         Err(error) => return fail(error, 2),
     };
@@ -48,6 +50,43 @@ fn main() -> ExitCode {
             fail(error, code)
         }
     }
+}
+
+/// The configuration that the options, libpq's environment variables and libpq's defaults ask for.
+fn config(given: &ArgMatches) -> Result<Config, Failure> {
+    let mut draft = Draft::default();
+    let text = |value: &str| Setting::Text(value.to_owned());
+    // A command does what it was asked to do, and no clean-up besides.
+    draft.set("cleanup_interval", &Setting::Number(0.0))?;
+    draft.set("application", &text("resty-session-postgres"))?;
+    draft.set("pool_size", &Setting::Number(1.0))?;
+    if let Some(seconds) = given.get_one::<u32>("timeout") {
+        draft.set(
+            "read_timeout",
+            &Setting::Number(f64::from(*seconds) * 1000.0),
+        )?;
+    }
+    for (option, key) in [("table", "table_name"), ("table-meta", "table_name_meta")] {
+        if let Some(name) = given.get_one::<String>(option) {
+            draft.set(key, &text(name))?;
+        }
+    }
+    // As libpq's programs do.
+    draft.set("sslmode", &text("prefer"))?;
+    if let Some(file) = usual_passfile() {
+        draft.set("passfile", &text(&file))?;
+    }
+    draft.set_environment()?;
+    if let Some(dsn) = given.get_one::<String>("dsn") {
+        draft.set_dsn(dsn).map_err(|error| format!("--{error}"))?;
+    }
+    Ok(draft.build()?)
+}
+
+/// Where libpq looks for passwords if it is given no other file.
+fn usual_passfile() -> Option<String> {
+    let file = Path::new(&env::var_os("HOME")?).join(".pgpass");
+    file.is_file().then(|| file.to_str().map(str::to_owned))?
 }
 
 /// Carries a command out and prints what it has answered; false where `check` finds something, or there
@@ -89,28 +128,17 @@ fn list(mut request: Request<'_>, storage: &Storage, output: &mut Output) -> Res
     Ok(true)
 }
 
-/// Deletes what has expired now, or as much of it as the limit allows; shows its progress on a terminal.
+/// Deletes what has expired now, or as much of it as the limit allows. On a terminal it shows how much that
+/// is so far.
 fn cleanup(mut request: Request<'_>, storage: &Storage) -> Result<u64, Error> {
-    let now = Epoch::now();
-    let progress = io::stderr().is_terminal();
-    let total = match progress {
-        true => {
-            let alive = storage.call(Count::new(Scope::ALL, now))?;
-            storage.call(Count::estimate())?.saturating_sub(alive)
-        }
-        false => 0,
-    };
-    let show = |removed: u64, end: bool| {
-        if progress {
-            eprint!("\r{}", output::bar(removed, total.max(removed), end));
-        }
-    };
     // On a busy site sessions expire all the time: those that expire from now on are left.
     if request.number("current_time").is_none() {
-        request.set("current_time", Value::Number(now.seconds() as f64));
+        let now = Epoch::now().seconds();
+        request.set("current_time", Value::Number(now as f64));
     }
+    let terminal = io::stderr().is_terminal();
     let limit = request.number("limit").unwrap_or(f64::INFINITY);
-    let (mut removed, mut shown) = (0, Instant::now());
+    let mut removed = 0;
     let last = loop {
         let left = limit - removed as f64;
         if left <= 0.0 {
@@ -122,11 +150,13 @@ fn cleanup(mut request: Request<'_>, storage: &Storage) -> Result<u64, Error> {
             Ok(Answer::Count(count @ 1..)) => removed += count,
             last => break last.map(drop),
         }
-        if shown.elapsed() > Duration::from_millis(200) {
-            shown = Instant::now();
-            show(removed, false);
+        if terminal {
+            eprint!("\r{}", output::counted("cleanup", removed));
         }
     };
-    show(removed, true);
+    if terminal {
+        // What comes next takes its place.
+        eprint!("\r\x1b[K");
+    }
     last.map(|()| removed)
 }

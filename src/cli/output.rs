@@ -128,7 +128,7 @@ impl Output {
 }
 
 /// A number as people read it.
-fn counted(operation: &str, count: u64) -> String {
+pub fn counted(operation: &str, count: u64) -> String {
     let (one, many) = match operation {
         "revoke" | "revoke_audience" => ("session ended", "sessions ended"),
         "cleanup" => ("session deleted", "sessions deleted"),
@@ -179,16 +179,4 @@ fn statement(sql: &str) -> String {
         rest = after.get(1..).unwrap_or_default();
     }
     statement + rest
-}
-
-/// A progress bar.
-pub fn bar(done: u64, total: u64, end: bool) -> String {
-    let width = 40;
-    let full = match end {
-        true => width,
-        false => (done * width / total.max(1)).min(width),
-    };
-    let bar = "#".repeat(full as usize) + &" ".repeat((width - full) as usize);
-    let (total, newline) = if end { (done, "\n") } else { (total, "") };
-    format!("[{bar}] {done} of about {total}{newline}")
 }

@@ -2,7 +2,6 @@
 //! itself, a function.
 
 mod queue;
-mod waker;
 
 pub use queue::{CompletionQueue, Ticket};
 

@@ -1,12 +1,19 @@
 //! Outcomes that wait for an event loop. The loop is woken by one byte on a socket whenever
 //! the queue goes from empty to non-empty.
 
-use super::waker::Waker;
 use crate::host::lock;
 use crate::op::Outcome;
+use std::fs::Permissions;
 use std::io;
+#[cfg(feature = "capi")]
+use std::io::Read;
+#[cfg(feature = "capi")]
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Mutex;
+use tempfile::TempDir;
 
 /// The number of a submitted operation, unique within a [`CompletionQueue`].
 pub type Ticket = u64;
@@ -61,8 +68,14 @@ impl CompletionQueue {
     ///
     /// What the operating system reports: no space, no permission, no file descriptor.
     pub fn listen(&self) -> io::Result<PathBuf> {
-        let (waker, path) = Waker::listening()?;
-        lock(&self.0).waker = waker;
+        let folder = tempfile::Builder::new()
+            .prefix("rsp-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()?;
+        let path = folder.path().join("wake");
+        let listener = UnixListener::bind(&path)?;
+        listener.set_nonblocking(true)?;
+        lock(&self.0).waker = Waker::Listening(listener, folder);
         Ok(path)
     }
 
@@ -74,7 +87,12 @@ impl CompletionQueue {
     /// connected.
     pub fn accept(&self) -> io::Result<()> {
         let mut state = lock(&self.0);
-        state.waker = state.waker.accept()?;
+        let Waker::Listening(listener, _) = &state.waker else {
+            return Err(io::Error::other("not listening"));
+        };
+        let (stream, _) = listener.accept()?;
+        stream.set_nonblocking(true)?;
+        state.waker = Waker::Connected(stream);
         if !state.ready.is_empty() {
             state.waker.wake();
         }
@@ -84,9 +102,11 @@ impl CompletionQueue {
     /// Opens a descriptor for the event loop to poll, and not to read: it is readable from the first
     /// outcome on until [`CompletionQueue::settle`] finds none. It is closed by `close`.
     #[cfg(feature = "capi")]
-    pub(crate) fn open_descriptor(&self) -> io::Result<std::os::fd::RawFd> {
-        let (waker, descriptor) = Waker::polled()?;
-        lock(&self.0).waker = waker;
+    pub(crate) fn open_descriptor(&self) -> io::Result<RawFd> {
+        let (ours, polled) = UnixStream::pair()?;
+        polled.set_nonblocking(true)?;
+        let descriptor = polled.as_raw_fd();
+        lock(&self.0).waker = Waker::Polled(ours, polled);
         Ok(descriptor)
     }
 
@@ -94,13 +114,45 @@ impl CompletionQueue {
     #[cfg(feature = "capi")]
     pub(crate) fn settle(&self) {
         let state = lock(&self.0);
-        if state.ready.is_empty() {
-            state.waker.settle();
+        if state.ready.is_empty()
+            && let Waker::Polled(_, polled) = &state.waker
+        {
+            let mut polled = polled;
+            while polled.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
         }
     }
 
     /// Ends the waking: outcomes that come later wait to be drained.
     pub fn close(&self) {
         lock(&self.0).waker = Waker::None;
+    }
+}
+
+/// How an event loop is woken.
+#[derive(Default)]
+enum Waker {
+    /// Not at all: the owner drains when it likes.
+    #[default]
+    None,
+    /// By a socket in a folder, which is removed when this is dropped.
+    Listening(UnixListener, #[allow(dead_code)] TempDir),
+    Connected(UnixStream),
+    /// Both ends are here: the event loop polls the second and never reads from it.
+    #[cfg(feature = "capi")]
+    Polled(UnixStream, UnixStream),
+}
+
+impl Waker {
+    fn wake(&self) {
+        let stream = match self {
+            Waker::Connected(stream) => stream,
+            #[cfg(feature = "capi")]
+            Waker::Polled(stream, _) => stream,
+            Waker::None | Waker::Listening(..) => return,
+        };
+        // A full socket buffer means that a wake-up is under way; a closed socket, that the reader
+        // is gone. Neither may raise a signal in the host.
+        let socket = socket2::SockRef::from(stream);
+        let _ = socket.send_with_flags(b"!", libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
     }
 }

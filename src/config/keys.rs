@@ -1,9 +1,7 @@
 //! The configuration keys, each stated once. The checks, the defaults, the reading of connection
 //! strings and of libpq's environment variables, and the documentation use this table.
 
-use super::value::{Kind, Value};
-use DefaultValue::{Number, Text, Unset};
-use std::fmt;
+use super::value::Kind;
 
 /// A configuration key.
 pub struct Key {
@@ -17,78 +15,68 @@ pub struct Key {
     pub variable: Option<&'static str>,
     /// The type of its value, with the accepted range or words.
     pub kind: Kind,
-    /// The value that holds if none is set.
-    pub default: DefaultValue,
+    /// The value that holds if none is set, as a text; or, in words, what holds then.
+    pub default: Result<&'static str, &'static str>,
     /// The meaning.
     pub doc: &'static str,
 }
 
-/// The value that holds if a key is not set.
-pub enum DefaultValue {
-    /// A number.
-    Number(u32),
-    /// A string.
-    Text(&'static str),
-    /// The key stays unset. The text says what holds then.
-    Unset(&'static str),
-}
-
 /// Every key, in the order of the documentation.
 pub static KEYS: &[Key] = &[
-    key("host", Kind::Hosts, Text("127.0.0.1"))
+    key("host", Kind::Hosts, Ok("127.0.0.1"))
         .libpq("host", "PGHOST")
         .doc("The server. Several servers are tried in turn."),
-    key("port", Kind::Ports, Number(5432))
+    key("port", Kind::Ports, Ok("5432"))
         .libpq("port", "PGPORT")
         .doc("The server's port: one for all hosts, or one for each host."),
-    key("application", Kind::Text, Text("pgmoon"))
+    key("application", Kind::Text, Ok("pgmoon"))
         .libpq("application_name", "PGAPPNAME")
         .doc("The connections' `application_name` in `pg_stat_activity`."),
-    key("username", Kind::Text, Text("postgres"))
+    key("username", Kind::Text, Ok("postgres"))
         .libpq("user", "PGUSER")
         .doc("The database user."),
     key("password", Kind::Secret, NONE)
         .libpq("password", "PGPASSWORD")
         .doc("The user's password. No error, log line or debug output shows it."),
-    key("database", Kind::Text, Unset("the username"))
+    key("database", Kind::Text, Err("the username"))
         .libpq("dbname", "PGDATABASE")
         .doc("The database."),
-    key("table_name", Kind::Table, Text("sessions"))
+    key("table_name", Kind::Table, Ok("sessions"))
         .alias("table")
         .doc("The table of the sessions."),
     key(
         "table_name_meta",
         Kind::Table,
-        Unset("`table_name` with `_meta` at its end"),
+        Err("`table_name` with `_meta` at its end"),
     )
     .alias("table_meta")
     .doc("The table of the sessions' metadata."),
-    key("connect_timeout", millis(1), Number(5_000))
+    key("connect_timeout", millis(1), Ok("5000"))
         .libpq("connect_timeout", "PGCONNECT_TIMEOUT")
         .doc(
             "How long an operation may wait for a usable connection, including name look-up, TLS \
              and authentication. Connection strings and `PGCONNECT_TIMEOUT` give it in seconds.",
         ),
-    key("send_timeout", millis(1), Number(5_000)).doc(
+    key("send_timeout", millis(1), Ok("5000")).doc(
         "An operation that has a connection may take `send_timeout` and `read_timeout` \
              together.",
     ),
-    key("read_timeout", millis(1), Number(5_000)).doc("See `send_timeout`."),
-    key("keepalive_timeout", millis(0), Number(60_000))
+    key("read_timeout", millis(1), Ok("5000")).doc("See `send_timeout`."),
+    key("keepalive_timeout", millis(0), Ok("60000"))
         .doc("An idle connection is closed after this time; 0 keeps it open."),
     key("pool", Kind::Text, NONE).doc(
         "A pool's name. Configurations with the same name, server and credentials share one \
              pool. The first one used sets its size.",
     ),
-    key("pool_size", CONNECTIONS, Number(4))
+    key("pool_size", CONNECTIONS, Ok("4"))
         .doc("The most connections that a process (an nginx worker) opens."),
-    key("backlog", OPERATIONS, Number(1_024))
+    key("backlog", OPERATIONS, Ok("1024"))
         .doc("The most operations that may wait for a connection. One more fails at once."),
-    key("cleanup_interval", millis(0), Number(60_000)).doc(
+    key("cleanup_interval", millis(0), Ok("60000")).doc(
         "The time between two clean-ups of expired sessions in the background. With 0 there \
              are none: call `cleanup`.",
     ),
-    key("max_sessions_per_subject", SESSIONS, Number(0)).doc(
+    key("max_sessions_per_subject", SESSIONS, Ok("0")).doc(
         "The most live sessions that a subject may have in an audience under one cookie name; \
              0 is no limit. It applies to sessions saved with metadata.",
     ),
@@ -103,10 +91,10 @@ pub static KEYS: &[Key] = &[
         "With `ssl`: verify the server's certificate chain and its host name. It implies \
              `ssl_required`.",
     ),
-    key("sslmode", SSL_MODE, Unset("by the three keys above"))
+    key("sslmode", SSL_MODE, Err("by the three keys above"))
         .libpq("sslmode", "PGSSLMODE")
         .doc("As in libpq. It may not contradict the three keys above."),
-    key("sslrootcert", ROOT, Unset("the system's certificates"))
+    key("sslrootcert", ROOT, Err("the system's certificates"))
         .libpq("sslrootcert", "PGSSLROOTCERT")
         .doc(
             "The certificates to trust. With a file, the chain is verified in every mode; \
@@ -129,7 +117,7 @@ pub static KEYS: &[Key] = &[
     key("sslpassword", Kind::Secret, NONE)
         .keyword("sslpassword")
         .doc("The password of an encrypted `sslkey`."),
-    key("ssl_min_protocol_version", TLS_VERSION, Text("TLSv1.2"))
+    key("ssl_min_protocol_version", TLS_VERSION, Ok("TLSv1.2"))
         .libpq("ssl_min_protocol_version", "PGSSLMINPROTOCOLVERSION")
         .doc("The oldest accepted version of TLS."),
     word("sslnegotiation", &["postgres", "direct"])
@@ -138,7 +126,7 @@ pub static KEYS: &[Key] = &[
             "`direct` starts TLS without asking the server first, which saves a round trip. It \
              requires PostgreSQL 17 or later.",
         ),
-    key("channel_binding", BINDING, Text("prefer"))
+    key("channel_binding", BINDING, Ok("prefer"))
         .libpq("channel_binding", "PGCHANNELBINDING")
         .doc("Whether SCRAM authentication is bound to the TLS session."),
     key("passfile", Kind::Path, NONE)
@@ -148,7 +136,7 @@ pub static KEYS: &[Key] = &[
              readable by its owner only. It is read for each new connection; if that fails, what \
              was read when the storage was created is used.",
         ),
-    key("allow_cleartext", Kind::Flag, Unset("`false`")).doc(
+    key("allow_cleartext", Kind::Flag, Err("`false`")).doc(
         "If the server asks for it, send the password in clear text over a connection without \
              TLS.",
     ),
@@ -165,13 +153,13 @@ pub static KEYS: &[Key] = &[
         "Whether to prepare statements. `auto` prepares them unless it detects a pooler such \
              as PgBouncer; `false` also leaves nothing else in a server session.",
     ),
-    key("synchronous_commit", COMMIT, Unset("the server's setting")).doc(
+    key("synchronous_commit", COMMIT, Err("the server's setting")).doc(
         "PostgreSQL's setting of that name. With `off`, a crash of the server may lose the \
              saves of its last moments.",
     ),
 ];
 
-const NONE: DefaultValue = Unset("none");
+const NONE: Result<&str, &str> = Err("none");
 const CONNECTIONS: Kind = Kind::Number("connections", 1..=1_000);
 const OPERATIONS: Kind = Kind::Number("operations", 0..=1_000_000);
 const SESSIONS: Kind = Kind::Number("sessions", 0..=1_000_000);
@@ -181,7 +169,7 @@ const TLS_VERSION: Kind = Kind::Word(&["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 const BINDING: Kind = Kind::Word(&["disable", "prefer", "require"]);
 const COMMIT: Kind = Kind::Word(&["off", "local", "remote_write", "on", "remote_apply"]);
 
-const fn key(name: &'static str, kind: Kind, default: DefaultValue) -> Key {
+const fn key(name: &'static str, kind: Kind, default: Result<&'static str, &'static str>) -> Key {
     Key {
         name,
         alias: None,
@@ -200,12 +188,12 @@ const fn millis(least: u32) -> Kind {
 
 /// A choice, whose first word is the default.
 const fn word(name: &'static str, words: &'static [&'static str]) -> Key {
-    key(name, Kind::Word(words), Text(words[0]))
+    key(name, Kind::Word(words), Ok(words[0]))
 }
 
 /// A switch of lua-resty-session's own storage.
 const fn switch(name: &'static str) -> Key {
-    key(name, Kind::Flag, Unset("false, or by `sslmode`"))
+    key(name, Kind::Flag, Err("false, or by `sslmode`"))
 }
 
 impl Key {
@@ -242,27 +230,6 @@ impl Key {
     const fn doc(mut self, doc: &'static str) -> Self {
         self.doc = doc;
         self
-    }
-}
-
-impl DefaultValue {
-    pub(super) fn value(&self) -> Option<Value> {
-        match *self {
-            Number(number) => Some(Value::Number(number.into())),
-            Text(text) => Some(Value::Text(text.into())),
-            Unset(_) => None,
-        }
-    }
-}
-
-/// The default as the documentation writes it.
-impl fmt::Display for DefaultValue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Number(number) => write!(f, "`{number}`"),
-            Text(text) => write!(f, "`{text:?}`"),
-            Unset(meaning) => f.write_str(meaning),
-        }
     }
 }
 

@@ -2,15 +2,13 @@
 
 mod keys;
 mod libpq;
-mod names;
 mod tls;
 mod value;
 
-pub use keys::{DefaultValue, KEYS, Key};
-pub(crate) use names::TableName;
-pub use names::{Host, Server};
+pub use keys::{KEYS, Key};
 pub(crate) use tls::{TlsConfig, TlsMode, Verify};
-pub use value::{Kind, Value};
+pub(crate) use value::TableName;
+pub use value::{Host, Kind, Server, Value};
 
 use crate::Error;
 use crate::host::fork::ForkLocal;
@@ -187,7 +185,7 @@ type Values = BTreeMap<&'static str, Value>;
 /// Made once, because some sites make a configuration for each request.
 fn defaults() -> &'static Values {
     static DEFAULTS: ForkLocal<Values> = ForkLocal::new();
-    let default = |key: &Key| Some((key.name, key.default.value()?));
+    let default = |key: &Key| Some((key.name, Value::Text(key.default.ok()?.into())));
     DEFAULTS.get_or_init(|| KEYS.iter().filter_map(default).collect())
 }
 

@@ -39,8 +39,8 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(timeouts.connect, Duration::from_secs(5));
     assert_eq!(timeouts.statement, Duration::from_secs(10));
     for key in KEYS {
-        let value = key.default.value();
-        let accepted = value.is_none_or(|value| key.kind.accepts(&value));
+        let value = key.default.ok();
+        let accepted = value.is_none_or(|value| key.kind.accepts(&text(value)));
         assert!(accepted, "{}", key.name);
     }
 }

@@ -1,13 +1,11 @@
 //! What operations may ask of a connection: statements on their tables, transactions, and what is known
 //! of the tables.
 
-mod statement;
 mod tables;
 
 pub(crate) use crate::pool::{Effect, Fault, ParamType, Sql, column};
-pub(crate) use statement::{Fixed, Statement, types};
-pub(crate) use tables::TableInfo;
 pub use tables::Tables;
+pub(crate) use tables::{Fixed, Statement, TableInfo, types};
 
 use crate::pool::{Connection, Params, StatementId};
 use postgres::Row;

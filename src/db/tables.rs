@@ -1,7 +1,8 @@
-//! The tables of a storage, as statements name them, and what the catalog says of them, as far as
-//! statements depend on it.
+//! The tables of a storage, what the catalog says of them as far as statements depend on it, and the
+//! statements on them.
 
 use crate::config::{SessionLimit, TableName};
+use crate::pool::{Effect, ParamType, Sql};
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -124,6 +125,68 @@ impl Known {
     pub(super) fn set(&self, info: Option<TableInfo>) {
         if let Ok(mut known) = self.0.try_lock() {
             *known = info.map(|info| (info, Instant::now() + USED_FOR));
+        }
+    }
+}
+
+/// The types of parameters, as statements name them.
+pub(crate) mod types {
+    use crate::pool::ParamType;
+
+    pub(crate) const TEXT: ParamType = ParamType::Text;
+    pub(crate) const TEXTS: ParamType = ParamType::Texts;
+    pub(crate) const TIME: ParamType = ParamType::Time;
+    pub(crate) const TIMES: ParamType = ParamType::Times;
+    pub(crate) const INT: ParamType = ParamType::Int;
+}
+
+/// A statement of an operation.
+pub(crate) trait Statement {
+    /// Tells it from all others: the address of a constant, and which of its variants it is.
+    fn id(&self) -> (usize, usize);
+
+    /// The statement for these tables.
+    fn sql(&self, tables: &Tables) -> Sql;
+}
+
+/// A statement whose text is constant but for `{sessions}` and `{metadata}`, which stand for the
+/// tables, and `{locks}`, the first number of their advisory locks.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    /// Its common table expressions; may be empty.
+    pub(crate) with: &'static str,
+    /// The statement proper.
+    pub(crate) body: &'static str,
+    /// The types of its parameters.
+    pub(crate) types: &'static [ParamType],
+    /// What it does.
+    pub(crate) effect: Effect,
+}
+
+impl Fixed {
+    /// A query without common table expressions.
+    pub(crate) const fn reads(body: &'static str, types: &'static [ParamType]) -> Self {
+        Fixed {
+            with: "",
+            body,
+            types,
+            effect: Effect::Reads,
+        }
+    }
+}
+
+impl Statement for Fixed {
+    fn id(&self) -> (usize, usize) {
+        // Two statements may share one of the texts, but not both.
+        (self.body.as_ptr() as usize, self.with.as_ptr() as usize)
+    }
+
+    fn sql(&self, tables: &Tables) -> Sql {
+        Sql {
+            with: tables.fill_in(self.with),
+            body: tables.fill_in(self.body),
+            types: self.types.to_vec(),
+            effect: self.effect,
         }
     }
 }

@@ -7,13 +7,12 @@
 mod batch;
 mod cleaner;
 mod clock;
-mod job;
 mod queue;
 mod registry;
 mod stats;
 mod worker;
 
-pub(crate) use job::{BoxedJob, Job};
+pub(crate) use queue::{BoxedJob, Job};
 pub(crate) use stats::render;
 
 use crate::Error;

@@ -1,8 +1,14 @@
-//! The operations that wait, and the threads that are awake to run them. All of it under one lock, which
-//! is never held across I/O.
+//! The operations that wait, each with what the engine knows of it, and the threads that are awake to run
+//! them. All of it under one lock, which is never held across I/O.
 
-use super::batch::{Limits, Planner};
-use super::job::{BoxedJob, Job};
+use super::batch::{Footprint, Limits, Planned, Planner};
+use crate::Error;
+use crate::completion::Reply;
+use crate::config::Timeouts;
+use crate::db::Tables;
+use crate::op::AnyOperation;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// What one statement may hold. With 256 concurrent requests, 128 operations were measured an eighth
@@ -27,6 +33,73 @@ const THRESHOLD_GROWTH: u32 = 5;
 fn wait_threshold(active: usize) -> Duration {
     let further = active.saturating_sub(1).min(6) as u32;
     WAIT_THRESHOLD * THRESHOLD_GROWTH.pow(further)
+}
+
+/// An operation with what the engine knows of it.
+pub(crate) struct Job {
+    pub(super) operation: Box<dyn AnyOperation>,
+    pub(super) tables: Arc<Tables>,
+    pub(super) timeouts: Timeouts,
+    pub(super) reply: Reply,
+    pub(super) submitted: Instant,
+    /// Until when it may take; set when its first statement starts.
+    pub(super) deadline: Option<Instant>,
+    /// How often it was interrupted by a lost connection.
+    pub(super) losses: u32,
+    /// How long it last paused before it was tried again.
+    pub(super) pause: Duration,
+    /// Why it was not carried out when it was last tried; the answer, should its time run out.
+    pub(super) last_error: Option<Error>,
+    /// Its group is taken away when it failed in a batch, or was interrupted.
+    pub(super) footprint: Footprint,
+}
+
+/// The queue moves jobs often, and they are large.
+pub(crate) type BoxedJob = Box<Job>;
+
+impl Job {
+    pub(crate) fn new(
+        operation: Box<dyn AnyOperation>,
+        tables: &Arc<Tables>,
+        timeouts: Timeouts,
+        reply: Reply,
+    ) -> BoxedJob {
+        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let kind = operation.kind();
+        let group = (Arc::as_ptr(tables) as usize, kind.id);
+        Box::new(Job {
+            footprint: Footprint {
+                group: operation.batches(tables).then_some(group),
+                writes: (kind.writes)(),
+                sessions: operation.keys().map(|key| Some(HASHER.hash_one(key?))),
+                bytes: operation.bytes(),
+                batch_size: kind.batch_size,
+            },
+            timeouts: kind
+                .time_limit
+                .map_or(timeouts, |limit| timeouts.at_most(limit)),
+            operation,
+            tables: Arc::clone(tables),
+            reply,
+            submitted: Instant::now(),
+            deadline: None,
+            losses: 0,
+            pause: Duration::ZERO,
+            last_error: None,
+        })
+    }
+
+    /// Until when it may wait: for a connection first, then for its answer.
+    pub(super) fn expires(&self) -> Instant {
+        self.deadline
+            .unwrap_or_else(|| self.submitted + self.timeouts.connect)
+    }
+}
+
+impl Planned for BoxedJob {
+    fn footprint(&self) -> &Footprint {
+        &self.footprint
+    }
 }
 
 /// The engine's state.

@@ -1,9 +1,8 @@
 //! The methods of an instance, one for each operation, as functions of a storage and, for callers that
 //! must not block, a completion queue.
 
-use super::answer;
 use super::function::{function, mistake, type_name};
-use super::queue::Queue;
+use super::queue::{Queue, values};
 use super::storage::Handle;
 use crate::Error;
 use crate::op::{self, Args, Group, Kind, ParamKind, Source};
@@ -43,15 +42,12 @@ fn call(lua: &Lua, kind: &'static Kind, (storage, queue, given): &Given) -> Resu
     };
     match queue {
         Some(queue) => {
-            let ticket = queue.completions.ticket();
-            storage
-                .0
-                .submit_any(operation, &queue.completions, ticket)?;
+            let ticket = storage.0.submit_any(operation, &queue.completions)?;
             (ticket as f64).into_lua_multi(lua)
         }
         None => {
             let outcome = storage.0.call_on_engine(operation);
-            answer::values(lua, outcome)?.into_lua_multi(lua)
+            values(lua, outcome)?.into_lua_multi(lua)
         }
     }
 }

@@ -4,7 +4,6 @@
 //! mistake comes back as `false, message`, and `instance.lua`, which is part of this module, raises it at
 //! the caller's line.
 
-mod answer;
 mod call;
 mod function;
 mod queue;

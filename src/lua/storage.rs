@@ -2,6 +2,7 @@
 
 use super::function::{first_line, function, mistake, type_name};
 use crate::config::{Draft, KEYS, Key, Value as Setting};
+use crate::host::lock;
 use crate::host::log::{self, Level};
 use crate::op::utf8;
 use crate::{Config, Error, Storage};
@@ -108,9 +109,7 @@ fn report_unknown(table: &Table) {
         if Key::find(&key).is_some() {
             continue;
         }
-        let mut reported = REPORTED
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut reported = lock(&REPORTED);
         if reported.len() < 1_000 && reported.insert(key.clone()) {
             let nearest = Key::nearest(&key);
             let text =

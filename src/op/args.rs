@@ -1,7 +1,7 @@
 //! A caller's arguments, by the parameters' names, and every check of them.
 
-use super::spec::{Param, ParamKind, Spec};
 use super::time::Epoch;
+use super::{Param, ParamKind, Spec};
 use crate::Error;
 
 /// An argument as a binding hands it over.

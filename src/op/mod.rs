@@ -1,16 +1,15 @@
-//! What an operation is. Each operation of `crate::ops` implements [`Operation`] in one file; everything
-//! else in the library treats operations alike, through [`AnyOperation`] and [`Kind`].
+//! What an operation is, and how it describes itself. Each operation of `crate::ops` implements
+//! [`Operation`] in one file; everything else in the library treats operations alike, through
+//! [`AnyOperation`], [`Kind`] and [`Spec`].
 
 mod answer;
 mod args;
-mod spec;
 mod time;
 
 pub use answer::{Answer, Finding, Outcome, Session, Typed};
 #[cfg(feature = "lua-module")]
 pub(crate) use args::utf8;
 pub use args::{Args, MAX_TEXT_BYTES, Source, Value, key, text};
-pub use spec::{Group, Param, ParamKind, Spec};
 pub use time::Epoch;
 
 use crate::Error;
@@ -79,6 +78,106 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// As of [`Operation::run`], for all of them.
     fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<Self::Answer>, Fault> {
         batch.iter().map(|operation| operation.run(db)).collect()
+    }
+}
+
+/// An operation's description, which the Lua methods, the C requests, the command line, the statistics and
+/// the generated reference read.
+#[derive(Debug)]
+pub struct Spec {
+    /// Its name: a method's in Lua, a request's in C, a command's on the command line (with dashes).
+    pub name: &'static str,
+    /// Where the reference lists it.
+    pub group: Group,
+    /// What it does, in one sentence.
+    pub summary: &'static str,
+    /// What else a caller should know; paragraphs are separated by an empty line.
+    pub details: &'static str,
+    /// Its parameters, in the order of the Lua method's arguments.
+    pub params: &'static [Param],
+    /// What it answers.
+    pub returns: &'static str,
+}
+
+/// A part of the reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// What `resty.session` calls. Further arguments are ignored, as upstream ignores them.
+    Storage,
+    /// What the people who run a site call. An argument too many is refused.
+    Administration,
+}
+
+/// A parameter.
+#[derive(Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: ParamKind,
+    /// Whether it may be left out.
+    pub optional: bool,
+    /// What it means, with its unit and its default.
+    pub doc: &'static str,
+}
+
+/// What a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParamKind {
+    /// A text that PostgreSQL can store.
+    Text,
+    /// A session's key: a text that is not empty.
+    Key,
+    /// A number of seconds, possibly fractional.
+    Seconds,
+    /// Seconds since 1970, possibly fractional; now where it is left out.
+    Time,
+    /// A whole number from 1 on.
+    Count,
+    /// A boolean; false where it is left out.
+    Flag,
+    /// Pairs of an audience and a subject.
+    Pairs,
+    /// A text that is accepted for upstream's callers and not used.
+    Unused,
+}
+
+/// cbindgen:ignore
+impl Param {
+    /// The key of the session that the operation is about.
+    pub const KEY: Self = Param::new("key", ParamKind::Key, "session key");
+
+    /// For how long a session lives.
+    pub const TTL: Self = {
+        let doc = "seconds from `current_time` until the session expires";
+        Param::new("ttl", ParamKind::Seconds, doc)
+    };
+
+    /// The clock of the caller.
+    pub const CURRENT_TIME: Self = {
+        let doc = "seconds since 1970 (defaults to now)";
+        Param::optional("current_time", ParamKind::Time, doc)
+    };
+
+    /// The cookie's name, where it is not used: keys are unique without it.
+    pub const UNUSED_NAME: Self =
+        Param::optional("name", ParamKind::Unused, "cookie name; not used");
+
+    /// A parameter that must be given.
+    pub const fn new(name: &'static str, kind: ParamKind, doc: &'static str) -> Self {
+        Param {
+            name,
+            kind,
+            optional: false,
+            doc,
+        }
+    }
+
+    /// A parameter that may be left out.
+    pub const fn optional(name: &'static str, kind: ParamKind, doc: &'static str) -> Self {
+        let mut param = Param::new(name, kind, doc);
+        param.optional = true;
+        param
     }
 }
 

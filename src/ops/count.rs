@@ -1,6 +1,6 @@
 //! `count`: how many sessions are alive.
 
-use super::scope::{AUDIENCE, SUBJECT, Scope};
+use super::list::{AUDIENCE, SUBJECT, Scope};
 use crate::Error;
 use crate::db::types::{TEXT, TIME};
 use crate::db::{Db, Fault, Fixed};

@@ -16,7 +16,6 @@ mod migrate;
 mod read_metadata;
 mod revoke;
 mod schema;
-mod scope;
 mod set;
 mod touch;
 
@@ -27,11 +26,10 @@ pub use count::Count;
 pub use delete::Delete;
 pub use get::Get;
 pub use health::Health;
-pub use list::List;
+pub use list::{List, Scope};
 pub use migrate::Migrate;
 pub use read_metadata::ReadMetadata;
 pub use revoke::{Revoke, RevokeAudience};
-pub use scope::Scope;
 pub use set::Set;
 pub use touch::Touch;
 

@@ -5,10 +5,11 @@
 
 use super::open_error::OpenError;
 use crate::config::{ConnectionConfig, Host, Secret, Server};
+use crate::host::lock;
 use crate::tls::read_private;
 use std::io;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// What new connections authenticate with.
 pub(crate) struct Credentials {
@@ -25,8 +26,7 @@ impl Credentials {
 
     /// Replaces the password. Open connections stay open.
     pub(super) fn set_password(&self, password: Secret) {
-        let mut given = self.password.lock().unwrap_or_else(PoisonError::into_inner);
-        *given = Some(password);
+        *lock(&self.password) = Some(password);
     }
 
     /// The password for a new connection to a server.
@@ -35,7 +35,7 @@ impl Credentials {
         config: &ConnectionConfig,
         server: &Server,
     ) -> Result<Option<Secret>, OpenError> {
-        let given = self.password.lock().unwrap_or_else(PoisonError::into_inner);
+        let given = lock(&self.password);
         let Some(path) = config.passfile.as_ref().filter(|_| given.is_none()) else {
             return Ok(given.clone());
         };

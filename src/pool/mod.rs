@@ -171,13 +171,13 @@ pub(crate) mod tests {
     use crate::tls::Files;
     use std::collections::BTreeSet;
     use std::fs;
-    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::sync::{Mutex, MutexGuard};
     use std::time::Instant;
 
     /// Threads are counted in the whole process, so only one test at a time may make a pool.
     pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
         static LOCK: Mutex<()> = Mutex::new(());
-        LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+        crate::host::lock(&LOCK)
     }
 
     /// The threads of this process with that name. One that ends meanwhile has none.

@@ -2,10 +2,11 @@
 //! all of them.
 
 use super::open_error::OpenError;
+use crate::host::lock;
 use crate::host::log::{self, Level, Limited};
 use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -35,20 +36,16 @@ struct Known {
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
 impl Status {
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Why the last attempt failed, unless one has succeeded since.
     pub(crate) fn last_failure(&self) -> Option<OpenError> {
-        let known = self.lock();
+        let known = lock(&self.known);
         known.last_failure.as_ref().map(|(error, _)| error.clone())
     }
 
     /// When the next attempt may be made: the pause grows with the number of failures. It is chosen
     /// at random between a half and the whole, so that workers do not connect at the same moment.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
-        let known = self.lock();
+        let known = lock(&self.known);
         let (_, at) = known.last_failure.as_ref()?;
         let factor = 1 << known.failures.min(10);
         let pause = (RETRY_PAUSE.0 * factor).min(RETRY_PAUSE.1);
@@ -58,18 +55,18 @@ impl Status {
 
     /// Whether a connection is being opened now.
     pub(crate) fn is_opening(&self) -> bool {
-        self.lock().opening > 0
+        lock(&self.known).opening > 0
     }
 
     /// How many attempts have succeeded, have failed, and are under way.
     pub(crate) fn attempts(&self) -> (u64, u64, u64) {
-        let known = self.lock();
+        let known = lock(&self.known);
         (known.attempts.0, known.attempts.1, known.opening as u64)
     }
 
     /// Prevents connections from being opened.
     pub(crate) fn close(&self) {
-        self.lock().closed = true;
+        lock(&self.known).closed = true;
     }
 
     /// Ends what all connections do, now and later.
@@ -84,7 +81,7 @@ impl Status {
         servers: &str,
         open: impl FnOnce() -> Result<T, OpenError>,
     ) -> Result<T, OpenError> {
-        let mut known = self.lock();
+        let mut known = lock(&self.known);
         if known.closed {
             return Err(OpenError::failed("connect", "the pool is closed"));
         }
@@ -92,7 +89,7 @@ impl Status {
         drop(known);
         let opened = catch_unwind(AssertUnwindSafe(open))
             .unwrap_or_else(|_| Err(OpenError::failed("connect", "internal error")));
-        let mut known = self.lock();
+        let mut known = lock(&self.known);
         known.opening -= 1;
         let failed_before = known.last_failure.take().is_some();
         match &opened {

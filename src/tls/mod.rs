@@ -10,6 +10,7 @@ pub(crate) use stream::Stream;
 
 use crate::Error;
 use crate::config::{TlsConfig, TlsMode, Verify};
+use crate::host::lock;
 use openssl::ssl::SslConnector;
 use postgres::Socket;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
@@ -17,7 +18,7 @@ use postgres_openssl::TlsConnector;
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The SSLRequest message: its length, and 1234.5679 in place of a version.
@@ -53,10 +54,6 @@ impl Tls {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Reads the files again. Returns whether they have changed, so that another attempt may
     /// succeed. What can no longer be read stays as it was: nginx's workers may read less than its
     /// master.
@@ -66,7 +63,7 @@ impl Tls {
             return false;
         }
         let fresh = load(config, Files::read(config));
-        let mut known = self.state();
+        let mut known = lock(&self.state);
         let changed = match (&fresh, &*known) {
             (Ok((fresh, _)), Ok((known, _))) => fresh != known,
             _ => fresh.is_ok(),
@@ -95,7 +92,7 @@ impl Tls {
     /// Errors of the kind `Other` are refusals by the server or the configuration; the others are
     /// those of the network.
     async fn negotiate(&self, mut socket: Socket, host: &str, encrypt: bool) -> io::Result<Stream> {
-        let connector = match &*self.state() {
+        let connector = match &*lock(&self.state) {
             _ if !encrypt => None,
             Ok((_, connector)) => connector.clone(),
             Err(error) => return Err(io::Error::other(error.clone())),

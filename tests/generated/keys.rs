@@ -18,7 +18,7 @@ fn the_configuration_page_lists_every_key() {
             key.name,
             alias(key),
             key.kind.accepted(),
-            key.default,
+            default(key),
             key.doc,
             libpq.join(", ")
         );
@@ -39,7 +39,7 @@ fn the_lua_module_documents_every_key() {
             key.name,
             alias(key),
             key.doc,
-            key.default
+            default(key)
         );
         comment += &wrap(&text);
     }
@@ -51,4 +51,13 @@ fn the_lua_module_documents_every_key() {
 fn alias(key: &Key) -> String {
     let alias = key.alias.map(|alias| format!(" (`{alias}`)"));
     alias.unwrap_or_default()
+}
+
+/// A number as it is, another text in quotes, words without backticks.
+fn default(key: &Key) -> String {
+    match key.default {
+        Ok(number) if number.parse::<u32>().is_ok() => format!("`{number}`"),
+        Ok(text) => format!("`{text:?}`"),
+        Err(words) => words.to_owned(),
+    }
 }

@@ -46,7 +46,10 @@ fn rotate(cluster: &Cluster, site: &Site, tell: impl Fn(&str)) {
     set_password(cluster, "unknown");
     let sql = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
                WHERE application_name = 'pgmoon'";
-    site.sql().query(sql, &[]).unwrap();
+    // Also one that was being opened when the password changed.
+    while !site.sql().query(sql, &[]).unwrap().is_empty() {
+        thread::sleep(Duration::from_millis(200));
+    }
     let response = site.get("key");
     assert_eq!(response.status, 503, "{}", response.body);
     let reason = "password authentication failed";

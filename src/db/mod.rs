@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 /// What [`TableInfo`] is read from. Parameters: the names of the sessions and of the metadata table.
 const TABLE_INFO: Fixed = Fixed::reads(
     "SELECT meta.oid IS NOT NULL AND NOT ( \
-       SELECT coalesce(bool_and(confdeltype = 'c'), false) FROM pg_catalog.pg_constraint \
-       WHERE contype = 'f' AND conrelid = meta.oid AND confrelid = to_regclass($1::text)), \
-       to_regclass('pg_dist_partition') IS NOT NULL, \
+       SELECT coalesce(pg_catalog.bool_and(confdeltype = 'c'), false) FROM pg_catalog.pg_constraint \
+       WHERE contype = 'f' AND conrelid = meta.oid AND confrelid = pg_catalog.to_regclass($1::text)::oid), \
+       pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL, \
        EXISTS (SELECT FROM pg_catalog.pg_class \
-         WHERE oid = to_regclass($1::text) AND relkind = 'r'), \
-       EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = to_regclass($1::text) \
-         AND attname = 'created' AND atttypid = 'timestamptz'::regtype AND NOT attisdropped) \
-     FROM (SELECT to_regclass($2::text)::oid AS oid) AS meta",
+         WHERE oid = pg_catalog.to_regclass($1::text)::oid AND relkind = 'r'), \
+       EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass($1::text)::oid \
+         AND attname = 'created' AND atttypid = 'timestamptz'::regtype::oid AND NOT attisdropped) \
+     FROM (SELECT pg_catalog.to_regclass($2::text)::oid AS oid) AS meta",
     &[ParamType::Text, ParamType::Text],
 );
 

@@ -140,7 +140,10 @@ pub(crate) mod types {
     pub(crate) const INT: ParamType = ParamType::Int;
 }
 
-/// A statement of an operation.
+/// A statement of an operation. Where an argument's type is not exactly that of PostgreSQL's own function
+/// or operator, another role's in a schema of the search_path may be called instead. So functions are
+/// named with their schema (but for `unnest` of several arrays, which the parser knows), and types are
+/// cast for operators: the tables' texts, which may be varchar, to text.
 pub(crate) trait Statement {
     /// Tells it from all others: the address of a constant, and which of its variants it is.
     fn id(&self) -> (usize, usize);

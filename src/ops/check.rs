@@ -38,19 +38,20 @@ impl Operation for Check {
 /// The server's time zone for this user: its name, quoted, and its distance from UTC in seconds. No row
 /// where that is 0, the expiries of the table $1 cannot be read, or a comment says that they are right.
 const TIME_ZONE: Fixed = Fixed::reads(
-    "SELECT quote_literal(current_setting('TimeZone')), distance \
-     FROM pg_catalog.pg_attribute, CAST(extract(timezone FROM now()) AS bigint) AS distance \
-     WHERE distance <> 0 AND attrelid = to_regclass($1) AND has_table_privilege(attrelid, 'SELECT') \
-     AND attname = 'exp' AND atttypid = 'timestamptz'::regtype \
-     AND col_description(attrelid, attnum) IS DISTINCT FROM 'true instants'",
+    "SELECT pg_catalog.quote_literal(pg_catalog.current_setting('TimeZone')), distance \
+     FROM pg_catalog.pg_attribute, CAST(extract(timezone FROM pg_catalog.now()) AS bigint) AS distance \
+     WHERE distance <> 0 AND attrelid = pg_catalog.to_regclass($1)::oid \
+     AND pg_catalog.has_table_privilege(attrelid, 'SELECT') \
+     AND attname = 'exp' AND atttypid = 'timestamptz'::regtype::oid \
+     AND pg_catalog.col_description(attrelid, attnum) IS DISTINCT FROM 'true instants'",
     &[TEXT],
 );
 
 /// How many sessions, 1000 at most, expire between $1 and $2 seconds from now.
 const EXPIRING: Fixed = Fixed::reads(
-    "SELECT count(*) FROM (SELECT FROM {sessions} \
-     WHERE exp > now() + $1 * interval '1 second' \
-     AND exp < now() + $2 * interval '1 second' LIMIT 1000) AS expiring",
+    "SELECT pg_catalog.count(*) FROM (SELECT FROM {sessions} \
+     WHERE exp > pg_catalog.now() + $1::float8 * interval '1 second' \
+     AND exp < pg_catalog.now() + $2::float8 * interval '1 second' LIMIT 1000) AS expiring",
     &[INT, INT],
 );
 
@@ -97,8 +98,8 @@ fn expiries(db: &mut Db<'_>) -> Result<Option<Finding>, Fault> {
          say. If lua-resty-session's own storage has saved to {sessions} with that TimeZone, move \
          them instead, once it no longer saves: BEGIN; {comment}; UPDATE {sessions} \
          SET exp = (exp AT TIME ZONE {zone}) AT TIME ZONE 'UTC' \
-         WHERE exp > now() + {from} * interval '1 second' \
-         AND exp < now() + {to} * interval '1 second'; COMMIT; The repair notes that they are right."
+         WHERE exp > pg_catalog.now() + interval '{from} seconds' \
+         AND exp < pg_catalog.now() + interval '{to} seconds'; COMMIT; The repair notes that they are right."
     );
     Ok(Some(Finding {
         problem,

@@ -213,9 +213,9 @@ macro_rules! sweep {
     ($metadata:literal) => {
         concat!(
             "turn AS MATERIALIZED ( \
-               SELECT pg_try_advisory_xact_lock({locks}, 16) AS ours, \
-                 least($1, date_trunc('second', now())) - interval '60 seconds' AS before, \
-                 set_config('synchronous_commit', 'off', true)), \
+               SELECT pg_catalog.pg_try_advisory_xact_lock({locks}, 16) AS ours, \
+                 least($1, pg_catalog.date_trunc('second', pg_catalog.now())) - interval '60 seconds' AS before, \
+                 pg_catalog.set_config('synchronous_commit', 'off', true)), \
              dead AS MATERIALIZED ( \
                SELECT sid FROM {sessions} \
                WHERE (SELECT ours FROM turn) AND exp < (SELECT before FROM turn) \
@@ -223,7 +223,7 @@ macro_rules! sweep {
                ORDER BY exp LIMIT $2 FOR UPDATE SKIP LOCKED), ",
             $metadata,
             "gone AS ( \
-               DELETE FROM {sessions} WHERE sid = ANY (ARRAY(SELECT sid FROM dead)) \
+               DELETE FROM {sessions} WHERE sid::text = ANY (ARRAY(SELECT sid::text FROM dead)) \
                AND exp < (SELECT before FROM turn) RETURNING exp)"
         )
     };
@@ -231,22 +231,24 @@ macro_rules! sweep {
 
 const SWEEP: Fixed = Fixed {
     with: sweep!(""),
-    body: "SELECT ours, (SELECT count(*) FROM gone), \
-           (SELECT max(exp) FROM gone WHERE isfinite(exp)) FROM turn",
+    body: "SELECT ours, (SELECT pg_catalog.count(*) FROM gone), \
+           (SELECT pg_catalog.max(exp) FROM gone WHERE pg_catalog.isfinite(exp)) FROM turn",
     types: &[TIME, INT, TIME],
     effect: Effect::WritesAndAnswers,
 };
 
 /// The same for tables that do not delete metadata by themselves.
 const SWEEP_WITH_METADATA: Fixed = Fixed {
-    with: sweep!("metadata AS (DELETE FROM {metadata} AS m USING dead WHERE m.sid = dead.sid), "),
+    with: sweep!(
+        "metadata AS (DELETE FROM {metadata} AS m USING dead WHERE m.sid::text = dead.sid::text), "
+    ),
     ..SWEEP
 };
 
 /// Whether it is this process's turn, and before when a session must have expired.
 const TURN: Fixed = Fixed::reads(
-    "SELECT pg_try_advisory_xact_lock({locks}, 16), \
-     least($1, date_trunc('second', now())) - interval '60 seconds'",
+    "SELECT pg_catalog.pg_try_advisory_xact_lock({locks}, 16), \
+     least($1, pg_catalog.date_trunc('second', pg_catalog.now())) - interval '60 seconds'",
     &[TIME],
 );
 
@@ -258,14 +260,14 @@ const FIND: Fixed = Fixed::reads(
 /// Deletes those of $1 that are still expired. Answers their keys.
 const DELETE: Fixed = Fixed {
     with: "",
-    body: "DELETE FROM {sessions} WHERE sid = ANY ($1) AND exp < $2 RETURNING sid",
+    body: "DELETE FROM {sessions} WHERE sid::text = ANY ($1) AND exp < $2 RETURNING sid",
     types: &[TEXTS, TIME],
     effect: Effect::WritesAndAnswers,
 };
 
 const DELETE_METADATA: Fixed = Fixed {
     with: "",
-    body: "DELETE FROM {metadata} WHERE sid = ANY ($1)",
+    body: "DELETE FROM {metadata} WHERE sid::text = ANY ($1)",
     types: &[TEXTS],
     effect: Effect::Writes,
 };

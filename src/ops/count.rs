@@ -37,22 +37,25 @@ impl Count {
 
 /// By the number of audience and subject that the scope names.
 const COUNT: [Fixed; 3] = [
-    Fixed::reads("SELECT count(*) FROM {sessions} WHERE exp >= $1", &[TIME]),
     Fixed::reads(
-        "SELECT count(*) FROM {sessions} AS s WHERE s.exp >= $1 AND EXISTS ( \
-           SELECT FROM {metadata} AS m WHERE m.sid = s.sid AND m.aud = $2)",
+        "SELECT pg_catalog.count(*) FROM {sessions} WHERE exp >= $1",
+        &[TIME],
+    ),
+    Fixed::reads(
+        "SELECT pg_catalog.count(*) FROM {sessions} AS s WHERE s.exp >= $1 AND EXISTS ( \
+           SELECT FROM {metadata} AS m WHERE m.sid::text = s.sid::text AND m.aud::text = $2)",
         &[TIME, TEXT],
     ),
     Fixed::reads(
-        "SELECT count(*) FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
-         WHERE m.aud = $2 AND m.sub = $3 AND s.exp >= $1",
+        "SELECT pg_catalog.count(*) FROM {metadata} AS m JOIN {sessions} AS s ON s.sid::text = m.sid::text \
+         WHERE m.aud::text = $2 AND m.sub::text = $3 AND s.exp >= $1",
         &[TIME, TEXT, TEXT],
     ),
 ];
 
 /// Less than 1 where the statistics have no number.
 const ESTIMATE: Fixed = Fixed::reads(
-    "SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = to_regclass($1)",
+    "SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)::oid",
     &[TEXT],
 );
 

@@ -22,15 +22,15 @@ impl Delete {
 /// Answers for each session that was deleted whether it was alive.
 const DELETE: Fixed = Fixed {
     with: "",
-    body: "DELETE FROM {sessions} WHERE sid = ANY ($1) \
-           RETURNING coalesce(exp >= date_trunc('second', now()), false)",
+    body: "DELETE FROM {sessions} WHERE sid::text = ANY ($1) \
+           RETURNING coalesce(exp >= pg_catalog.date_trunc('second', pg_catalog.now()), false)",
     types: &[TEXTS],
     effect: Effect::WritesAndAnswers,
 };
 
 /// The same for tables that do not delete metadata by themselves.
 const DELETE_WITH_METADATA: Fixed = Fixed {
-    with: "metadata AS (DELETE FROM {metadata} WHERE sid = ANY ($1))",
+    with: "metadata AS (DELETE FROM {metadata} WHERE sid::text = ANY ($1))",
     ..DELETE
 };
 

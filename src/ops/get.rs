@@ -21,12 +21,12 @@ impl Get {
 }
 
 const ONE: Fixed = Fixed::reads(
-    "SELECT data FROM {sessions} WHERE sid = $1 AND exp >= $2",
+    "SELECT data FROM {sessions} WHERE sid::text = $1 AND exp >= $2",
     &[TEXT, TIME],
 );
 
 const MANY: Fixed = Fixed::reads(
-    "SELECT sid, data, exp FROM {sessions} WHERE sid = ANY ($1)",
+    "SELECT sid, data, exp FROM {sessions} WHERE sid::text = ANY ($1)",
     &[TEXTS],
 );
 

@@ -117,16 +117,16 @@ struct Page {
 /// Where a page is found: each begins in an index where the last one ended, for an audience on both
 /// sides, and for a subject in the metadata's, which has its keys in their order.
 const FOUND_IN: [(&str, &str); 3] = [
-    ("{sessions} AS s", "s.sid > $2"),
+    ("{sessions} AS s", "s.sid::text > $2"),
     (
         "{sessions} AS s",
-        "s.sid > $2 AND EXISTS (SELECT FROM {metadata} AS m \
-         WHERE m.sid = s.sid AND m.sid > $2 AND m.aud = $4)",
+        "s.sid::text > $2 AND EXISTS (SELECT FROM {metadata} AS m \
+         WHERE m.sid::text = s.sid::text AND m.sid::text > $2 AND m.aud::text = $4)",
     ),
     (
-        "(SELECT DISTINCT sid FROM {metadata} WHERE aud = $4 AND sub = $5 AND sid > $2) AS m \
-         JOIN {sessions} AS s ON s.sid = m.sid",
-        "m.sid > $2",
+        "(SELECT DISTINCT sid FROM {metadata} WHERE aud::text = $4 AND sub::text = $5 AND sid::text > $2) AS m \
+         JOIN {sessions} AS s ON s.sid::text = m.sid::text",
+        "m.sid::text > $2",
     ),
 ];
 

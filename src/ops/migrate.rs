@@ -27,12 +27,12 @@ impl Migrate {
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Waits until no other `migrate` is under way, and holds others up until the transaction ends.
-const LOCK: Fixed = Fixed::reads("SELECT pg_advisory_xact_lock({locks}, 17)", &[]);
+const LOCK: Fixed = Fixed::reads("SELECT pg_catalog.pg_advisory_xact_lock({locks}, 17)", &[]);
 
 /// A row where the user may add the time of creation to the table $1, and it is not there: no defect.
 const LACKS_CREATED: Fixed = Fixed::reads(
-    "SELECT 1 FROM pg_catalog.pg_class AS c WHERE c.oid = to_regclass($1) \
-     AND relkind IN ('r', 'p') AND pg_has_role(relowner, 'USAGE') AND NOT EXISTS ( \
+    "SELECT 1 FROM pg_catalog.pg_class AS c WHERE c.oid = pg_catalog.to_regclass($1)::oid \
+     AND relkind IN ('r', 'p') AND pg_catalog.pg_has_role(relowner, 'USAGE') AND NOT EXISTS ( \
        SELECT FROM pg_catalog.pg_attribute \
        WHERE attrelid = c.oid AND attname = 'created' AND NOT attisdropped)",
     &[TEXT],

@@ -32,8 +32,8 @@ impl ReadMetadata {
 const READ: Fixed = Fixed::reads(
     "SELECT asked.n, s.sid, s.exp \
      FROM unnest($1, $2) WITH ORDINALITY AS asked (aud, sub, n) \
-     JOIN {metadata} m ON m.aud = asked.aud AND m.sub = asked.sub \
-     JOIN {sessions} s ON s.sid = m.sid \
+     JOIN {metadata} m ON m.aud::text = asked.aud AND m.sub::text = asked.sub \
+     JOIN {sessions} s ON s.sid::text = m.sid::text \
      WHERE s.exp >= $3",
     &[TEXTS, TEXTS, TIME],
 );

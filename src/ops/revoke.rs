@@ -57,14 +57,14 @@ const AT_ONCE: i64 = 1_000;
 /// Waits until no save with metadata of the audience $1 is under way, and holds new ones up until the
 /// transaction ends. Audiences share 16 locks, so that a batch of saves takes no more than that.
 const FENCE: Fixed = Fixed::reads(
-    "SELECT pg_advisory_xact_lock({locks}, hashtext($1) & 15)",
+    "SELECT pg_catalog.pg_advisory_xact_lock({locks}, pg_catalog.hashtext($1) & 15)",
     &[TEXT],
 );
 
 /// At most $4 keys of sessions with the audience $1, and the subject $2 if it is not null, but for $3.
 const FIND: Fixed = Fixed::reads(
-    "SELECT sid FROM {metadata} WHERE aud = $1 AND ($2 IS NULL OR sub = $2) \
-     AND ($3 IS NULL OR sid <> $3) LIMIT $4",
+    "SELECT sid FROM {metadata} WHERE aud::text = $1 AND ($2 IS NULL OR sub::text = $2) \
+     AND ($3 IS NULL OR sid::text <> $3) LIMIT $4",
     &[TEXT, TEXT, TEXT, INT],
 );
 

@@ -112,8 +112,8 @@ fn distribute(tables: &Tables) -> String {
     let literal = |name: String| format!("'{}'", name.replace('\'', "''"));
     let [sessions, metadata] = tables.names().map(literal);
     format!(
-        "SELECT create_distributed_table({sessions}, 'sid'); \
-         SELECT create_distributed_table({metadata}, 'sid', colocate_with => {sessions})"
+        "SELECT pg_catalog.create_distributed_table({sessions}, 'sid'); \
+         SELECT pg_catalog.create_distributed_table({metadata}, 'sid', colocate_with => {sessions})"
     )
 }
 
@@ -138,7 +138,7 @@ fn columns(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Vec<F
                     (
                         "bigint" | "integer" | "double precision" | "numeric",
                         "timestamp with time zone",
-                    ) => (format!("to_timestamp({name})"), true),
+                    ) => (format!("pg_catalog.to_timestamp({name})"), true),
                     _ => (format!("{name}::{right}"), false),
                 };
                 let problem =

@@ -207,8 +207,8 @@ fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
 /// Waits until no other save with a limit is under way for a pair of $1 and $2, in the order of the
 /// locks' numbers.
 const LOCK: Fixed = Fixed::reads(
-    "SELECT pg_advisory_xact_lock(lock) FROM ( \
-       SELECT DISTINCT hashtextextended(aud, hashtextextended(sub, {locks})) AS lock \
+    "SELECT pg_catalog.pg_advisory_xact_lock(lock) FROM ( \
+       SELECT DISTINCT pg_catalog.hashtextextended(aud, pg_catalog.hashtextextended(sub, {locks})) AS lock \
        FROM unnest($1, $2) AS pair (aud, sub) ORDER BY lock) AS sorted",
     &[TEXTS, TEXTS],
 );
@@ -221,12 +221,13 @@ const TYPES: &[ParamType] = &[TEXTS, TEXTS, TEXTS, INT, TEXT, INT];
 macro_rules! ranked {
     () => {
         "ranked AS MATERIALIZED ( \
-           SELECT s.sid, m.aud, m.sub, row_number() OVER ( \
+           SELECT s.sid, m.aud, m.sub, pg_catalog.row_number() OVER ( \
              PARTITION BY m.aud, m.sub ORDER BY s.exp DESC, s.sid) AS place \
            FROM (SELECT DISTINCT aud, sub FROM unnest($1, $2) AS p (aud, sub)) AS pair \
-           JOIN {metadata} AS m ON m.aud = pair.aud AND m.sub = pair.sub \
-           JOIN {sessions} AS s ON s.sid = m.sid \
-           WHERE s.exp > now() + $6 * interval '1 second' AND s.sid <> ALL ($3) AND s.name = $5)"
+           JOIN {metadata} AS m ON m.aud::text = pair.aud AND m.sub::text = pair.sub \
+           JOIN {sessions} AS s ON s.sid::text = m.sid::text \
+           WHERE s.exp > pg_catalog.now() + $6::float8 * interval '1 second' \
+             AND s.sid::text <> ALL ($3) AND s.name::text = $5)"
     };
 }
 
@@ -234,9 +235,9 @@ macro_rules! ranked {
 const REACHED: Fixed = Fixed {
     with: ranked!(),
     body: "SELECT EXISTS (SELECT FROM ranked AS r WHERE place >= $4 AND NOT EXISTS ( \
-             SELECT FROM {metadata} AS m JOIN {sessions} AS s ON s.sid = m.sid \
-             WHERE m.aud = r.aud AND m.sub = r.sub AND s.sid = ANY ($3) \
-             AND s.exp >= date_trunc('second', now())))",
+             SELECT FROM {metadata} AS m JOIN {sessions} AS s ON s.sid::text = m.sid::text \
+             WHERE m.aud::text = r.aud::text AND m.sub::text = r.sub::text AND s.sid::text = ANY ($3) \
+             AND s.exp >= pg_catalog.date_trunc('second', pg_catalog.now())))",
     types: TYPES,
     effect: Effect::Reads,
 };

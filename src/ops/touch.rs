@@ -22,7 +22,7 @@ impl Touch {
 
 const TOUCH: Fixed = Fixed {
     with: "",
-    body: "UPDATE {sessions} SET exp = $3 WHERE sid = $1 AND exp >= $2 RETURNING sid",
+    body: "UPDATE {sessions} SET exp = $3 WHERE sid::text = $1 AND exp >= $2 RETURNING sid",
     types: &[TEXT, TIME, TIME],
     effect: Effect::WritesAndAnswers,
 };

@@ -56,13 +56,13 @@ impl ServerSessions {
         ] {
             if let Some(value) = value {
                 options += &format!(" -c {name}={value}");
-                calls.push(format!("set_config('{name}', '{value}', true)"));
+                calls.push(format!("pg_catalog.set_config('{name}', '{value}', true)"));
             }
         }
         ServerSessions {
             config,
             options,
-            settings: format!("SELECT concat({})", calls.join(", ")),
+            settings: format!("SELECT pg_catalog.concat({})", calls.join(", ")),
             pooler: AtomicBool::new(false),
         }
     }
@@ -91,8 +91,8 @@ impl ServerSessions {
         let mut holds = false;
         if witness.is_some() || target != TargetSession::Any {
             let query = format!(
-                "SELECT current_setting('{WITNESS}', true), \
-                 current_setting('transaction_read_only')"
+                "SELECT pg_catalog.current_setting('{WITNESS}', true), \
+                 pg_catalog.current_setting('transaction_read_only')"
             );
             let answer = driver.run(client.simple_query(&query));
             let answer = answer.ok_or_else(OpenError::no_answer)??;

@@ -28,7 +28,8 @@ const METADATA: &str = "SELECT count(*) FROM sessions_meta";
 #[test]
 fn a_cleanup_deletes_expired_sessions_and_their_metadata_up_to_its_limit() {
     // The table by which Citus is recognised: distributed tables have no row locks.
-    let distributed = "CREATE TABLE pg_dist_partition ()";
+    let distributed =
+        "SET allow_system_table_mods = on; CREATE TABLE pg_catalog.pg_dist_partition ()";
     let no_key = "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey";
     for tables in ["", distributed, no_key, &format!("{distributed}; {no_key}")] {
         let db = Database::new();

@@ -2,6 +2,7 @@
 
 mod cleanup;
 mod cli;
+mod decoys;
 mod expiries;
 mod limit;
 mod metrics;

@@ -254,9 +254,11 @@ fn check_names_the_privileges_that_the_user_lacks() {
 fn migrate_distributes_new_tables() {
     let db = bare();
     db.execute(
-        "CREATE TABLE pg_dist_partition ();
+        "SET allow_system_table_mods = on;
+         CREATE TABLE pg_catalog.pg_dist_partition ();
          CREATE TABLE noted (n serial, what text);
-         CREATE FUNCTION create_distributed_table(t regclass, c text, colocate_with text DEFAULT '')
+         CREATE FUNCTION pg_catalog.create_distributed_table(
+           t regclass, c text, colocate_with text DEFAULT '')
          RETURNS void LANGUAGE plpgsql AS $$ BEGIN
            IF EXISTS (SELECT FROM pg_constraint WHERE contype = 'f') THEN
              RAISE 'a foreign key to a table that is not distributed';

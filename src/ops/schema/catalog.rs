@@ -37,7 +37,7 @@ pub(super) const SESSIONS: Definition = Definition {
         ("exp", ANY_TIME),
     ],
     unique: (&["sid"], "saving fails"),
-    keep_one: "DELETE FROM {sessions} AS a USING {sessions} AS b WHERE a.sid = b.sid AND \
+    keep_one: "DELETE FROM {sessions} AS a USING {sessions} AS b WHERE a.sid::text = b.sid::text AND \
                (coalesce(a.exp, '-infinity'), a.ctid) < (coalesce(b.exp, '-infinity'), b.ctid)",
     rows_differ: true,
     lookup: ("exp", "each clean-up reads the whole table"),
@@ -51,7 +51,8 @@ pub(super) const METADATA: Definition = Definition {
     columns: &[("aud", ANY_TEXT), ("sub", ANY_TEXT), ("sid", ANY_TEXT)],
     unique: (&["aud", "sub", "sid"], "each save adds the same rows again"),
     keep_one: "DELETE FROM {metadata} AS a USING {metadata} AS b \
-               WHERE a.aud = b.aud AND a.sub = b.sub AND a.sid = b.sid AND a.ctid < b.ctid",
+               WHERE a.aud::text = b.aud::text AND a.sub::text = b.sub::text \
+               AND a.sid::text = b.sid::text AND a.ctid < b.ctid",
     rows_differ: false,
     lookup: ("sid", "each deleted session reads the whole table"),
     privileges: &["SELECT", "INSERT", "DELETE"],
@@ -59,7 +60,7 @@ pub(super) const METADATA: Definition = Definition {
 
 /// Has metadata deleted with its session.
 pub(super) const CASCADE: &str = "DELETE FROM {metadata} AS m WHERE NOT EXISTS ( \
-     SELECT FROM {sessions} AS s WHERE s.sid = m.sid); \
+     SELECT FROM {sessions} AS s WHERE s.sid::text = m.sid::text); \
      ALTER TABLE {metadata} ADD FOREIGN KEY (sid) REFERENCES {sessions} (sid) ON DELETE CASCADE";
 
 /// The end of that, but on Citus: it takes none on the column that tables are distributed by.
@@ -68,20 +69,20 @@ pub(super) const ON_UPDATE: &str = " ON UPDATE CASCADE";
 /// Of the table $1, if there is one: whether it is a table, not a view, and whether it is unlogged.
 pub(super) const RELATION: Fixed = Fixed::reads(
     "SELECT relkind IN ('r', 'p'), relpersistence = 'u' \
-     FROM pg_catalog.pg_class WHERE oid = to_regclass($1)",
+     FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)::oid",
     &[TEXT],
 );
 
 /// Which of the schemas $1 are missing.
 pub(super) const MISSING_SCHEMAS: Fixed = Fixed::reads(
-    "SELECT DISTINCT name FROM unnest($1) AS name WHERE to_regnamespace(name) IS NULL",
+    "SELECT DISTINCT name FROM pg_catalog.unnest($1) AS name WHERE pg_catalog.to_regnamespace(name) IS NULL",
     &[TEXTS],
 );
 
 /// The columns of the table $1, and their types.
 pub(super) const COLUMNS: Fixed = Fixed::reads(
-    "SELECT attname::text, format_type(atttypid, NULL) FROM pg_catalog.pg_attribute \
-     WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped",
+    "SELECT attname::text, pg_catalog.format_type(atttypid, NULL) FROM pg_catalog.pg_attribute \
+     WHERE attrelid = pg_catalog.to_regclass($1)::oid AND attnum > 0 AND NOT attisdropped",
     &[TEXT],
 );
 
@@ -89,7 +90,8 @@ pub(super) const COLUMNS: Fixed = Fixed::reads(
 pub(super) const HAS_INDEX: Fixed = Fixed::reads(
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_index AS i \
      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
-     WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL AND a.attname = $2)",
+     WHERE i.indrelid = pg_catalog.to_regclass($1)::oid AND i.indisvalid \
+     AND i.indpred IS NULL AND a.attname::text = $2)",
     &[TEXT, TEXT],
 );
 
@@ -97,31 +99,32 @@ pub(super) const HAS_INDEX: Fixed = Fixed::reads(
 /// order, and on nothing else: whether each is unique after each row, not only at the end of a statement
 /// or transaction, and the name of the constraint that it implements, quoted.
 pub(super) const UNIQUE_INDEXES: Fixed = Fixed::reads(
-    "SELECT i.indimmediate, (SELECT quote_ident(conname) FROM pg_catalog.pg_constraint \
+    "SELECT i.indimmediate, (SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint \
        WHERE conindid = i.indexrelid AND conrelid = i.indrelid AND contype IN ('p', 'u')) \
      FROM pg_catalog.pg_index AS i \
-     WHERE i.indrelid = to_regclass($1) AND i.indisvalid AND i.indpred IS NULL AND i.indisunique \
-     AND (SELECT array_agg(a.attname::text ORDER BY a.attname) \
-       FROM unnest(i.indkey) WITH ORDINALITY AS k (attnum, n) \
+     WHERE i.indrelid = pg_catalog.to_regclass($1)::oid AND i.indisvalid AND i.indpred IS NULL AND i.indisunique \
+     AND (SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attname)::text \
+       FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY AS k (attnum, n) \
        LEFT JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
        WHERE k.n <= i.indnkeyatts) \
-     = (SELECT array_agg(name ORDER BY name::name) FROM unnest($2) AS name)",
+     = (SELECT pg_catalog.array_agg(name ORDER BY name::name)::text FROM pg_catalog.unnest($2) AS name)",
     &[TEXT, TEXTS],
 );
 
 /// The foreign keys to the sessions $1 of the metadata $2: whether each deletes with the session, and
 /// its name, quoted.
 pub(super) const FOREIGN_KEYS: Fixed = Fixed::reads(
-    "SELECT confdeltype = 'c', quote_ident(conname) FROM pg_catalog.pg_constraint \
-     WHERE contype = 'f' AND confrelid = to_regclass($1) AND conrelid = to_regclass($2)",
+    "SELECT confdeltype = 'c', pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint \
+     WHERE contype = 'f' AND confrelid = pg_catalog.to_regclass($1)::oid \
+     AND conrelid = pg_catalog.to_regclass($2)::oid",
     &[TEXT, TEXT],
 );
 
 /// Which of the privileges $2 on the table $1 the user lacks, with commas between them, and the user's
 /// name, quoted; no row where none is missing.
 pub(super) const MISSING_PRIVILEGES: Fixed = Fixed::reads(
-    "SELECT string_agg(p, ', ' ORDER BY n), quote_ident(current_user) \
-     FROM unnest($2) WITH ORDINALITY AS wanted (p, n) \
-     WHERE NOT has_table_privilege(to_regclass($1), p) HAVING count(*) > 0",
+    "SELECT pg_catalog.string_agg(p, ', ' ORDER BY n), pg_catalog.quote_ident(current_user) \
+     FROM pg_catalog.unnest($2) WITH ORDINALITY AS wanted (p, n) \
+     WHERE NOT pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), p) HAVING pg_catalog.count(*) > 0",
     &[TEXT, TEXTS],
 );

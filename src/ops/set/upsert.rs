@@ -66,15 +66,19 @@ impl Upsert {
             parts.push(format!(
                 "UPDATE {sessions} AS s SET exp = old.exp \
                  FROM unnest(${keys}, ${expiries}) AS old (sid, exp) \
-                 WHERE s.sid = old.sid AND s.exp > old.exp"
+                 WHERE s.sid::text = old.sid AND s.exp > old.exp"
             ));
         }
         if self.delete {
             let keys = next(TEXTS);
             if self.delete_metadata {
-                parts.push(format!("DELETE FROM {metadata} WHERE sid = ANY (${keys})"));
+                parts.push(format!(
+                    "DELETE FROM {metadata} WHERE sid::text = ANY (${keys})"
+                ));
             }
-            parts.push(format!("DELETE FROM {sessions} WHERE sid = ANY (${keys})"));
+            parts.push(format!(
+                "DELETE FROM {sessions} WHERE sid::text = ANY (${keys})"
+            ));
         }
         if self.metadata {
             let [audiences, subjects, keys] = [(); 3].map(|()| next(TEXTS));
@@ -83,7 +87,7 @@ impl Upsert {
             parts.push(format!(
                 "INSERT INTO {metadata} (aud, sub, sid) \
                  SELECT m.* FROM unnest(${audiences}, ${subjects}, ${keys}) AS m (aud, sub, sid) \
-                 WHERE pg_advisory_xact_lock_shared({}, hashtext(m.aud) & 15) IS NOT NULL \
+                 WHERE pg_catalog.pg_advisory_xact_lock_shared({}, pg_catalog.hashtext(m.aud) & 15) IS NOT NULL \
                  ON CONFLICT DO NOTHING",
                 tables.locks()
             ));

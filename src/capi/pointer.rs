@@ -79,7 +79,6 @@ pub(super) unsafe fn utf8<'a>(
     Ok(std::str::from_utf8(bytes).map_err(|_| Error::Text { name, reason })?)
 }
 
-/// The caller's buffer for a message.
 pub(super) struct Message {
     buffer: *mut u8,
     size: usize,

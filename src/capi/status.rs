@@ -66,7 +66,6 @@ const NAMES: [(rsp_status, &CStr); 16] = [
     (RSP_INTERNAL, c"RSP_INTERNAL"),
 ];
 
-/// The name of a status.
 pub(super) fn name(status: u32) -> Option<&'static CStr> {
     let known = NAMES.iter().find(|(known, _)| *known as u32 == status);
     known.map(|(_, name)| *name)

@@ -16,7 +16,6 @@ fn plain(text: &str) -> String {
     text.replace('`', "")
 }
 
-/// The whole command line.
 pub fn command() -> Command {
     let option = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
     Command::new("resty-session-postgres")
@@ -87,7 +86,6 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The request of a command line.
     pub fn of(matches: &'a ArgMatches) -> Option<Self> {
         let (command, options) = matches.subcommand()?;
         let name = command.replace('-', "_");
@@ -102,12 +100,10 @@ impl<'a> Request<'a> {
         self.set.push((name, value));
     }
 
-    /// The number that was given for a parameter.
     pub fn number(&self, name: &str) -> Option<f64> {
         self.options.get_one(name).copied()
     }
 
-    /// Carries it out.
     pub fn call(&self, storage: &Storage) -> Result<Answer, Error> {
         storage.call_any((self.kind.read)(&Args::new(self.kind.spec, self))?)
     }

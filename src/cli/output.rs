@@ -7,7 +7,6 @@ use resty_session_postgres::op::{Answer, Finding, Session, Spec};
 use serde_json::{Value as Json, json};
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 
-/// Standard output.
 pub struct Output {
     json: bool,
     out: BufWriter<Stdout>,
@@ -15,7 +14,6 @@ pub struct Output {
 }
 
 impl Output {
-    /// Standard output, for people or as JSON.
     pub fn new(json: bool) -> Self {
         Output {
             json,
@@ -112,7 +110,6 @@ impl Output {
         self.unless_closed(written)
     }
 
-    /// Writes what was printed.
     pub fn flush(&mut self) -> Result<(), Failure> {
         let written = self.out.flush();
         self.unless_closed(written)

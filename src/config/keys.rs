@@ -68,15 +68,24 @@ pub static KEYS: &[Key] = &[
         "A pool's name. Configurations with the same name, server and credentials share one \
              pool. The first one used sets its size.",
     ),
-    key("pool_size", CONNECTIONS, Ok("4"))
+    key("pool_size", Kind::Number("connections", 1..=1_000), Ok("4"))
         .doc("The most connections that a process (an nginx worker) opens."),
-    key("backlog", OPERATIONS, Ok("1024"))
-        .doc("The most operations that may wait for a connection. One more fails at once."),
+    key(
+        "backlog",
+        Kind::Number("operations", 0..=1_000_000),
+        Ok("1024"),
+    )
+    .doc("The most operations that may wait for a connection. One more fails at once."),
     key("cleanup_interval", millis(0), Ok("60000")).doc(
         "The time between two clean-ups of expired sessions in the background. With 0 there \
              are none: call `cleanup`.",
     ),
-    key("max_sessions_per_subject", SESSIONS, Ok("0")).doc(
+    key(
+        "max_sessions_per_subject",
+        Kind::Number("sessions", 0..=1_000_000),
+        Ok("0"),
+    )
+    .doc(
         "The most live sessions that a subject may have in an audience under one cookie name; \
              0 is no limit. It applies to sessions saved with metadata.",
     ),
@@ -94,13 +103,17 @@ pub static KEYS: &[Key] = &[
     key("sslmode", SSL_MODE, Err("by the three keys above"))
         .libpq("sslmode", "PGSSLMODE")
         .doc("As in libpq. It may not contradict the three keys above."),
-    key("sslrootcert", ROOT, Err("the system's certificates"))
-        .libpq("sslrootcert", "PGSSLROOTCERT")
-        .doc(
-            "The certificates to trust. With a file, the chain is verified in every mode; \
+    key(
+        "sslrootcert",
+        Kind::PathOr("system"),
+        Err("the system's certificates"),
+    )
+    .libpq("sslrootcert", "PGSSLROOTCERT")
+    .doc(
+        "The certificates to trust. With a file, the chain is verified in every mode; \
              `system` requires `verify-full`. `verify-ca` requires a file. With `ssl`, it implies \
              `ssl_required`.",
-        ),
+    ),
     key("sslcrl", Kind::Path, NONE)
         .libpq("sslcrl", "PGSSLCRL")
         .doc("The certificate revocation lists, one for each issuer in the chain."),
@@ -160,10 +173,6 @@ pub static KEYS: &[Key] = &[
 ];
 
 const NONE: Result<&str, &str> = Err("none");
-const CONNECTIONS: Kind = Kind::Number("connections", 1..=1_000);
-const OPERATIONS: Kind = Kind::Number("operations", 0..=1_000_000);
-const SESSIONS: Kind = Kind::Number("sessions", 0..=1_000_000);
-const ROOT: Kind = Kind::PathOr("system");
 const SSL_MODE: Kind = Kind::Word(&["disable", "prefer", "require", "verify-ca", "verify-full"]);
 const TLS_VERSION: Kind = Kind::Word(&["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]);
 const BINDING: Kind = Kind::Word(&["disable", "prefer", "require"]);

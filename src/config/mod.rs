@@ -296,7 +296,6 @@ impl Draft {
         })
     }
 
-    /// The hosts, each with its port.
     fn servers(&self) -> Result<Vec<Server>, Error> {
         let hosts = self.value("host").and_then(Value::hosts);
         let ports = self.value("port").and_then(Value::ports);
@@ -311,7 +310,6 @@ impl Draft {
         Ok(pairs.map(|(host, port)| Server { host, port }).collect())
     }
 
-    /// The sessions table and the metadata table.
     fn tables(&self) -> Result<(TableName, TableName), Error> {
         let table = |key| self.text(key).and_then(TableName::parse);
         let sessions = table("table_name").expect("it has a default");

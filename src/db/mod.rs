@@ -51,12 +51,10 @@ impl<'a> Db<'a> {
         }
     }
 
-    /// The tables.
     pub(crate) fn tables(&self) -> &'a Arc<Tables> {
         self.tables
     }
 
-    /// How long the operation may still take.
     pub(crate) fn time_left(&self) -> Duration {
         self.connection.time_left()
     }
@@ -76,7 +74,6 @@ impl<'a> Db<'a> {
         self.cleaned = Some(self.cleaned.unwrap_or(0) + count);
     }
 
-    /// What [`Db::note_cleaned`] has noted.
     pub(crate) fn cleaned(&self) -> Option<u64> {
         self.cleaned
     }
@@ -115,7 +112,6 @@ impl<'a> Db<'a> {
         row.ok_or_else(|| Fault::undecodable("the server answered no row"))
     }
 
-    /// Runs a statement that answers no rows.
     pub(crate) fn execute(
         &mut self,
         statement: &dyn Statement,
@@ -139,7 +135,6 @@ impl<'a> Db<'a> {
         self.connection.end(result)
     }
 
-    /// What the catalog says of the tables.
     pub(crate) fn table_info(&mut self) -> Result<TableInfo, Fault> {
         if let Some(known) = self.tables.known.get() {
             return Ok(known);

@@ -45,13 +45,11 @@ impl Tables {
         [self.sessions.to_string(), self.metadata.to_string()]
     }
 
-    /// The schemas that they are named with, quoted.
     pub(crate) fn schemas(&self) -> Vec<String> {
         let schemas = [self.sessions.schema(), self.metadata.schema()];
         schemas.into_iter().flatten().collect()
     }
 
-    /// How many sessions a subject may have.
     pub(crate) fn limit(&self) -> Option<SessionLimit> {
         self.limit
     }
@@ -148,7 +146,6 @@ pub(crate) trait Statement {
     /// Tells it from all others: the address of a constant, and which of its variants it is.
     fn id(&self) -> (usize, usize);
 
-    /// The statement for these tables.
     fn sql(&self, tables: &Tables) -> Sql;
 }
 
@@ -160,9 +157,7 @@ pub(crate) struct Fixed {
     pub(crate) with: &'static str,
     /// The statement proper.
     pub(crate) body: &'static str,
-    /// The types of its parameters.
     pub(crate) types: &'static [ParamType],
-    /// What it does.
     pub(crate) effect: Effect,
 }
 
@@ -174,6 +169,14 @@ impl Fixed {
             body,
             types,
             effect: Effect::Reads,
+        }
+    }
+
+    /// The same, but it writes, and answers rows.
+    pub(crate) const fn answers(body: &'static str, types: &'static [ParamType]) -> Self {
+        Fixed {
+            effect: Effect::WritesAndAnswers,
+            ..Fixed::reads(body, types)
         }
     }
 }

@@ -14,18 +14,15 @@ pub(super) struct Footprint {
     /// Operations on the same tables (their address) and of the same type may share a statement; with
     /// `None` it has a statement of its own.
     pub(super) group: Option<(usize, TypeId)>,
-    /// Whether it writes its sessions.
     pub(super) writes: bool,
     /// Hashes of them: its own and, of a set, the one it replaces. Two sessions with one hash merely
     /// wait for each other.
     pub(super) sessions: [Option<u64>; 2],
-    /// About how many bytes it sends.
     pub(super) bytes: usize,
     /// The largest batch, of at most so many operations of its group, that one statement should hold.
     pub(super) batch_size: fn(usize) -> usize,
 }
 
-/// Something with a footprint.
 pub(super) trait Planned {
     fn footprint(&self) -> &Footprint;
 }
@@ -77,7 +74,6 @@ impl Busy {
         !self.0.is_empty() && sessions.any(|session| self.0.contains_key(&session))
     }
 
-    /// Ends the use of `footprint`'s sessions.
     fn remove(&mut self, footprint: &Footprint) {
         for session in footprint.sessions() {
             match self.0.get_mut(&session) {
@@ -93,7 +89,6 @@ impl Busy {
 /// Limits of one batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Operations at most.
     pub(super) operations: usize,
     /// Bytes sent at most, but for a single operation that is larger.
     pub(super) bytes: usize,
@@ -133,7 +128,6 @@ impl<T> Default for Planner<T> {
 }
 
 impl<T: Planned> Planner<T> {
-    /// How many operations wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len() + self.blocked.len()
     }

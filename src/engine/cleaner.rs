@@ -53,12 +53,10 @@ impl Cleaner {
         }
     }
 
-    /// Ends all clean-ups.
     pub(super) fn stop(&self) {
         lock(&self.0).clear();
     }
 
-    /// When the next statement is due.
     pub(super) fn next(&self) -> Option<Instant> {
         let tasks = lock(&self.0);
         let waiting = tasks.iter().filter(|task| !task.running);

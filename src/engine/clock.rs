@@ -18,7 +18,6 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How long it sleeps where nothing is planned and nothing wakes it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
-/// Runs until the engine stops.
 pub(super) fn run(engine: &Arc<Engine>) {
     let mut queue = engine.lock();
     while !queue.stopping {
@@ -47,7 +46,6 @@ pub(super) fn run(engine: &Arc<Engine>) {
     }
 }
 
-/// Answers operations whose time is up.
 fn expire(engine: &Engine, expired: Vec<BoxedJob>) {
     let status = engine.pool.status();
     let failure = status.last_failure().map(|failure| failure.reason);

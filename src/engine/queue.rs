@@ -35,7 +35,6 @@ fn wait_threshold(active: usize) -> Duration {
     WAIT_THRESHOLD * THRESHOLD_GROWTH.pow(further)
 }
 
-/// An operation with what the engine knows of it.
 pub(crate) struct Job {
     pub(super) operation: Box<dyn AnyOperation>,
     pub(super) tables: Arc<Tables>,
@@ -102,7 +101,6 @@ impl Planned for BoxedJob {
     }
 }
 
-/// The engine's state.
 #[derive(Default)]
 pub(super) struct Queue {
     pub(super) jobs: Planner<BoxedJob>,
@@ -117,7 +115,6 @@ pub(super) struct Queue {
     pub(super) threads: usize,
     pub(super) sleeping: usize,
     pub(super) woken: usize,
-    /// Threads that wait for a connection.
     pub(super) connecting: usize,
     pub(super) stopping: bool,
     /// The clock sleeps until it is notified that there is something to watch.
@@ -141,7 +138,6 @@ pub(super) enum Wake {
 }
 
 impl Queue {
-    /// How many jobs wait.
     pub(super) fn len(&self) -> usize {
         self.jobs.len() + self.locked.len()
     }
@@ -166,7 +162,6 @@ impl Queue {
         due.min_by_key(|&place| self.locked[place].0)
     }
 
-    /// Whether there is something to do now.
     pub(super) fn has_work(&mut self, now: Instant) -> bool {
         self.jobs.first().is_some() || self.due(now).is_some()
     }

@@ -9,10 +9,8 @@ use std::any::TypeId;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A sample's name with its labels, and its value.
 type Sample = (String, f64);
 
-/// A group of samples.
 pub(crate) struct Family {
     name: String,
     kind: &'static str,
@@ -54,7 +52,6 @@ pub(crate) fn render(families: &[Family]) -> String {
     text
 }
 
-/// The outcomes of operations.
 const OUTCOMES: [&str; 8] = [
     "ok",
     "backlog_full",
@@ -66,7 +63,6 @@ const OUTCOMES: [&str; 8] = [
     "other",
 ];
 
-/// Why batches are split.
 const SPLITS: [&str; 3] = ["rejected", "locked", "lost"];
 
 /// A counter for each of some names, which are values of a label.
@@ -151,7 +147,6 @@ impl Histogram {
     }
 }
 
-/// The counters of one engine.
 pub(super) struct Stats {
     /// Outcomes of each type of operations, with its name.
     operations: Vec<(TypeId, &'static str, Counters<{ OUTCOMES.len() }>)>,
@@ -188,7 +183,6 @@ impl Stats {
         waited.for_each(|waited| self.queued.note_time(waited));
     }
 
-    /// A batch was split.
     pub(super) fn split(&self, retry: Retry) {
         self.splits.count(match retry {
             Retry::WhenUnlocked => "locked",
@@ -197,7 +191,6 @@ impl Stats {
         });
     }
 
-    /// An operation is answered.
     pub(super) fn answered(&self, operation: &dyn AnyOperation, error: Option<&Error>) {
         let outcome = match error {
             None => "ok",

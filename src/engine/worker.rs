@@ -24,7 +24,6 @@ const MOST_LOSSES: u32 = 4;
 /// The pauses before a locked row is tried again: the first, and the longest.
 const LOCK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
-/// Runs until the engine stops.
 pub(super) fn run(engine: &Arc<Engine>) {
     let mut queue = engine.lock();
     while !queue.stopping {
@@ -46,7 +45,6 @@ pub(super) fn run(engine: &Arc<Engine>) {
     engine.ended.notify_all();
 }
 
-/// Sleeps until woken.
 fn sleep<'a>(engine: &'a Engine, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
     queue.sleeping += 1;
     queue = engine

@@ -52,7 +52,6 @@ fn call(lua: &Lua, kind: &'static Kind, (storage, queue, given): &Given) -> Resu
     }
 }
 
-/// A method's arguments, at the places of its parameters.
 struct Arguments<'a> {
     lua: &'a Lua,
     given: &'a [Value],

@@ -10,7 +10,6 @@ use std::sync::Arc;
 /// How many outcomes one call of `drain` takes at most; Lua's stack holds some thousands of values.
 const DRAINED: usize = 128;
 
-/// A completion queue of one Lua VM.
 pub(super) struct Queue {
     pub(super) completions: Arc<CompletionQueue>,
     /// Outcomes that the next drains hand over; kept for its memory.

@@ -11,7 +11,6 @@ use std::collections::BTreeSet;
 use std::result::Result as StdResult;
 use std::sync::Mutex;
 
-/// A storage as Lua holds it.
 pub(super) struct Handle(pub(super) Storage);
 
 impl mlua::UserData for Handle {}

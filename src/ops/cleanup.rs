@@ -258,12 +258,10 @@ const FIND: Fixed = Fixed::reads(
 );
 
 /// Deletes those of $1 that are still expired. Answers their keys.
-const DELETE: Fixed = Fixed {
-    with: "",
-    body: "DELETE FROM {sessions} WHERE sid::text = ANY ($1) AND exp < $2 RETURNING sid",
-    types: &[TEXTS, TIME],
-    effect: Effect::WritesAndAnswers,
-};
+const DELETE: Fixed = Fixed::answers(
+    "DELETE FROM {sessions} WHERE sid::text = ANY ($1) AND exp < $2 RETURNING sid",
+    &[TEXTS, TIME],
+);
 
 const DELETE_METADATA: Fixed = Fixed {
     with: "",

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::db::types::TEXTS;
-use crate::db::{Db, Effect, Fault, Fixed, Tables};
+use crate::db::{Db, Fault, Fixed, Tables};
 use crate::op::ParamKind::Pairs;
 use crate::op::{self, Args, Group, Operation, Param, Spec, Value};
 
@@ -20,13 +20,11 @@ impl Delete {
 }
 
 /// Answers for each session that was deleted whether it was alive.
-const DELETE: Fixed = Fixed {
-    with: "",
-    body: "DELETE FROM {sessions} WHERE sid::text = ANY ($1) \
-           RETURNING coalesce(exp >= pg_catalog.date_trunc('second', pg_catalog.now()), false)",
-    types: &[TEXTS],
-    effect: Effect::WritesAndAnswers,
-};
+const DELETE: Fixed = Fixed::answers(
+    "DELETE FROM {sessions} WHERE sid::text = ANY ($1) \
+     RETURNING coalesce(exp >= pg_catalog.date_trunc('second', pg_catalog.now()), false)",
+    &[TEXTS],
+);
 
 /// The same for tables that do not delete metadata by themselves.
 const DELETE_WITH_METADATA: Fixed = Fixed {

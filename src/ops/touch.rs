@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::db::types::{TEXT, TIME};
-use crate::db::{Db, Effect, Fault, Fixed};
+use crate::db::{Db, Fault, Fixed};
 use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
 
 /// Gives a live session another expiry.
@@ -20,12 +20,10 @@ impl Touch {
     }
 }
 
-const TOUCH: Fixed = Fixed {
-    with: "",
-    body: "UPDATE {sessions} SET exp = $3 WHERE sid::text = $1 AND exp >= $2 RETURNING sid",
-    types: &[TEXT, TIME, TIME],
-    effect: Effect::WritesAndAnswers,
-};
+const TOUCH: Fixed = Fixed::answers(
+    "UPDATE {sessions} SET exp = $3 WHERE sid::text = $1 AND exp >= $2 RETURNING sid",
+    &[TEXT, TIME, TIME],
+);
 
 impl Operation for Touch {
     const SPEC: Spec = Spec {

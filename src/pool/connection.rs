@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
-/// A connection to a server.
 pub(crate) struct Connection {
     // Dropped before the driver, which makes tokio-postgres send the Terminate message.
     pub(super) client: Client,
@@ -92,7 +91,6 @@ impl Connection {
         self.timeout = timeout;
     }
 
-    /// How long the current operations may still take.
     pub(crate) fn time_left(&self) -> Duration {
         self.driver.until.saturating_duration_since(Instant::now())
     }

@@ -24,12 +24,6 @@ impl Credentials {
         read_file(config.passfile.as_deref()?).ok()
     }
 
-    /// Replaces the password. Open connections stay open.
-    pub(super) fn set_password(&self, password: Secret) {
-        *lock(&self.password) = Some(password);
-    }
-
-    /// The password for a new connection to a server.
     pub(super) fn password(
         &self,
         config: &ConnectionConfig,

@@ -20,7 +20,7 @@ pub(crate) use statement::{Effect, ParamType, Sql, StatementId};
 
 use crate::Error;
 use crate::config::{Config, Secret};
-use crate::host::thread;
+use crate::host::{lock, thread};
 use crate::tls::Tls;
 use open::Opener;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
@@ -70,7 +70,6 @@ impl Pooled {
         }
     }
 
-    /// The connection.
     pub(crate) fn get(&mut self) -> &mut Connection {
         self.0
             .as_mut()
@@ -119,7 +118,6 @@ impl Pool {
         })
     }
 
-    /// An idle connection, if there is one.
     pub(crate) fn idle(&self) -> Option<Pooled> {
         let mut idle = std::iter::from_fn(|| self.connections.try_get());
         // A failure that no caller waited for is dropped.
@@ -135,12 +133,10 @@ impl Pool {
         }
     }
 
-    /// How many connections are open, idle or in use.
     pub(crate) fn open(&self) -> u32 {
         self.connections.state().connections
     }
 
-    /// How many of them are idle.
     pub(crate) fn idle_count(&self) -> u32 {
         self.connections.state().idle_connections
     }
@@ -154,12 +150,10 @@ impl Pool {
         idle
     }
 
-    /// Replaces the password for new connections.
     pub(crate) fn set_password(&self, password: Secret) {
-        self.opener.credentials.set_password(password);
+        *lock(&self.opener.credentials.password) = Some(password);
     }
 
-    /// The state of its connections.
     pub(crate) fn status(&self) -> &Status {
         &self.opener.status
     }
@@ -177,7 +171,7 @@ pub(crate) mod tests {
     /// Threads are counted in the whole process, so only one test at a time may make a pool.
     pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {
         static LOCK: Mutex<()> = Mutex::new(());
-        crate::host::lock(&LOCK)
+        lock(&LOCK)
     }
 
     /// The threads of this process with that name. One that ends meanwhile has none.

@@ -10,7 +10,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// The state of a pool's connections.
 #[derive(Default)]
 pub(crate) struct Status {
     known: Mutex<Known>,
@@ -53,7 +52,6 @@ impl Status {
         Some(*at + pause / 2 + pause / 2 * random as u32 / 1024)
     }
 
-    /// Whether a connection is being opened now.
     pub(crate) fn is_opening(&self) -> bool {
         lock(&self.known).opening > 0
     }
@@ -64,7 +62,6 @@ impl Status {
         (known.attempts.0, known.attempts.1, known.opening as u64)
     }
 
-    /// Prevents connections from being opened.
     pub(crate) fn close(&self) {
         lock(&self.known).closed = true;
     }

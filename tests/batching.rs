@@ -92,10 +92,7 @@ impl Side {
                 _ => storage.submit(Delete::read(&args)?, &queue),
             }
         };
-        let tickets: Vec<_> = calls
-            .iter()
-            .map(|call| submit(call).expect("room"))
-            .collect();
+        let tickets: Vec<_> = calls.iter().map(|call| submit(call).expect("room")).collect();
         let (mut outcomes, mut taken) = (HashMap::new(), Vec::new());
         let latest = Instant::now() + Duration::from_secs(20);
         while outcomes.len() < tickets.len() {
@@ -127,18 +124,13 @@ fn compare(single: &Side, batched: &Side, calls: &[Call], db: &Database) -> i64 
     let comparable = |outcome: Outcome| {
         outcome.map_err(|error| error.to_string().replace(single.table, batched.table))
     };
-    let outcomes = single
-        .one_by_one(calls)
-        .into_iter()
-        .zip(batched.at_once(calls));
+    let outcomes = single.one_by_one(calls).into_iter().zip(batched.at_once(calls));
     for (call, (expected, outcome)) in calls.iter().zip(outcomes) {
         assert_eq!(comparable(expected), comparable(outcome), "{call:?}");
     }
     assert_eq!(single.contents(db), batched.contents(db), "the tables");
     let table = batched.table;
-    db.number(&format!(
-        "SELECT count(*) - count(DISTINCT xmin::text) FROM {table}"
-    ))
+    db.number(&format!("SELECT count(*) - count(DISTINCT xmin::text) FROM {table}"))
 }
 
 fn compare_on(pool_size: u32) {
@@ -146,11 +138,8 @@ fn compare_on(pool_size: u32) {
     let single = Side::new(&db, "single", 1);
     let batched = Side::new(&db, "batched", pool_size);
     let shared = Cell::new(0);
-    let mut runner = TestRunner::new(Config {
-        cases: 60,
-        failure_persistence: None,
-        ..Config::default()
-    });
+    let mut runner =
+        TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
     let calls = proptest::collection::vec(call(), 1..80);
     let compared = runner.run(&calls, |calls| {
         shared.set(shared.get() + compare(&single, &batched, &calls, &db));

@@ -53,10 +53,8 @@ fn descriptors(port: u16) -> Vec<RawFd> {
     let leads_there = |fields: &Vec<&str>| fields[2].ends_with(&format!(":{port:04X}"));
     let lines = table.lines().skip(1);
     let fields = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let sockets: Vec<String> = fields
-        .filter(leads_there)
-        .map(|fields| format!("socket:[{}]", fields[9]))
-        .collect();
+    let sockets: Vec<String> =
+        fields.filter(leads_there).map(|fields| format!("socket:[{}]", fields[9])).collect();
     let files = fs::read_dir("/proc/self/fd").expect("procfs").flatten();
     let is_one = |file: &fs::DirEntry| {
         let target = fs::read_link(file.path()).unwrap_or_default();
@@ -109,11 +107,7 @@ fn a_server_that_does_not_answer_is_given_up_for_the_next() {
     let (full, _sockets) = full_listener();
     let database = cluster.create_database();
     for server in [("127.0.0.1", full), ("127.0.0.1", silent.0), (path, 5432)] {
-        let storage = storage(
-            &[server, ("127.0.0.1", cluster.port())],
-            &cluster,
-            &database,
-        );
+        let storage = storage(&[server, ("127.0.0.1", cluster.port())], &cluster, &database);
         save(&storage, "key").unwrap_or_else(|error| panic!("{server:?}: {error}"));
     }
 }
@@ -139,9 +133,7 @@ fn full_listener() -> (u16, Vec<Socket>) {
 /// No test whether the connection still works, no preparing again.
 #[test]
 fn an_operation_is_one_statement_that_was_prepared_before() {
-    let cluster = Cluster::builder()
-        .setting("log_min_duration_statement", "0")
-        .start();
+    let cluster = Cluster::builder().setting("log_min_duration_statement", "0").start();
     let (storage, _) = storage_on(&cluster, "127.0.0.1");
     let both = || {
         save(&storage, "key").expect("a save");
@@ -262,10 +254,7 @@ fn assert_printable(error: &Error) {
     let text = error.to_string();
     let is_special = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
     assert!(!text.contains(is_special), "{text:?}");
-    assert!(
-        text.contains(r"forged\n\u{1b}[2J\u{9b}\u{7f}\u{2028}"),
-        "{text:?}"
-    );
+    assert!(text.contains(r"forged\n\u{1b}[2J\u{9b}\u{7f}\u{2028}"), "{text:?}");
     assert!(text.chars().count() < 700, "{}", text.chars().count());
 }
 

@@ -100,11 +100,7 @@ fn the_standby_takes_over(synchronous: bool) {
     assert!(seen.failed.is_empty(), "{:?}", seen.failed);
     assert!(received > 20, "only {received} before the failover");
     let after: Vec<_> = seen.saved.iter().filter(|(_, at)| *at > killed).collect();
-    let first = after
-        .iter()
-        .map(|(_, at)| *at)
-        .min()
-        .expect("a save after it");
+    let first = after.iter().map(|(_, at)| *at).min().expect("a save after it");
     let took = first.saturating_duration_since(promoted);
     println!(
         "synchronous: {synchronous}; {} saves acknowledged, the first {took:?} after the promotion",
@@ -112,15 +108,9 @@ fn the_standby_takes_over(synchronous: bool) {
     );
     assert!(took < FOUND, "{took:?}");
 
-    let rows = standby
-        .client(&site.database)
-        .query("SELECT sid FROM sessions", &[]);
+    let rows = standby.client(&site.database).query("SELECT sid FROM sessions", &[]);
     let there: HashSet<String> = rows.unwrap().iter().map(|row| row.get(0)).collect();
-    let owed = if synchronous {
-        seen.saved.len()
-    } else {
-        received
-    };
+    let owed = if synchronous { seen.saved.len() } else { received };
     // What was acknowledged after the failover was acknowledged by the new primary.
     let kept = seen.saved[..owed].iter().chain(after);
     let lost: Vec<_> = kept.filter(|(key, _)| !there.contains(key)).collect();
@@ -229,16 +219,11 @@ fn the_server_is_chosen_by_what_it_can_and_by_chance() {
         let reads = &[("target_session_attrs", "read-only")];
         assert_eq!(chosen(servers, reads), standby.port());
         // Of a pooler's sessions no setting is asked; which server it is, is.
-        let pooled = &[
-            ("target_session_attrs", "read-only"),
-            ("prepared_statements", "false"),
-        ];
+        let pooled = &[("target_session_attrs", "read-only"), ("prepared_statements", "false")];
         assert_eq!(chosen(servers, pooled), standby.port());
     }
     let random = &[("load_balance_hosts", "random")];
-    let seen: BTreeSet<u16> = (0..20)
-        .map(|_| chosen([&primary, &standby], random))
-        .collect();
+    let seen: BTreeSet<u16> = (0..20).map(|_| chosen([&primary, &standby], random)).collect();
     // In one of a million runs all 20 choose the same.
     assert_eq!(seen.len(), 2);
 }

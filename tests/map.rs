@@ -75,9 +75,7 @@ fn top_of<'a>(order: &'a [String], path: &str) -> Option<&'a String> {
 fn imported(source: &str, root: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]\nmod tests").next();
     let lines = source.unwrap_or_default().lines();
-    let code: Vec<_> = lines
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .collect();
+    let code: Vec<_> = lines.filter(|line| !line.trim_start().starts_with("//")).collect();
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let first = |path: &str| {
         let end = path.find(|c| !is_name(c)).unwrap_or(path.len());
@@ -102,11 +100,7 @@ fn each_folder_of_the_sources_imports_only_those_below_it() {
     let order: Vec<String> = firsts
         .flat_map(quoted)
         .filter_map(|name| name.strip_prefix("src/"))
-        .map(|name| {
-            name.trim_end_matches(".rs")
-                .trim_end_matches('/')
-                .to_owned()
-        })
+        .map(|name| name.trim_end_matches(".rs").trim_end_matches('/').to_owned())
         .collect();
     let mut looked_at = 0;
     for entry in fs::read_dir(root.join("src")).expect("the sources") {
@@ -117,11 +111,7 @@ fn each_folder_of_the_sources_imports_only_those_below_it() {
         }
         let own = order.iter().position(|top| *top == name);
         let own = own.unwrap_or_else(|| panic!("src/{name} is not on the map"));
-        let sources = if path.is_dir() {
-            files(&path, ".rs")
-        } else {
-            vec![path]
-        };
+        let sources = if path.is_dir() { files(&path, ".rs") } else { vec![path] };
         for source in sources.iter().filter(|path| !path.ends_with("tests.rs")) {
             for import in imported(&read(source), "crate::") {
                 let Some(top) = top_of(&order, &import) else {
@@ -147,20 +137,12 @@ fn no_two_files_of_a_folder_import_each_other() {
         let folder = parent.parent().expect("a folder");
         let entries = fs::read_dir(folder).expect("a folder");
         let names = entries.map(|entry| stem(&entry.expect("an entry").path()));
-        let names: Vec<String> = names
-            .filter(|name| name != "mod" && name != "tests")
-            .collect();
+        let names: Vec<String> = names.filter(|name| name != "mod" && name != "tests").collect();
         let imports = |name: &String| -> Vec<String> {
             let file = folder.join(format!("{name}.rs"));
             let inner = files(folder, ".rs");
-            let inside = inner
-                .iter()
-                .filter(|path| path.starts_with(folder.join(name)));
-            let own = if file.exists() {
-                imported(&read(&file), "super::")
-            } else {
-                Vec::new()
-            };
+            let inside = inner.iter().filter(|path| path.starts_with(folder.join(name)));
+            let own = if file.exists() { imported(&read(&file), "super::") } else { Vec::new() };
             let deep = inside.flat_map(|path| imported(&read(path), "super::super::"));
             own.into_iter()
                 .chain(deep)

@@ -99,10 +99,7 @@ fn a_pooler_of_sessions_serves_prepared_statements() {
 #[test]
 fn a_statement_without_a_caller_is_cancelled_behind_a_pooler() {
     let pooler = PgBouncer::start(support::shared(), "transaction", "");
-    let site = behind(&pooler, "auto")
-        .conf("send_timeout", 200)
-        .conf("read_timeout", 200)
-        .start();
+    let site = behind(&pooler, "auto").conf("send_timeout", 200).conf("read_timeout", 200).start();
     site.assert_works();
     let mut sql = site.sql();
     sql.batch_execute(DAWDLE).unwrap();
@@ -117,10 +114,7 @@ fn a_statement_without_a_caller_is_cancelled_behind_a_pooler() {
 #[test]
 fn a_locked_row_delays_only_its_own_operation_behind_a_pooler() {
     let pooler = PgBouncer::start(support::shared(), "transaction", "");
-    let site = behind(&pooler, "auto")
-        .conf("send_timeout", 400)
-        .conf("read_timeout", 400)
-        .start();
+    let site = behind(&pooler, "auto").conf("send_timeout", 400).conf("read_timeout", 400).start();
     assert_answer(&site.set("locked", "first"), 200, "true");
     let mut sql = site.sql();
     let lock = lock_row(&mut sql, "locked");

@@ -67,10 +67,7 @@ impl Caller {
 
     /// Another caller of the same storage, with an order of its own.
     pub fn another(&mut self) -> Self {
-        Caller {
-            random: Random(self.random.next()),
-            ..self.clone()
-        }
+        Caller { random: Random(self.random.next()), ..self.clone() }
     }
 
     /// One operation on a random session, which has to succeed.
@@ -171,8 +168,6 @@ impl Random {
     fn text(&mut self, length: usize) -> String {
         const ALPHABET: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        (0..length)
-            .map(|_| char::from(ALPHABET[(self.next() >> 58) as usize]))
-            .collect()
+        (0..length).map(|_| char::from(ALPHABET[(self.next() >> 58) as usize])).collect()
     }
 }

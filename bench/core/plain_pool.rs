@@ -33,9 +33,7 @@ impl PlainPool {
         let expires = SystemTime::now() + ttl;
         let mut connection = self.0.get().expect("a connection");
         let Connection { client, set, .. } = &mut *connection;
-        client
-            .execute(set, &[&key, &"session", &value, &expires])
-            .expect("a stored session");
+        client.execute(set, &[&key, &"session", &value, &expires]).expect("a stored session");
     }
 }
 

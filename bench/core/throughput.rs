@@ -14,10 +14,8 @@ use std::time::{Duration, Instant};
 
 fn main() {
     // cargo adds this argument.
-    let arguments: Vec<String> = env::args()
-        .skip(1)
-        .filter(|argument| argument != "--bench")
-        .collect();
+    let arguments: Vec<String> =
+        env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let [subject, path, threads, seconds] = &arguments[..] else {
         panic!("expected what to measure, get or set, threads and seconds, got {arguments:?}");
     };
@@ -37,10 +35,8 @@ fn main() {
             thread::spawn(move || call_until(end, caller, path))
         })
         .collect();
-    let mut micros: Vec<u32> = callers
-        .into_iter()
-        .flat_map(|caller| caller.join().expect("a caller"))
-        .collect();
+    let mut micros: Vec<u32> =
+        callers.into_iter().flat_map(|caller| caller.join().expect("a caller")).collect();
     let rate = micros.len() as f64 / start.elapsed().as_secs_f64();
 
     micros.sort_unstable();

@@ -54,9 +54,7 @@ impl Given {
     }
 
     fn data(&self) -> *const c_char {
-        self.bytes
-            .as_ref()
-            .map_or(ptr::null(), |bytes| bytes.as_ptr().cast())
+        self.bytes.as_ref().map_or(ptr::null(), |bytes| bytes.as_ptr().cast())
     }
 }
 
@@ -190,9 +188,7 @@ impl World {
                 let (name, place) = (name, Some(&mut out));
                 let status = sound!(rsp_request_new(name.as_ptr(), place, message, size));
                 self.request = made(status, &out);
-                let kind = KINDS
-                    .iter()
-                    .find(|kind| kind.spec.name.as_bytes() == name.as_bytes());
+                let kind = KINDS.iter().find(|kind| kind.spec.name.as_bytes() == name.as_bytes());
                 let params = kind.iter().flat_map(|kind| kind.spec.params);
                 self.parameters = params.map(|param| param.name).collect();
                 status
@@ -221,9 +217,8 @@ impl World {
                 let (queue, request) = (self.queue.as_deref(), self.request.as_deref());
                 let mut ticket = MaybeUninit::new(0);
                 let place = Some(&mut ticket);
-                let status = sound!(rsp_submit(
-                    storage, queue, request, user, place, message, size
-                ));
+                let status =
+                    sound!(rsp_submit(storage, queue, request, user, place, message, size));
                 // SAFETY: it was initialized.
                 assert_eq!(unsafe { ticket.assume_init() } != 0, status == OK);
                 status
@@ -312,16 +307,12 @@ impl World {
         let mut count = MaybeUninit::new(0);
         let (queue, places) = (self.queue.as_deref(), taken.as_mut_ptr());
         let count_out = Some(&mut count);
-        let status = sound!(rsp_queue_drain(
-            queue, places, capacity, count_out, message, size
-        ));
+        let status = sound!(rsp_queue_drain(queue, places, capacity, count_out, message, size));
         // SAFETY: it was initialized.
         let count: usize = unsafe { count.assume_init() };
         assert!(count <= capacity);
         // SAFETY: so many were handed over.
-        let owned = taken[..count]
-            .iter()
-            .map(|&it| unsafe { Box::from_raw(it) });
+        let owned = taken[..count].iter().map(|&it| unsafe { Box::from_raw(it) });
         self.completions.extend(owned);
         status
     }

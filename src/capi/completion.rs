@@ -32,11 +32,7 @@ struct Contents {
 
 impl rsp_completion {
     pub(super) fn new(ticket: Ticket, user: *mut c_void, outcome: Outcome) -> Self {
-        rsp_completion {
-            ticket,
-            user,
-            outcome: outcome.map(Contents::from),
-        }
+        rsp_completion { ticket, user, outcome: outcome.map(Contents::from) }
     }
 
     /// A completion for the caller of a blocking function.
@@ -130,21 +126,18 @@ pub unsafe extern "C" fn rsp_completion_status(
     message_size: usize,
 ) -> rsp_status {
     // SAFETY: the conventions.
-    guard_status(
-        unsafe { Message::new(message, message_size) },
-        || match &required("completion", completion)?.outcome {
+    guard_status(unsafe { Message::new(message, message_size) }, || {
+        match &required("completion", completion)?.outcome {
             Ok(_) => Ok(()),
             Err(error) => Err(Failure::Core(error.clone())),
-        },
-    )
+        }
+    })
 }
 
 /// Returns the pointer that was given to rsp_submit.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_user(completion: Option<&rsp_completion>) -> *mut c_void {
-    guard(ptr::null_mut(), || {
-        completion.map_or(ptr::null_mut(), |completion| completion.user)
-    })
+    guard(ptr::null_mut(), || completion.map_or(ptr::null_mut(), |completion| completion.user))
 }
 
 /// Returns the ticket that rsp_submit gave out; 0 if the operation was not submitted.
@@ -191,9 +184,7 @@ pub extern "C" fn rsp_completion_session_key(
     index: usize,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || {
-        text(session(completion, index).map(|it| &it.key), len_out)
-    })
+    guard(ptr::null(), || text(session(completion, index).map(|it| &it.key), len_out))
 }
 
 /// Returns the (cookie's) name of a listed session, or NULL if the operation does not read names
@@ -204,9 +195,7 @@ pub extern "C" fn rsp_completion_session_name(
     index: usize,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || {
-        text(session(completion, index).map(|it| &it.name), len_out)
-    })
+    guard(ptr::null(), || text(session(completion, index).map(|it| &it.name), len_out))
 }
 
 /// Reads the second in which a listed session expires. Returns false if there is no session of that
@@ -217,9 +206,7 @@ pub extern "C" fn rsp_completion_session_expires(
     index: usize,
     expires_out: Option<&mut MaybeUninit<i64>>,
 ) -> bool {
-    guard(false, || {
-        time(session(completion, index).map(|it| it.expires), expires_out)
-    })
+    guard(false, || time(session(completion, index).map(|it| it.expires), expires_out))
 }
 
 /// Reads when the key of a listed session was first saved. Returns false if that is unknown: only
@@ -249,9 +236,7 @@ pub extern "C" fn rsp_completion_finding_problem(
     index: usize,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || {
-        text(finding(completion, index).map(|it| &it.problem), len_out)
-    })
+    guard(ptr::null(), || text(finding(completion, index).map(|it| &it.problem), len_out))
 }
 
 /// Returns the statements that repair what a finding describes, or NULL if there is no finding of
@@ -262,9 +247,7 @@ pub extern "C" fn rsp_completion_finding_repair(
     index: usize,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || {
-        text(finding(completion, index).map(|it| &it.repair), len_out)
-    })
+    guard(ptr::null(), || text(finding(completion, index).map(|it| &it.repair), len_out))
 }
 
 /// Frees a completion.

@@ -118,8 +118,7 @@ fn set(draft: &mut Draft, key: &str, text: &str) -> Result<(), Error> {
         "false" | "off" => Some(false),
         _ => None,
     };
-    draft.set(key, &Value::Text(text.into())).or_else(|error| {
-        flag.and_then(|flag| draft.set(key, &Value::Flag(flag)).ok())
-            .ok_or(error)
-    })
+    draft
+        .set(key, &Value::Text(text.into()))
+        .or_else(|error| flag.and_then(|flag| draft.set(key, &Value::Flag(flag)).ok()).ok_or(error))
 }

@@ -5,10 +5,7 @@
 //! which carries requests out. They share `status`, `pointer` (memory of the caller) and `guard`
 //! (panics).
 #![allow(unsafe_code)]
-#![allow(
-    non_camel_case_types,
-    reason = "the types are named for C, where they are used"
-)]
+#![allow(non_camel_case_types, reason = "the types are named for C, where they are used")]
 
 // The header has the functions in this order.
 mod status;
@@ -62,7 +59,5 @@ pub extern "C" fn rsp_version() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_status_name(status: u32) -> *const c_char {
     let unknown = c"RSP_UNKNOWN".as_ptr();
-    guard(unknown, || {
-        status::name(status).map_or(unknown, CStr::as_ptr)
-    })
+    guard(unknown, || status::name(status).map_or(unknown, CStr::as_ptr))
 }

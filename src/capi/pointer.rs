@@ -89,10 +89,7 @@ impl Message {
     ///
     /// `buffer` is NULL or valid for writes of `size` bytes as long as the message is used.
     pub(super) unsafe fn new(buffer: *mut c_char, size: usize) -> Self {
-        Message {
-            buffer: buffer.cast(),
-            size: if buffer.is_null() { 0 } else { size },
-        }
+        Message { buffer: buffer.cast(), size: if buffer.is_null() { 0 } else { size } }
     }
 
     /// Writes as much of a text as there is room for: whole characters, and a NUL after them. The

@@ -38,12 +38,7 @@ impl rsp_queue {
         let descriptor = completions
             .open_descriptor()
             .map_err(|error| Failure::System("no descriptor for the queue", error))?;
-        Ok(rsp_queue {
-            completions,
-            descriptor,
-            process: process::id(),
-            state: Mutex::default(),
-        })
+        Ok(rsp_queue { completions, descriptor, process: process::id(), state: Mutex::default() })
     }
 
     /// A child shares its parent's descriptor: reading from it would take the parent's wake-ups.

@@ -24,10 +24,7 @@ impl rsp_request {
             let known = known.join(", ");
             Error::argument("operation", format!("{operation:?} is none of {known}"))
         })?;
-        Ok(rsp_request {
-            kind,
-            values: kind.spec.params.iter().map(|_| Value::Nothing).collect(),
-        })
+        Ok(rsp_request { kind, values: kind.spec.params.iter().map(|_| Value::Nothing).collect() })
     }
 
     /// The place for the argument of a parameter that takes values of that type.

@@ -37,9 +37,7 @@ pub fn command() -> Command {
                 .global(true)
                 .default_value("3600")
                 .value_parser(value_parser!(u32).range(1..=86_400)),
-            option("json", "Print JSON")
-                .action(ArgAction::SetTrue)
-                .global(true),
+            option("json", "Print JSON").action(ArgAction::SetTrue).global(true),
         ])
         .subcommands(KINDS.iter().map(|kind| subcommand(kind.spec)))
 }
@@ -49,9 +47,7 @@ fn subcommand(spec: &'static Spec) -> Command {
     let used = used.filter(|param| param.kind != ParamKind::Unused);
     Command::new(dashed(spec.name))
         .about(plain(spec.summary))
-        .long_about(plain(
-            format!("{}\n\n{}", spec.summary, spec.details).trim_end(),
-        ))
+        .long_about(plain(format!("{}\n\n{}", spec.summary, spec.details).trim_end()))
         .args(used.map(argument))
 }
 
@@ -62,10 +58,9 @@ fn argument(param: &'static Param) -> Arg {
         .required(!param.optional);
     match param.kind {
         ParamKind::Flag => arg.action(ArgAction::SetTrue),
-        ParamKind::Seconds | ParamKind::Time | ParamKind::Count => arg
-            .value_parser(value_parser!(f64))
-            .allow_negative_numbers(true)
-            .value_name("NUMBER"),
+        ParamKind::Seconds | ParamKind::Time | ParamKind::Count => {
+            arg.value_parser(value_parser!(f64)).allow_negative_numbers(true).value_name("NUMBER")
+        }
         ParamKind::Pairs => arg
             .num_args(2)
             .action(ArgAction::Append)

@@ -42,11 +42,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(3),
         Err(error) => {
             let known: Option<&Error> = error.downcast_ref();
-            let code = if known.is_some_and(Error::is_callers_mistake) {
-                2
-            } else {
-                1
-            };
+            let code = if known.is_some_and(Error::is_callers_mistake) { 2 } else { 1 };
             fail(error, code)
         }
     }
@@ -61,10 +57,7 @@ fn config(given: &ArgMatches) -> Result<Config, Failure> {
     draft.set("application", &text("resty-session-postgres"))?;
     draft.set("pool_size", &Setting::Number(1.0))?;
     if let Some(seconds) = given.get_one::<u32>("timeout") {
-        draft.set(
-            "read_timeout",
-            &Setting::Number(f64::from(*seconds) * 1000.0),
-        )?;
+        draft.set("read_timeout", &Setting::Number(f64::from(*seconds) * 1000.0))?;
     }
     for (option, key) in [("table", "table_name"), ("table-meta", "table_name_meta")] {
         if let Some(name) = given.get_one::<String>(option) {

@@ -15,11 +15,7 @@ pub struct Output {
 
 impl Output {
     pub fn new(json: bool) -> Self {
-        Output {
-            json,
-            out: BufWriter::new(io::stdout()),
-            read: true,
-        }
+        Output { json, out: BufWriter::new(io::stdout()), read: true }
     }
 
     /// Whether the output is still read. A reader that has closed it, such as `head`, is no failure,
@@ -85,11 +81,7 @@ impl Output {
         let json = json.map(|found| json!({ "problem": found.problem, "repair": found.repair }));
         let json: Vec<Json> = json.collect();
         let script = findings.iter().map(|found| {
-            format!(
-                "-- {}\n{};",
-                printable(&found.problem),
-                statement(&found.repair)
-            )
+            format!("-- {}\n{};", printable(&found.problem), statement(&found.repair))
         });
         let text = match findings.is_empty() {
             true => "All is well.".to_owned(),
@@ -163,11 +155,7 @@ fn statement(sql: &str) -> String {
             // It has codes already.
             true if before.ends_with('E') => (before.to_owned(), codes(text, "\\u")),
             true => {
-                let (kind, code) = if quote == "\"" {
-                    ("U&", "\\")
-                } else {
-                    ("E", "\\u")
-                };
+                let (kind, code) = if quote == "\"" { ("U&", "\\") } else { ("E", "\\u") };
                 let text = text.replace('\\', "\\\\");
                 (format!("{before}{kind}"), codes(&text, code))
             }

@@ -98,11 +98,7 @@ mod tests {
     fn many_outcomes_cost_one_wake_up() {
         let (queue, mut stream) = connected();
         let tickets: Vec<Ticket> = (0..100).map(|_| queue.ticket()).collect();
-        deliver(
-            tickets
-                .iter()
-                .map(|&ticket| (Reply::queued(&queue, ticket), Ok(Answer::Done))),
-        );
+        deliver(tickets.iter().map(|&ticket| (Reply::queued(&queue, ticket), Ok(Answer::Done))));
         let mut bytes = [0; 8];
         assert_eq!(stream.read(&mut bytes).expect("one byte"), 1);
         let mut taken = Vec::new();

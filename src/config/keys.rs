@@ -32,25 +32,17 @@ pub static KEYS: &[Key] = &[
     key("application", Kind::Text, Ok("pgmoon"))
         .libpq("application_name", "PGAPPNAME")
         .doc("The connections' `application_name` in `pg_stat_activity`."),
-    key("username", Kind::Text, Ok("postgres"))
-        .libpq("user", "PGUSER")
-        .doc("The database user."),
+    key("username", Kind::Text, Ok("postgres")).libpq("user", "PGUSER").doc("The database user."),
     key("password", Kind::Secret, NONE)
         .libpq("password", "PGPASSWORD")
         .doc("The user's password. No error, log line or debug output shows it."),
     key("database", Kind::Text, Err("the username"))
         .libpq("dbname", "PGDATABASE")
         .doc("The database."),
-    key("table_name", Kind::Table, Ok("sessions"))
-        .alias("table")
-        .doc("The table of the sessions."),
-    key(
-        "table_name_meta",
-        Kind::Table,
-        Err("`table_name` with `_meta` at its end"),
-    )
-    .alias("table_meta")
-    .doc("The table of the sessions' metadata."),
+    key("table_name", Kind::Table, Ok("sessions")).alias("table").doc("The table of the sessions."),
+    key("table_name_meta", Kind::Table, Err("`table_name` with `_meta` at its end"))
+        .alias("table_meta")
+        .doc("The table of the sessions' metadata."),
     key("connect_timeout", millis(1), Ok("5000"))
         .libpq("connect_timeout", "PGCONNECT_TIMEOUT")
         .doc(
@@ -70,22 +62,13 @@ pub static KEYS: &[Key] = &[
     ),
     key("pool_size", Kind::Number("connections", 1..=1_000), Ok("4"))
         .doc("The most connections that a process (an nginx worker) opens."),
-    key(
-        "backlog",
-        Kind::Number("operations", 0..=1_000_000),
-        Ok("1024"),
-    )
-    .doc("The most operations that may wait for a connection. One more fails at once."),
+    key("backlog", Kind::Number("operations", 0..=1_000_000), Ok("1024"))
+        .doc("The most operations that may wait for a connection. One more fails at once."),
     key("cleanup_interval", millis(0), Ok("60000")).doc(
         "The time between two clean-ups of expired sessions in the background. With 0 there \
              are none: call `cleanup`.",
     ),
-    key(
-        "max_sessions_per_subject",
-        Kind::Number("sessions", 0..=1_000_000),
-        Ok("0"),
-    )
-    .doc(
+    key("max_sessions_per_subject", Kind::Number("sessions", 0..=1_000_000), Ok("0")).doc(
         "The most live sessions that a subject may have in an audience under one cookie name; \
              0 is no limit. It applies to sessions saved with metadata.",
     ),
@@ -103,30 +86,24 @@ pub static KEYS: &[Key] = &[
     key("sslmode", SSL_MODE, Err("by the three keys above"))
         .libpq("sslmode", "PGSSLMODE")
         .doc("As in libpq. It may not contradict the three keys above."),
-    key(
-        "sslrootcert",
-        Kind::PathOr("system"),
-        Err("the system's certificates"),
-    )
-    .libpq("sslrootcert", "PGSSLROOTCERT")
-    .doc(
-        "The certificates to trust. With a file, the chain is verified in every mode; \
+    key("sslrootcert", Kind::PathOr("system"), Err("the system's certificates"))
+        .libpq("sslrootcert", "PGSSLROOTCERT")
+        .doc(
+            "The certificates to trust. With a file, the chain is verified in every mode; \
              `system` requires `verify-full`. `verify-ca` requires a file. With `ssl`, it implies \
              `ssl_required`.",
-    ),
+        ),
     key("sslcrl", Kind::Path, NONE)
         .libpq("sslcrl", "PGSSLCRL")
         .doc("The certificate revocation lists, one for each issuer in the chain."),
     key("sslcert", Kind::Path, NONE)
         .libpq("sslcert", "PGSSLCERT")
         .doc("The client certificate, and the intermediate certificates up to its root."),
-    key("sslkey", Kind::Path, NONE)
-        .libpq("sslkey", "PGSSLKEY")
-        .doc(
-            "The key of `sslcert`. The file may be readable by its owner only, or by a group if \
+    key("sslkey", Kind::Path, NONE).libpq("sslkey", "PGSSLKEY").doc(
+        "The key of `sslcert`. The file may be readable by its owner only, or by a group if \
              root owns it. It is read when the storage is created, while nginx still runs as \
              root.",
-        ),
+    ),
     key("sslpassword", Kind::Secret, NONE)
         .keyword("sslpassword")
         .doc("The password of an encrypted `sslkey`."),
@@ -142,13 +119,11 @@ pub static KEYS: &[Key] = &[
     key("channel_binding", BINDING, Ok("prefer"))
         .libpq("channel_binding", "PGCHANNELBINDING")
         .doc("Whether SCRAM authentication is bound to the TLS session."),
-    key("passfile", Kind::Path, NONE)
-        .libpq("passfile", "PGPASSFILE")
-        .doc(
-            "A file with passwords in libpq's format, used if `password` is not set. It may be \
+    key("passfile", Kind::Path, NONE).libpq("passfile", "PGPASSFILE").doc(
+        "A file with passwords in libpq's format, used if `password` is not set. It may be \
              readable by its owner only. It is read for each new connection; if that fails, what \
              was read when the storage was created is used.",
-        ),
+    ),
     key("allow_cleartext", Kind::Flag, Err("`false`")).doc(
         "If the server asks for it, send the password in clear text over a connection without \
              TLS.",
@@ -179,15 +154,7 @@ const BINDING: Kind = Kind::Word(&["disable", "prefer", "require"]);
 const COMMIT: Kind = Kind::Word(&["off", "local", "remote_write", "on", "remote_apply"]);
 
 const fn key(name: &'static str, kind: Kind, default: Result<&'static str, &'static str>) -> Key {
-    Key {
-        name,
-        alias: None,
-        keyword: None,
-        variable: None,
-        kind,
-        default,
-        doc: "",
-    }
+    Key { name, alias: None, keyword: None, variable: None, kind, default, doc: "" }
 }
 
 /// A time in milliseconds, of a day at most.
@@ -208,17 +175,13 @@ const fn switch(name: &'static str) -> Key {
 impl Key {
     /// The key of that name or alias.
     pub fn find(name: &str) -> Option<&'static Self> {
-        KEYS.iter()
-            .find(|key| key.name == name || key.alias == Some(name))
+        KEYS.iter().find(|key| key.name == name || key.alias == Some(name))
     }
 
     /// The known spelling nearest to an unknown one.
     pub fn nearest(unknown: &str) -> &'static str {
         let known = KEYS.iter().flat_map(|key| [Some(key.name), key.alias]);
-        known
-            .flatten()
-            .min_by_key(|known| distance(unknown, known))
-            .unwrap_or_default()
+        known.flatten().min_by_key(|known| distance(unknown, known)).unwrap_or_default()
     }
 
     const fn alias(mut self, alias: &'static str) -> Self {

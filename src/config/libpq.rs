@@ -21,9 +21,7 @@ impl Draft {
         let with = |draft: Draft, (keyword, value): (String, String)| {
             let key = KEYS.iter().find(|key| key.keyword == Some(&*keyword));
             let key = key.ok_or_else(|| format!("the keyword {keyword} is not supported"))?;
-            draft
-                .with(key, &value)
-                .map_err(|reason| format!("{keyword}: {reason}"))
+            draft.with(key, &value).map_err(|reason| format!("{keyword}: {reason}"))
         };
         let changed = pairs.and_then(|pairs| pairs.into_iter().try_fold(self.clone(), with));
         *self = changed.map_err(|reason| Error::config("dsn", reason))?;
@@ -63,8 +61,7 @@ impl Draft {
             (_, value) => Value::Text(value.into()),
         };
         let set = self.set(key.name, &value);
-        set.map_err(|_| format!("expected {accepted}"))
-            .map(|()| self)
+        set.map_err(|_| format!("expected {accepted}")).map(|()| self)
     }
 }
 
@@ -99,9 +96,7 @@ fn by_url(url: &str) -> Pairs {
     }
     let decoded = |(keyword, value): (&str, &str)| match decode(value) {
         Some(value) => Ok((keyword.to_owned(), value)),
-        None => Err(format!(
-            "{keyword}: a % must precede the two digits of a code"
-        )),
+        None => Err(format!("{keyword}: a % must precede the two digits of a code")),
     };
     pairs.into_iter().map(decoded).collect()
 }

@@ -106,10 +106,7 @@ pub(crate) struct Timeouts {
 impl Timeouts {
     /// The same, each no longer than `most`.
     pub(crate) fn at_most(&self, most: Duration) -> Self {
-        Timeouts {
-            connect: self.connect.min(most),
-            statement: self.statement.min(most),
-        }
+        Timeouts { connect: self.connect.min(most), statement: self.statement.min(most) }
     }
 
     /// The longest that a caller may have to wait.

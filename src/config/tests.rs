@@ -210,11 +210,7 @@ fn every_key_and_each_of_its_words_changes_the_configuration() {
         };
         let mut built = vec![from(others).expect("valid")];
         for value in &values {
-            let root = if *value == "verify-ca" {
-                "sslrootcert=/root"
-            } else {
-                ""
-            };
+            let root = if *value == "verify-ca" { "sslrootcert=/root" } else { "" };
             let config = from(&format!("{others} {root} {}={value}", key.name)).expect("valid");
             if !built.contains(&config) {
                 built.push(config);

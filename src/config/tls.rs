@@ -69,11 +69,7 @@ impl TlsConfig {
         let off = mode == TlsMode::Off;
         // Public authorities issue certificates to anybody: only the name tells servers apart.
         let reason = "system requires an sslmode of verify-full";
-        refuse(
-            system && !off && verify != Verify::Name,
-            "sslrootcert",
-            reason,
-        )?;
+        refuse(system && !off && verify != Verify::Name, "sslrootcert", reason)?;
         let any_authority = verify == Verify::Chain && root.is_none();
         let reason =
             "verify-ca requires sslrootcert, the file of the authority; verify-full does not";
@@ -87,22 +83,14 @@ impl TlsConfig {
         refuse(direct && mode != TlsMode::Require, "sslnegotiation", reason)?;
         let channel_binding = draft.word("channel_binding").unwrap_or("prefer");
         let reason = "require needs TLS, which sslmode or ssl turns on";
-        refuse(
-            off && channel_binding == "require",
-            "channel_binding",
-            reason,
-        )?;
+        refuse(off && channel_binding == "require", "channel_binding", reason)?;
         let revoked = path("sslcrl");
         let unverified = !off && verify == Verify::Nothing;
         let reason = "is not used unless sslmode or ssl_verify has certificates verified";
         refuse(revoked.is_some() && unverified, "sslcrl", reason)?;
         let (certificate, key) = (path("sslcert"), path("sslkey"));
         let (has_certificate, has_key) = (certificate.is_some(), key.is_some());
-        refuse(
-            has_certificate && !has_key,
-            "sslcert",
-            "requires sslkey, its key",
-        )?;
+        refuse(has_certificate && !has_key, "sslcert", "requires sslkey, its key")?;
         let reason = "requires sslcert, its certificate";
         refuse(has_key && !has_certificate, "sslkey", reason)?;
         let client = certificate.zip(key);
@@ -146,13 +134,7 @@ fn by_switches(draft: &Draft) -> (TlsMode, Verify) {
 /// something of it.
 fn warn_if_unwanted(draft: &Draft) {
     static WARNED: Once = Once::new();
-    let keys = [
-        "ssl_verify",
-        "ssl_required",
-        "sslrootcert",
-        "sslcrl",
-        "sslcert",
-    ];
+    let keys = ["ssl_verify", "ssl_required", "sslrootcert", "sslcrl", "sslcert"];
     let is_given = |key: &&str| draft.text(key).is_some_and(|value| value != "false");
     let is_said = draft.text("ssl").or(draft.text("sslmode")).is_some();
     if let Some(key) = keys.into_iter().find(is_given).filter(|_| !is_said) {

@@ -44,11 +44,7 @@ impl<'a> Db<'a> {
         timeout: Duration,
     ) -> Self {
         connection.set_deadline(until, timeout);
-        Db {
-            connection,
-            tables,
-            cleaned: None,
-        }
+        Db { connection, tables, cleaned: None }
     }
 
     pub(crate) fn tables(&self) -> &'a Arc<Tables> {

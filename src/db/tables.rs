@@ -22,12 +22,7 @@ impl Tables {
         metadata: TableName,
         limit: Option<SessionLimit>,
     ) -> Self {
-        Tables {
-            sessions,
-            metadata,
-            limit,
-            known: Known::default(),
-        }
+        Tables { sessions, metadata, limit, known: Known::default() }
     }
 
     /// The sessions table, quoted.
@@ -164,20 +159,12 @@ pub(crate) struct Fixed {
 impl Fixed {
     /// A query without common table expressions.
     pub(crate) const fn reads(body: &'static str, types: &'static [ParamType]) -> Self {
-        Fixed {
-            with: "",
-            body,
-            types,
-            effect: Effect::Reads,
-        }
+        Fixed { with: "", body, types, effect: Effect::Reads }
     }
 
     /// The same, but it writes, and answers rows.
     pub(crate) const fn answers(body: &'static str, types: &'static [ParamType]) -> Self {
-        Fixed {
-            effect: Effect::WritesAndAnswers,
-            ..Fixed::reads(body, types)
-        }
+        Fixed { effect: Effect::WritesAndAnswers, ..Fixed::reads(body, types) }
     }
 }
 

@@ -207,9 +207,7 @@ impl<T: Planned> Planner<T> {
         let Some(first) = self.first() else {
             return Vec::new();
         };
-        let Footprint {
-            group, batch_size, ..
-        } = *first.footprint();
+        let Footprint { group, batch_size, .. } = *first.footprint();
         // With each its place among those that were looked at.
         let mut batch: Vec<(usize, T)> = Vec::new();
         let mut left: Vec<(usize, T)> = Vec::new();

@@ -26,9 +26,7 @@ pub(super) fn run(engine: &Arc<Engine>) {
         let pause = if queue.clock_sleeps {
             // Under the queue's lock, which the end of a clean-up takes before it wakes the clock.
             let next = engine.cleaner.next();
-            next.map_or(LONGEST_SLEEP, |at| {
-                at.saturating_duration_since(Instant::now())
-            })
+            next.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(Instant::now()))
         } else {
             TICK
         };
@@ -87,10 +85,9 @@ fn report_busy(engine: &Engine, expired: &[BoxedJob]) {
 /// Adds to a lost connection why no new one could be opened since.
 fn and_no_new_connection(last_error: Error, failure: Option<&str>) -> Error {
     match (last_error, failure) {
-        (Error::Lost { server, reason }, Some(failure)) => Error::Lost {
-            server,
-            reason: format!("{reason}; no new one: {failure}").into(),
-        },
+        (Error::Lost { server, reason }, Some(failure)) => {
+            Error::Lost { server, reason: format!("{reason}; no new one: {failure}").into() }
+        }
         (last_error, _) => last_error,
     }
 }

@@ -72,11 +72,7 @@ impl Engine {
         passwords: &Option<Secret>,
     ) -> Result<Arc<Self>, Error> {
         let connection = &config.connection;
-        let tls = Tls::new(
-            connection.tls.clone(),
-            connection.allow_cleartext,
-            files.clone(),
-        );
+        let tls = Tls::new(connection.tls.clone(), connection.allow_cleartext, files.clone());
         let engine = Arc::new(Engine {
             pool: Pool::new(config, tls, passwords.clone())?,
             queue: Mutex::default(),
@@ -274,10 +270,7 @@ mod tests {
             panic!("as planned");
         });
         submit(engine, config, reply);
-        assert_eq!(
-            wait.recv_timeout(LONG),
-            Err(mpsc::RecvTimeoutError::Disconnected)
-        );
+        assert_eq!(wait.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
     }
 
     fn outcome_of_another(engine: &Arc<Engine>, config: &Config) -> Outcome {
@@ -315,10 +308,7 @@ mod tests {
         for _ in 0..3 {
             have_it_panic(&engine, &config);
             let outcome = outcome_of_another(&engine, &config);
-            assert!(
-                matches!(outcome, Err(Error::NoConnection { .. })),
-                "{outcome:?}"
-            );
+            assert!(matches!(outcome, Err(Error::NoConnection { .. })), "{outcome:?}");
         }
         engine.stop(LONG);
     }

@@ -14,10 +14,7 @@ use std::time::{Duration, Instant};
 /// What one statement may hold. With 256 concurrent requests, 128 operations were measured an eighth
 /// to a fifth faster than 64. The bytes keep large values from adding up to a statement of many
 /// megabytes.
-pub(super) const BATCH: Limits = Limits {
-    operations: 128,
-    bytes: 1 << 20,
-};
+pub(super) const BATCH: Limits = Limits { operations: 128, bytes: 1 << 20 };
 
 /// The wait threshold with one running thread: once the oldest operation has waited for so long, a
 /// second thread is woken, and with it, if need be, a second connection opened. A batch takes about a
@@ -74,9 +71,7 @@ impl Job {
                 bytes: operation.bytes(),
                 batch_size: kind.batch_size,
             },
-            timeouts: kind
-                .time_limit
-                .map_or(timeouts, |limit| timeouts.at_most(limit)),
+            timeouts: kind.time_limit.map_or(timeouts, |limit| timeouts.at_most(limit)),
             operation,
             tables: Arc::clone(tables),
             reply,
@@ -90,8 +85,7 @@ impl Job {
 
     /// Until when it may wait: for a connection first, then for its answer.
     pub(super) fn expires(&self) -> Instant {
-        self.deadline
-            .unwrap_or_else(|| self.submitted + self.timeouts.connect)
+        self.deadline.unwrap_or_else(|| self.submitted + self.timeouts.connect)
     }
 }
 

@@ -14,11 +14,7 @@ use std::time::{Duration, Instant};
 
 /// What storages share an engine by: the name of the pool, whose limits are those of the first
 /// configuration; or equal limits.
-type Key = (
-    ConnectionConfig,
-    Option<String>,
-    Option<(PoolConfig, Timeouts)>,
-);
+type Key = (ConnectionConfig, Option<String>, Option<(PoolConfig, Timeouts)>);
 
 /// A child of a fork starts with none: the parent's threads and connections are not its own.
 static ENGINES: ForkLocal<Mutex<HashMap<Key, Arc<Engine>>>> = ForkLocal::new();

@@ -25,12 +25,7 @@ impl Family {
         for (sample, _) in &mut samples {
             sample.insert_str(0, &name);
         }
-        Family {
-            name,
-            kind,
-            help,
-            samples,
-        }
+        Family { name, kind, help, samples }
     }
 
     fn help(mut self, help: &'static str) -> Self {
@@ -52,16 +47,8 @@ pub(crate) fn render(families: &[Family]) -> String {
     text
 }
 
-const OUTCOMES: [&str; 8] = [
-    "ok",
-    "backlog_full",
-    "no_connection",
-    "timeout",
-    "lost",
-    "locked",
-    "rejected",
-    "other",
-];
+const OUTCOMES: [&str; 8] =
+    ["ok", "backlog_full", "no_connection", "timeout", "lost", "locked", "rejected", "other"];
 
 const SPLITS: [&str; 3] = ["rejected", "locked", "lost"];
 
@@ -229,11 +216,7 @@ impl Stats {
         let (opened, failed, opening) = pool.status().attempts();
         let (open, idle) = (pool.open(), pool.idle_count());
         let busy = open.saturating_sub(idle);
-        let states = [
-            ("busy", busy.into()),
-            ("idle", idle.into()),
-            ("opening", opening),
-        ];
+        let states = [("busy", busy.into()), ("idle", idle.into()), ("opening", opening)];
         let states = states.map(|(state, count)| (format!("{{state=\"{state}\"}}"), count as f64));
         vec![
             counter("operations_total", operations.collect())
@@ -249,16 +232,10 @@ impl Stats {
                 .help("Expired sessions deleted by the clean-up."),
             gauge("cleanup_last_timestamp_seconds", one(cleaned_at))
                 .help("When this process last cleaned up, in seconds since 1970; 0 if never."),
-            self.queued.family(
-                "queue_seconds",
-                "Time from a call until its statement begins.",
-            ),
-            self.checkout
-                .family("checkout_seconds", "Time until a connection is held."),
-            self.statement
-                .family("statement_seconds", "Time of a statement."),
-            self.batch
-                .family("batch_operations", "Operations that share a statement."),
+            self.queued.family("queue_seconds", "Time from a call until its statement begins."),
+            self.checkout.family("checkout_seconds", "Time until a connection is held."),
+            self.statement.family("statement_seconds", "Time of a statement."),
+            self.batch.family("batch_operations", "Operations that share a statement."),
         ]
     }
 }

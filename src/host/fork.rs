@@ -40,9 +40,7 @@ struct Made<T> {
 
 impl<T: Send + Sync + 'static> ForkLocal<T> {
     pub(crate) const fn new() -> Self {
-        ForkLocal {
-            current: AtomicPtr::new(ptr::null_mut()),
-        }
+        ForkLocal { current: AtomicPtr::new(ptr::null_mut()) }
     }
 
     /// This process's value, if it was made.
@@ -53,8 +51,7 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
         // what it points to.
         #[allow(unsafe_code)]
         let made: Option<&'static Made<T>> = unsafe { current.as_ref() };
-        made.filter(|made| made.generation == generation)
-            .map(|made| &made.value)
+        made.filter(|made| made.generation == generation).map(|made| &made.value)
     }
 
     /// This process's value, made by `make` if it was not.
@@ -62,15 +59,12 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
         // Read before `get`, so that what another thread makes from now on is not replaced.
         let stale = self.current.load(Ordering::Acquire);
         self.get().unwrap_or_else(|| {
-            let made: &'static Made<T> = Box::leak(Box::new(Made {
-                generation: generation(),
-                value: make(),
-            }));
+            let made: &'static Made<T> =
+                Box::leak(Box::new(Made { generation: generation(), value: make() }));
             let pointer = ptr::from_ref(made).cast_mut();
             // Where another thread was first, its value is this process's, and `made` is leaked.
             let _ =
-                self.current
-                    .compare_exchange(stale, pointer, Ordering::AcqRel, Ordering::Acquire);
+                self.current.compare_exchange(stale, pointer, Ordering::AcqRel, Ordering::Acquire);
             self.get().unwrap_or(&made.value)
         })
     }

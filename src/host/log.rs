@@ -159,10 +159,7 @@ pub(crate) fn catch_panic_messages() {
 pub fn take() -> Vec<Line> {
     let mut lines = lines();
     ANY.store(false, Ordering::Relaxed);
-    let Lines {
-        mut waiting,
-        dropped,
-    } = std::mem::take(&mut *lines);
+    let Lines { mut waiting, dropped } = std::mem::take(&mut *lines);
     if dropped > 0 {
         let (level, text) = (Level::Notice, format!("{dropped} more lines like these"));
         waiting.push(Line { level, text });
@@ -194,10 +191,7 @@ mod tests {
         assert_eq!(taken.len(), CAPACITY + 1);
         assert_eq!(taken[0].text, r"lost\r\n\u{2029}");
         assert_eq!(taken[1].text, "line 0");
-        assert_eq!(
-            taken[CAPACITY].text,
-            format!("{} more lines like these", CAPACITY + 2)
-        );
+        assert_eq!(taken[CAPACITY].text, format!("{} more lines like these", CAPACITY + 2));
         assert!(take().is_empty());
     }
 
@@ -215,10 +209,7 @@ mod tests {
         let taken: Vec<_> = take().into_iter().filter(ours).collect();
         assert_eq!(taken.len(), 2, "{taken:?}");
         assert_eq!(taken[0].text, "of one kind: 0");
-        assert_eq!(
-            taken[1].text,
-            "of one kind: last (and 4 times before, not logged)"
-        );
+        assert_eq!(taken[1].text, "of one kind: last (and 4 times before, not logged)");
     }
 
     /// A thread of the parent's may be inside `log` when it forks.

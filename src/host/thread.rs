@@ -103,22 +103,12 @@ mod tests {
         .expect("a thread");
         let (blocked, name) = receiver.recv().expect("the thread's mask");
         assert_eq!(name, "rsp-test");
-        for signal in [
-            libc::SIGTERM,
-            libc::SIGHUP,
-            libc::SIGCHLD,
-            libc::SIGALRM,
-            libc::SIGIO,
-        ] {
+        for signal in [libc::SIGTERM, libc::SIGHUP, libc::SIGCHLD, libc::SIGALRM, libc::SIGIO] {
             assert_ne!(blocked & (1 << (signal - 1)), 0, "signal {signal}");
         }
         for fault in [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL] {
             assert_eq!(blocked & (1 << (fault - 1)), 0, "signal {fault}");
         }
-        assert_eq!(
-            signals_of_this_thread().0,
-            before,
-            "the caller's mask is put back"
-        );
+        assert_eq!(signals_of_this_thread().0, before, "the caller's mask is put back");
     }
 }

@@ -10,11 +10,7 @@ use crate::ops::KINDS;
 use mlua::{IntoLuaMulti, Lua, MultiValue, Result, Table, UserDataRef, Value, Variadic};
 use std::result::Result as StdResult;
 
-type Given = (
-    UserDataRef<Handle>,
-    Option<UserDataRef<Queue>>,
-    Variadic<Value>,
-);
+type Given = (UserDataRef<Handle>, Option<UserDataRef<Queue>>, Variadic<Value>);
 
 /// Adds the table `methods` of functions by their names. Each takes the storage, a completion queue
 /// or nil, and the method's arguments. With a queue it returns a ticket at once, without one the

@@ -19,10 +19,7 @@ pub(super) struct Queue {
 /// Adds `queue()` to the module's table.
 pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
     let make = |_: &Lua, (): ()| {
-        Ok(Queue {
-            completions: Arc::new(CompletionQueue::new()),
-            taken: RefCell::default(),
-        })
+        Ok(Queue { completions: Arc::new(CompletionQueue::new()), taken: RefCell::default() })
     };
     native.set("queue", function(lua, make)?)
 }
@@ -75,9 +72,7 @@ fn add<M: UserDataMethods<Queue>, R: IntoLuaMulti + 'static>(
     name: &str,
     body: fn(&Lua, &Queue) -> Result<R>,
 ) {
-    methods.add_method(name, move |lua, queue, ()| {
-        protected(lua, || body(lua, queue))
-    });
+    methods.add_method(name, move |lua, queue, ()| protected(lua, || body(lua, queue)));
 }
 
 /// The one or two values that a method returns for an outcome.

@@ -47,10 +47,7 @@ fn new(lua: &Lua, configuration: Value) -> Result<MultiValue> {
 }
 
 fn unexpected(name: &'static str, accepted: &str, given: &Value) -> Error {
-    Error::argument(
-        name,
-        format!("{accepted} expected, got {}", type_name(given)),
-    )
+    Error::argument(name, format!("{accepted} expected, got {}", type_name(given)))
 }
 
 fn read(table: &Table) -> StdResult<Storage, Error> {
@@ -148,11 +145,6 @@ fn metrics(lua: &Lua, (storage, _, instead): Given) -> Result<MultiValue> {
             let text = storage.0.metrics_of(|name| table.raw_get(name).ok())?;
             text.into_lua_multi(lua)
         }
-        other => refused(
-            lua,
-            "metrics",
-            "stats",
-            &unexpected("stats", "table", &other),
-        ),
+        other => refused(lua, "metrics", "stats", &unexpected("stats", "table", &other)),
     }
 }

@@ -55,10 +55,7 @@ impl<'a> Args<'a> {
     pub fn value(&self, name: &'static str) -> Result<Value, Error> {
         let place = self.spec.params.iter().position(|param| param.name == name);
         let Some(place) = place else {
-            return Err(Error::internal(format!(
-                "{} has no parameter {name}",
-                self.spec.name
-            )));
+            return Err(Error::internal(format!("{} has no parameter {name}", self.spec.name)));
         };
         self.source.value(place, self.spec.params[place].kind)
     }

@@ -165,12 +165,7 @@ impl Param {
 
     /// A parameter that must be given.
     pub const fn new(name: &'static str, kind: ParamKind, doc: &'static str) -> Self {
-        Param {
-            name,
-            kind,
-            optional: false,
-            doc,
-        }
+        Param { name, kind, optional: false, doc }
     }
 
     /// A parameter that may be left out.
@@ -251,9 +246,7 @@ impl Kind {
 }
 
 fn run<T: Operation>(batch: &[&dyn AnyOperation], db: &mut Db<'_>) -> Result<Vec<Answer>, Fault> {
-    let typed = batch
-        .iter()
-        .map(|operation| <dyn Any>::downcast_ref(*operation));
+    let typed = batch.iter().map(|operation| <dyn Any>::downcast_ref(*operation));
     let typed: Option<Vec<&T>> = typed.collect();
     let answers = match typed.as_deref() {
         None => return Err(Fault::defect("a batch of several kinds")),

@@ -43,11 +43,7 @@ impl Epoch {
     /// So many seconds later, or earlier; at most what PostgreSQL can store.
     #[must_use]
     pub fn plus(self, seconds: i64) -> Self {
-        Epoch(
-            self.0
-                .saturating_add(seconds)
-                .clamp(Self::LEAST, Self::MOST),
-        )
+        Epoch(self.0.saturating_add(seconds).clamp(Self::LEAST, Self::MOST))
     }
 
     /// Seconds since 1970.

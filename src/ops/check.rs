@@ -71,18 +71,10 @@ fn expiries(db: &mut Db<'_>) -> Result<Option<Finding>, Fault> {
         return Ok(None);
     };
     let (from, to, how, otherwise) = match offset > 0 {
-        true => (
-            -offset,
-            -CLEANED_UP_AFTER,
-            "early",
-            "they have expired and wait for the clean-up",
-        ),
-        false => (
-            0,
-            FAR,
-            "late",
-            "this storage has saved them, and they expire when they should",
-        ),
+        true => {
+            (-offset, -CLEANED_UP_AFTER, "early", "they have expired and wait for the clean-up")
+        }
+        false => (0, FAR, "late", "this storage has saved them, and they expire when they should"),
     };
     let many = match db.row(&EXPIRING, &[&from, &to])? {
         (0_i64,) => return Ok(None),
@@ -101,9 +93,5 @@ fn expiries(db: &mut Db<'_>) -> Result<Option<Finding>, Fault> {
          WHERE exp > pg_catalog.now() + interval '{from} seconds' \
          AND exp < pg_catalog.now() + interval '{to} seconds'; COMMIT; The repair notes that they are right."
     );
-    Ok(Some(Finding {
-        problem,
-        repair: comment,
-        structural: false,
-    }))
+    Ok(Some(Finding { problem, repair: comment, structural: false }))
 }

@@ -89,11 +89,7 @@ pub(crate) struct Sweep {
 }
 
 impl Operation for Sweep {
-    const SPEC: Spec = Spec {
-        name: "sweep",
-        params: &[],
-        ..Cleanup::SPEC
-    };
+    const SPEC: Spec = Spec { name: "sweep", params: &[], ..Cleanup::SPEC };
 
     type Answer = u64;
 
@@ -136,11 +132,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_m
 
 impl Default for SweepPace {
     fn default() -> Self {
-        SweepPace(Mutex::new(Pace {
-            rows: ROWS.0,
-            since: None,
-            pause: None,
-        }))
+        SweepPace(Mutex::new(Pace { rows: ROWS.0, since: None, pause: None }))
     }
 }
 
@@ -252,10 +244,8 @@ const TURN: Fixed = Fixed::reads(
     &[TIME],
 );
 
-const FIND: Fixed = Fixed::reads(
-    "SELECT sid FROM {sessions} WHERE exp < $1 ORDER BY exp LIMIT $2",
-    &[TIME, INT],
-);
+const FIND: Fixed =
+    Fixed::reads("SELECT sid FROM {sessions} WHERE exp < $1 ORDER BY exp LIMIT $2", &[TIME, INT]);
 
 /// Deletes those of $1 that are still expired. Answers their keys.
 const DELETE: Fixed = Fixed::answers(

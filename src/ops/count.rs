@@ -18,29 +18,18 @@ pub struct Count {
 impl Count {
     /// Those of `scope` that are alive at `now`.
     pub fn new(scope: Scope, now: Epoch) -> Self {
-        Count {
-            scope,
-            now,
-            estimate: false,
-        }
+        Count { scope, now, estimate: false }
     }
 
     /// PostgreSQL's estimate of the number of rows; where its statistics have none, an exact count.
     pub fn estimate() -> Self {
-        Count {
-            scope: Scope::ALL,
-            now: Epoch::now(),
-            estimate: true,
-        }
+        Count { scope: Scope::ALL, now: Epoch::now(), estimate: true }
     }
 }
 
 /// By the number of audience and subject that the scope names.
 const COUNT: [Fixed; 3] = [
-    Fixed::reads(
-        "SELECT pg_catalog.count(*) FROM {sessions} WHERE exp >= $1",
-        &[TIME],
-    ),
+    Fixed::reads("SELECT pg_catalog.count(*) FROM {sessions} WHERE exp >= $1", &[TIME]),
     Fixed::reads(
         "SELECT pg_catalog.count(*) FROM {sessions} AS s WHERE s.exp >= $1 AND EXISTS ( \
            SELECT FROM {metadata} AS m WHERE m.sid::text = s.sid::text AND m.aud::text = $2)",
@@ -88,11 +77,7 @@ impl Operation for Count {
             let reason = "is of all sessions, not of those of an audience";
             return Err(Error::argument("estimate", reason));
         }
-        Ok(Count {
-            scope,
-            now: args.current_time()?,
-            estimate,
-        })
+        Ok(Count { scope, now: args.current_time()?, estimate })
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {

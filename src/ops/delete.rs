@@ -27,10 +27,8 @@ const DELETE: Fixed = Fixed::answers(
 );
 
 /// The same for tables that do not delete metadata by themselves.
-const DELETE_WITH_METADATA: Fixed = Fixed {
-    with: "metadata AS (DELETE FROM {metadata} WHERE sid::text = ANY ($1))",
-    ..DELETE
-};
+const DELETE_WITH_METADATA: Fixed =
+    Fixed { with: "metadata AS (DELETE FROM {metadata} WHERE sid::text = ANY ($1))", ..DELETE };
 
 /// Deletes sessions with their metadata. Returns how many of them were alive on the database's clock.
 pub(super) fn delete(keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {

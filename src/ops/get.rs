@@ -20,15 +20,11 @@ impl Get {
     }
 }
 
-const ONE: Fixed = Fixed::reads(
-    "SELECT data FROM {sessions} WHERE sid::text = $1 AND exp >= $2",
-    &[TEXT, TIME],
-);
+const ONE: Fixed =
+    Fixed::reads("SELECT data FROM {sessions} WHERE sid::text = $1 AND exp >= $2", &[TEXT, TIME]);
 
-const MANY: Fixed = Fixed::reads(
-    "SELECT sid, data, exp FROM {sessions} WHERE sid::text = ANY ($1)",
-    &[TEXTS],
-);
+const MANY: Fixed =
+    Fixed::reads("SELECT sid, data, exp FROM {sessions} WHERE sid::text = ANY ($1)", &[TEXTS]);
 
 impl Operation for Get {
     const SPEC: Spec = Spec {

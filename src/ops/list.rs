@@ -27,10 +27,7 @@ pub struct Scope {
 /// cbindgen:ignore
 impl Scope {
     /// All sessions of the table.
-    pub const ALL: Self = Scope {
-        audience: None,
-        subject: None,
-    };
+    pub const ALL: Self = Scope { audience: None, subject: None };
 
     /// Those of an audience and a subject, of which the latter or both may be missing.
     ///
@@ -45,10 +42,7 @@ impl Scope {
         }
         let audience = audience.map(|audience| text("audience", audience));
         let subject = subject.map(|subject| text("subject", subject));
-        Ok(Scope {
-            audience: audience.transpose()?,
-            subject: subject.transpose()?,
-        })
+        Ok(Scope { audience: audience.transpose()?, subject: subject.transpose()? })
     }
 
     pub(super) fn read(args: &Args<'_>) -> Result<Self, Error> {
@@ -85,12 +79,7 @@ impl List {
 
     /// The first [`List::PAGE`] sessions of `scope` that are alive at `now`.
     pub fn new(scope: Scope, now: Epoch) -> Self {
-        List {
-            scope,
-            now,
-            after: None,
-            limit: List::PAGE,
-        }
+        List { scope, now, after: None, limit: List::PAGE }
     }
 
     /// Only sessions with a greater key: the last key of the page before.
@@ -172,11 +161,7 @@ impl Operation for List {
             SUBJECT,
             Param::CURRENT_TIME,
             Param::optional("after_key", Key, "only sessions whose key is greater"),
-            Param::optional(
-                "limit",
-                Count,
-                "sessions at most, up to 10000 (defaults to 1000)",
-            ),
+            Param::optional("limit", Count, "sessions at most, up to 10000 (defaults to 1000)"),
         ],
         returns: "array of `{ key = …, name = …, expires = … }`, with `created` where the sessions \
                   table has a column of that name and the type timestamptz; times in seconds since \
@@ -196,10 +181,7 @@ impl Operation for List {
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<Vec<Session>, Fault> {
-        let page = Page {
-            depth: self.scope.depth(),
-            has_created: db.table_info()?.has_created,
-        };
+        let page = Page { depth: self.scope.depth(), has_created: db.table_info()?.has_created };
         // No key is empty, so all come after that.
         let (after, limit) = (self.after.as_deref().unwrap_or(""), i64::from(self.limit));
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now, &after, &limit];

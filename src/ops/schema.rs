@@ -52,11 +52,7 @@ fn relation(db: &mut Db<'_>, table: &String) -> Result<Option<Relation>, Fault> 
 }
 
 fn structural(problem: String, repair: &[String]) -> Finding {
-    Finding {
-        problem,
-        repair: repair.join("; "),
-        structural: true,
-    }
+    Finding { problem, repair: repair.join("; "), structural: true }
 }
 
 /// The tables that are missing, made in one step.
@@ -87,9 +83,8 @@ fn missing(
     // IF NOT EXISTS needs the privilege to create one, even where there is one.
     let schemas: Vec<(String,)> = db.rows(&catalog::MISSING_SCHEMAS, &[&tables.schemas()])?;
     let schemas = schemas.into_iter();
-    let mut repair: Vec<String> = schemas
-        .map(|(schema,)| format!("CREATE SCHEMA IF NOT EXISTS {schema}"))
-        .collect();
+    let mut repair: Vec<String> =
+        schemas.map(|(schema,)| format!("CREATE SCHEMA IF NOT EXISTS {schema}")).collect();
     if ours.is_none() {
         repair.push(create(SESSIONS));
         repair.push(tables.fill_in(EXPIRIES_ARE_RIGHT));
@@ -225,9 +220,8 @@ fn foreign_keys(db: &mut Db<'_>, becomes_unlogged: bool) -> Result<Option<Findin
     let keys: Vec<(bool, String)> = db.rows(&catalog::FOREIGN_KEYS, &[&sessions, &metadata])?;
     let cascades = keys.iter().any(|(cascades, _)| *cascades);
     let others = keys.iter().filter(|(cascades, _)| !cascades);
-    let mut repair: Vec<String> = others
-        .map(|(_, key)| format!("ALTER TABLE {metadata} DROP CONSTRAINT {key}"))
-        .collect();
+    let mut repair: Vec<String> =
+        others.map(|(_, key)| format!("ALTER TABLE {metadata} DROP CONSTRAINT {key}")).collect();
     if cascades && repair.is_empty() {
         return Ok(None);
     }

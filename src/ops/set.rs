@@ -62,8 +62,7 @@ impl Set {
         subject: impl Into<String>,
     ) -> Result<Self, Error> {
         let audience = op::text("audience", audience)?;
-        self.metadata
-            .push((audience, op::text("subject", subject)?));
+        self.metadata.push((audience, op::text("subject", subject)?));
         Ok(self)
     }
 }
@@ -93,11 +92,7 @@ impl Operation for Set {
                 Pairs,
                 "`{ audiences = { … }, subjects = { … } }`, of equal length",
             ),
-            Param::optional(
-                "remember",
-                Flag,
-                "true deletes the replaced session at once",
-            ),
+            Param::optional("remember", Flag, "true deletes the replaced session at once"),
         ],
         returns: "true",
     };

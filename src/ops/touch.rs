@@ -31,12 +31,7 @@ impl Operation for Touch {
         group: Group::Administration,
         summary: "Give a live session another expiry, without its data.",
         details: "",
-        params: &[
-            Param::UNUSED_NAME,
-            Param::KEY,
-            Param::TTL,
-            Param::CURRENT_TIME,
-        ],
+        params: &[Param::UNUSED_NAME, Param::KEY, Param::TTL, Param::CURRENT_TIME],
         returns: "true; a bare `nil` where there is no live session",
     };
 

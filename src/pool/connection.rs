@@ -186,6 +186,5 @@ impl Connection {
 
 /// A column of a row.
 pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, Fault> {
-    row.try_get(at)
-        .map_err(|error| Fault::undecodable(&causes(&error)))
+    row.try_get(at).map_err(|error| Fault::undecodable(&causes(&error)))
 }

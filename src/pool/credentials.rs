@@ -129,11 +129,9 @@ localhost:5432:*:*:local
         assert_eq!(find(db(), "other").as_deref(), Some("sec:ond\\:and more"));
         assert_eq!(find(tcp("x", 5433), "y").as_deref(), Some("any host"));
         assert_eq!(find(tcp("x", 5432), "y"), None);
-        for (folder, password) in [
-            ("/srv/pg", Some("socket")),
-            ("/tmp", Some("local")),
-            ("/x", None),
-        ] {
+        for (folder, password) in
+            [("/srv/pg", Some("socket")), ("/tmp", Some("local")), ("/x", None)]
+        {
             let host = Host::Unix(PathBuf::from(folder));
             let server = Server { host, port: 5432 };
             assert_eq!(find(server, "y").as_deref(), password, "{folder}");

@@ -44,11 +44,7 @@ pub(crate) enum Verdict {
 
 impl Fault {
     fn new(error: Error, retry: Retry, connection: Verdict) -> Self {
-        Fault {
-            error,
-            retry,
-            connection,
-        }
+        Fault { error, retry, connection }
     }
 
     /// The operation fails with this error; nothing was carried out.
@@ -100,10 +96,7 @@ impl Fault {
 pub(super) fn classify(answer: &DbError, server: &Arc<str>, timeout: Duration) -> Fault {
     let (code, message) = (answer.code(), answer.message());
     // The server closes the connection (57P01 to 57P05 and the like), or reports that it failed.
-    let closes = matches!(
-        answer.parsed_severity(),
-        Some(Severity::Fatal | Severity::Panic)
-    );
+    let closes = matches!(answer.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
     if closes || code.code().starts_with("08") {
         return Fault::lost(server, message);
     }
@@ -126,10 +119,7 @@ pub(super) fn classify(answer: &DbError, server: &Arc<str>, timeout: Duration) -
 }
 
 fn database(code: &SqlState, message: &str) -> Error {
-    Error::Database {
-        code: excerpt(code.code()).into(),
-        message: excerpt(message).into(),
-    }
+    Error::Database { code: excerpt(code.code()).into(), message: excerpt(message).into() }
 }
 
 /// The error with its cause.

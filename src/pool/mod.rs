@@ -71,9 +71,7 @@ impl Pooled {
     }
 
     pub(crate) fn get(&mut self) -> &mut Connection {
-        self.0
-            .as_mut()
-            .expect("`new` accepts open connections only")
+        self.0.as_mut().expect("`new` accepts open connections only")
     }
 }
 
@@ -86,10 +84,8 @@ pub(crate) struct Pool {
 impl Pool {
     /// A pool without connections, and its one thread, which opens and closes them.
     pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
-        let credentials = Credentials {
-            password: Mutex::new(config.connection.password.clone()),
-            passwords,
-        };
+        let credentials =
+            Credentials { password: Mutex::new(config.connection.password.clone()), passwords };
         let opener = Arc::new(Opener::new(config, tls, credentials));
         let manager = Manager(Arc::clone(&opener));
         let build = || {
@@ -112,10 +108,7 @@ impl Pool {
         let built = catch_unwind(AssertUnwindSafe(|| thread::without_signals(build)));
         let connections = built
             .map_err(|_| Error::internal("the connection pool's thread could not be started"))?;
-        Ok(Pool {
-            connections,
-            opener,
-        })
+        Ok(Pool { connections, opener })
     }
 
     pub(crate) fn idle(&self) -> Option<Pooled> {
@@ -180,10 +173,7 @@ pub(crate) mod tests {
         let is_named = |task: &fs::DirEntry| {
             fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
         };
-        tasks
-            .filter(is_named)
-            .map(|task| task.file_name())
-            .collect()
+        tasks.filter(is_named).map(|task| task.file_name()).collect()
     }
 
     /// r2d2 schedules a check of its idle connections for every 30 s.

@@ -188,9 +188,10 @@ fn look_up(host: &str, until: Instant) -> io::Result<Vec<IpAddr>> {
         let found = (name.as_str(), 0).to_socket_addrs();
         let _ = sender.send(found.map(|found| found.map(|at| at.ip()).collect::<Vec<_>>()));
     })?;
-    let mut addresses = receiver
-        .recv_timeout(until.saturating_duration_since(Instant::now()))
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the resolver did not answer"))??;
+    let mut addresses =
+        receiver.recv_timeout(until.saturating_duration_since(Instant::now())).map_err(
+            |_| io::Error::new(io::ErrorKind::TimedOut, "the resolver did not answer"),
+        )??;
     addresses.dedup();
     if addresses.is_empty() {
         let reason = "the name has no address";

@@ -40,10 +40,7 @@ impl OpenError {
     }
 
     pub(super) fn refused(step: &str, error: impl Display) -> Self {
-        OpenError {
-            refused: true,
-            ..OpenError::failed(step, error)
-        }
+        OpenError { refused: true, ..OpenError::failed(step, error) }
     }
 
     /// The deadline passed after the socket was connected.

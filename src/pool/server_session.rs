@@ -50,10 +50,8 @@ impl ServerSessions {
         let commit = config.synchronous_commit.map(str::to_owned);
         let mut options = format!("-c statement_timeout={}", statement_timeout.as_millis());
         let mut calls = Vec::new();
-        for (name, value) in [
-            ("lock_timeout", Some(lock_timeout)),
-            ("synchronous_commit", commit),
-        ] {
+        for (name, value) in [("lock_timeout", Some(lock_timeout)), ("synchronous_commit", commit)]
+        {
             if let Some(value) = value {
                 options += &format!(" -c {name}={value}");
                 calls.push(format!("pg_catalog.set_config('{name}', '{value}', true)"));
@@ -134,10 +132,7 @@ impl ServerSessions {
     /// Looks whether a prepared statement was missing, or was another client's: only a pooler
     /// causes that.
     pub(super) fn failed_with(&self, code: &SqlState) {
-        let lost = [
-            SqlState::INVALID_SQL_STATEMENT_NAME,
-            SqlState::DUPLICATE_PSTATEMENT,
-        ];
+        let lost = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
         if self.config.prepared == PreparedStatements::Auto && lost.contains(code) {
             self.notice_pooler();
         }

@@ -96,21 +96,13 @@ mod tests {
 
     fn with_settings(with: &str, body: &str, effect: Effect) -> String {
         let (with, body, types) = (with.into(), body.into(), vec![]);
-        let sql = Sql {
-            with,
-            body,
-            types,
-            effect,
-        };
+        let sql = Sql { with, body, types, effect };
         sql.text(Some(SET))
     }
 
     #[test]
     fn a_write_carries_its_settings() {
-        assert_eq!(
-            with_settings("", "SELECT sid FROM s", Effect::Reads),
-            "SELECT sid FROM s"
-        );
+        assert_eq!(with_settings("", "SELECT sid FROM s", Effect::Reads), "SELECT sid FROM s");
         assert_eq!(
             with_settings("", "INSERT INTO s SELECT 1", Effect::Writes),
             format!("WITH written AS (INSERT INTO s SELECT 1) {SET}")

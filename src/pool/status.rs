@@ -106,9 +106,9 @@ impl Status {
                 log::log(Level::Notice, format!("connected to {servers} again"));
             }
             Ok(_) => {}
-            Err(failure) => self.failures.log(Level::Warn, || {
-                format!("no connection to {servers}: {}", failure.reason)
-            }),
+            Err(failure) => self
+                .failures
+                .log(Level::Warn, || format!("no connection to {servers}: {}", failure.reason)),
         }
         opened
     }

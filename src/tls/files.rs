@@ -97,10 +97,7 @@ impl Files {
 /// mean that the file must not be used.
 pub(crate) fn read_private(path: &Path, of_root: u32) -> io::Result<Vec<u8>> {
     // Opening a named pipe would otherwise wait for a writer.
-    let mut file = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a plain file"));

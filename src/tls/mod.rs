@@ -47,11 +47,7 @@ impl Tls {
         allow_cleartext: bool,
         files: Result<Files, Error>,
     ) -> Self {
-        Tls {
-            state: Mutex::new(load(&config, files)),
-            config,
-            allow_cleartext,
-        }
+        Tls { state: Mutex::new(load(&config, files)), config, allow_cleartext }
     }
 
     /// Reads the files again. Returns whether they have changed, so that another attempt may
@@ -81,12 +77,7 @@ impl Tls {
 
     /// What makes the stream of a TCP connection: with TLS as configured, or without.
     pub(crate) fn negotiator(self: &Arc<Self>, encrypt: bool) -> Negotiator {
-        Negotiator {
-            tls: Arc::clone(self),
-            encrypt,
-            cancels: false,
-            host: String::new(),
-        }
+        Negotiator { tls: Arc::clone(self), encrypt, cancels: false, host: String::new() }
     }
 
     /// Errors of the kind `Other` are refusals by the server or the configuration; the others are
@@ -125,9 +116,7 @@ async fn ask_for_tls(socket: &mut Socket) -> io::Result<bool> {
     match socket.read_u8().await? {
         b'S' => Ok(true),
         b'N' => Ok(false),
-        _ => Err(io::Error::other(
-            "the answer to the TLS request is not PostgreSQL's",
-        )),
+        _ => Err(io::Error::other("the answer to the TLS request is not PostgreSQL's")),
     }
 }
 
@@ -155,10 +144,7 @@ impl Negotiator {
     /// The same for a request to cancel. Its future never ends.
     pub(crate) fn to_cancel(&self) -> Self {
         let cancels = true;
-        Negotiator {
-            cancels,
-            ..self.clone()
-        }
+        Negotiator { cancels, ..self.clone() }
     }
 }
 
@@ -169,10 +155,7 @@ impl MakeTlsConnect<Socket> for Negotiator {
 
     fn make_tls_connect(&mut self, host: &str) -> Result<Self, Infallible> {
         let host = host.to_owned();
-        Ok(Negotiator {
-            host,
-            ..self.clone()
-        })
+        Ok(Negotiator { host, ..self.clone() })
     }
 }
 

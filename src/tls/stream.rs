@@ -99,12 +99,7 @@ const CLEAR_TEXT: [u8; 4] = [0, 0, 0, 3];
 
 impl ClearTextGuard {
     fn new(allow_cleartext: bool) -> Self {
-        ClearTextGuard {
-            over: allow_cleartext,
-            head: [0; 9],
-            filled: 0,
-            skip: 0,
-        }
+        ClearTextGuard { over: allow_cleartext, head: [0; 9], filled: 0, skip: 0 }
     }
 
     /// Whether these bytes complete a request for a password in clear text.
@@ -150,9 +145,7 @@ mod tests {
         let bytes = [&notice[..], &request].concat();
         for size in 1..=bytes.len() {
             let mut guard = guard();
-            let seen = bytes
-                .chunks(size)
-                .filter(|chunk| guard.requests_clear_text(chunk));
+            let seen = bytes.chunks(size).filter(|chunk| guard.requests_clear_text(chunk));
             assert_eq!(seen.count(), 1, "in pieces of {size}");
         }
     }

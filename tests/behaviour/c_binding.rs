@@ -214,10 +214,7 @@ fn free(completion: Box<capi::rsp_completion>) {
 /// The blocking function.
 fn call_blocking(storage: &capi::rsp_storage, call: &Call) -> Result<Completion, Failure> {
     let request = request(call)?;
-    Handle::new(
-        |out| try_c!(rsp_call(Some(storage), Some(&*request), Some(out))),
-        free,
-    )
+    Handle::new(|out| try_c!(rsp_call(Some(storage), Some(&*request), Some(out))), free)
 }
 
 /// The functions of event loops: submitted, waited for, drained.
@@ -228,13 +225,7 @@ fn call_through_queue(storage: &capi::rsp_storage, call: &Call) -> Result<Comple
     )?;
     let request = request(call)?;
     let user = ptr::null_mut();
-    try_c!(rsp_submit(
-        Some(storage),
-        Some(&*queue),
-        Some(&*request),
-        user,
-        None
-    ))?;
+    try_c!(rsp_submit(Some(storage), Some(&*queue), Some(&*request), user, None))?;
     let descriptor = c!(rsp_queue_fd(Some(&*queue)));
     // SAFETY: open until the queue is freed.
     let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };

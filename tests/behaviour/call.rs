@@ -18,10 +18,7 @@ pub struct Call {
 
 /// A call with the arguments that most calls have: the cookie's name and the current time.
 pub fn call(operation: &'static str) -> Call {
-    let mut call = Call {
-        operation,
-        arguments: BTreeMap::new(),
-    };
+    let mut call = Call { operation, arguments: BTreeMap::new() };
     let takes = |name| call.spec().params.iter().any(|param| param.name == name);
     let (name, time) = (takes("name"), takes("current_time"));
     if name {
@@ -35,10 +32,7 @@ pub fn call(operation: &'static str) -> Call {
 
 /// A set of a session that lives for a minute.
 pub fn set(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Call {
-    call("set")
-        .text("key", key)
-        .text("value", value)
-        .number("ttl", 60.0)
+    call("set").text("key", key).text("value", value).number("ttl", 60.0)
 }
 
 pub fn get(key: impl AsRef<[u8]>) -> Call {
@@ -51,9 +45,7 @@ pub fn delete(key: impl AsRef<[u8]>) -> Call {
 
 /// A call that concerns the sessions of a subject in an audience.
 pub fn of(operation: &'static str, audience: impl AsRef<[u8]>, subject: impl AsRef<[u8]>) -> Call {
-    call(operation)
-        .text("audience", audience)
-        .text("subject", subject)
+    call(operation).text("audience", audience).text("subject", subject)
 }
 
 impl Call {

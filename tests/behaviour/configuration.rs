@@ -9,10 +9,7 @@ type LuaStore = Store<LuaBinding>;
 
 pub fn new_gives_a_table(store: &LuaStore) {
     for args in [vec![], vec![Value::Nil], vec![Value::Table(vec![])]] {
-        let returned = store
-            .binding
-            .call_method(&store.conf, "new", &args)
-            .unwrap();
+        let returned = store.binding.call_method(&store.conf, "new", &args).unwrap();
         assert_eq!(returned, ["table".into()]);
     }
 }
@@ -79,16 +76,12 @@ pub fn a_password_is_in_no_error(store: &LuaStore) {
 
 pub fn numbers_and_names_have_more_than_one_spelling(store: &LuaStore) {
     let port = store.conf["port"].clone();
-    let Value::Number(number) = port else {
-        panic!("the port is no number")
-    };
+    let Value::Number(number) = port else { panic!("the port is no number") };
     store.run(&set("key", "value"));
     let text = store.with("port", &*number.to_string());
     assert!(text.get("key").is_some());
     let list = [&*number.to_string()].into_iter().collect::<Value>();
-    let lists = store
-        .with("port", list)
-        .with("host", ["127.0.0.1"].into_iter().collect::<Value>());
+    let lists = store.with("port", list).with("host", ["127.0.0.1"].into_iter().collect::<Value>());
     assert!(lists.get("key").is_some());
 }
 
@@ -105,16 +98,12 @@ pub fn the_other_spelling_of_the_table_keys_works(store: &LuaStore) {
 
 pub fn the_database_is_named_after_the_user(store: &LuaStore) {
     let name = &store.db.name;
-    store.db.execute(&format!(
-        "CREATE ROLE {name} LOGIN; GRANT ALL ON sessions TO {name}"
-    ));
+    store.db.execute(&format!("CREATE ROLE {name} LOGIN; GRANT ALL ON sessions TO {name}"));
     let mut user = store.with("username", &**name);
     user.conf.remove("database");
     user.run(&set("key", "value"));
     assert_eq!(store.db.row("key").unwrap().data, "value");
-    store
-        .db
-        .execute(&format!("DROP OWNED BY {name} CASCADE; DROP ROLE {name}"));
+    store.db.execute(&format!("DROP OWNED BY {name} CASCADE; DROP ROLE {name}"));
 }
 
 pub fn connections_have_the_configured_application_name(store: &LuaStore) {

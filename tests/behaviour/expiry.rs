@@ -7,9 +7,7 @@ use super::call::{Answer, Call, NOW, get, set};
 use super::store::Store;
 
 fn replacing(old_key: &str) -> Call {
-    set("new", "new")
-        .text("old_key", old_key)
-        .number("stale_ttl", 10.0)
+    set("new", "new").text("old_key", old_key).number("stale_ttl", 10.0)
 }
 
 pub fn expiry_is_rounded_down_to_the_second(store: &Store<impl Binding>) {

@@ -29,9 +29,7 @@ impl LuaBinding {
         method: &str,
         args: &[Value],
     ) -> Result<Vec<Value>, Failure> {
-        let conf = conf
-            .iter()
-            .map(|(key, value)| (Value::from(&**key), value.clone()));
+        let conf = conf.iter().map(|(key, value)| (Value::from(&**key), value.clone()));
         let request = json!({
             "conf": Value::Table(conf.collect()).to_json().to_string(),
             "call": method,
@@ -89,10 +87,7 @@ fn argument(value: &Argument) -> Value {
         Argument::Pairs(pairs) => {
             let audiences = pairs.iter().map(|(audience, _)| &**audience).collect();
             let subjects = pairs.iter().map(|(_, subject)| &**subject).collect();
-            Value::Table(vec![
-                ("audiences".into(), audiences),
-                ("subjects".into(), subjects),
-            ])
+            Value::Table(vec![("audiences".into(), audiences), ("subjects".into(), subjects)])
         }
         Argument::Other(kind) => panic!("no argument is a {kind}"),
     }

@@ -74,9 +74,7 @@ pub fn revoke_ends_the_sessions_of_a_subject(store: &Store<impl Binding>) {
 
 pub fn revoke_does_not_count_expired_sessions(store: &Store<impl Binding>) {
     store.populate();
-    store
-        .db
-        .execute("UPDATE sessions SET exp = now() - interval '1 minute' WHERE sid = 'ada 2'");
+    store.db.execute("UPDATE sessions SET exp = now() - interval '1 minute' WHERE sid = 'ada 2'");
     assert_eq!(store.count(&of("revoke", "shop", "ada")), 2);
     assert_eq!(store.db.row("ada 2"), None);
 }
@@ -130,11 +128,7 @@ pub fn list_gives_pages(store: &Store<impl Binding>) {
     for n in 0..7 {
         store.save(&format!("key {n}"), 60.0, ADA_TWICE);
     }
-    let scopes = [
-        of("list", "shop", "ada"),
-        audience("list", "shop"),
-        call("list"),
-    ];
+    let scopes = [of("list", "shop", "ada"), audience("list", "shop"), call("list")];
     for scope in scopes {
         let mut pages = Vec::new();
         let mut next = scope.number("limit", 3.0);
@@ -170,9 +164,7 @@ pub fn count_counts_live_sessions(store: &Store<impl Binding>) {
     assert_eq!(store.count(&call("count")), 4);
     // Without statistics, the estimate is exact.
     let estimate = call("count").flag("estimate", true);
-    store
-        .db
-        .execute("UPDATE pg_class SET reltuples = -1 WHERE relname = 'sessions'");
+    store.db.execute("UPDATE pg_class SET reltuples = -1 WHERE relname = 'sessions'");
     assert_eq!(store.count(&estimate), 4);
     store.db.execute("ANALYZE sessions");
     assert_eq!(store.count(&estimate), 5);
@@ -198,9 +190,7 @@ pub fn touch_changes_only_the_expiry(store: &Store<impl Binding>) {
 
 pub fn cleanup_deletes_expired_sessions(store: &Store<impl Binding>) {
     store.populate();
-    store
-        .db
-        .execute("UPDATE sessions SET exp = now() - interval '1 hour' WHERE sid LIKE 'ada%'");
+    store.db.execute("UPDATE sessions SET exp = now() - interval '1 hour' WHERE sid LIKE 'ada%'");
     assert_eq!(store.count(&call("cleanup").number("limit", 2.0)), 2);
     assert_eq!(store.count(&call("cleanup")), 1);
     assert_eq!(store.count(&call("cleanup")), 0);

@@ -7,17 +7,8 @@ use super::value::Value;
 
 type LuaStore = Store<LuaBinding>;
 
-const SET: [&str; 9] = [
-    "name",
-    "key",
-    "value",
-    "ttl",
-    "current_time",
-    "old_key",
-    "stale_ttl",
-    "metadata",
-    "remember",
-];
+const SET: [&str; 9] =
+    ["name", "key", "value", "ttl", "current_time", "old_key", "stale_ttl", "metadata", "remember"];
 
 impl LuaStore {
     fn call_method(&self, method: &str, args: &[Value]) -> Vec<Value> {
@@ -34,10 +25,7 @@ impl LuaStore {
 
 fn lists(audiences: &[&str], subjects: &[&str]) -> Value {
     let list = |items: &[&str]| items.iter().copied().collect::<Value>();
-    Value::Table(vec![
-        ("audiences".into(), list(audiences)),
-        ("subjects".into(), list(subjects)),
-    ])
+    Value::Table(vec![("audiences".into(), list(audiences)), ("subjects".into(), list(subjects))])
 }
 
 /// The arguments of a good `set`.
@@ -69,23 +57,14 @@ pub fn numbers_may_come_as_text(store: &LuaStore) {
         |seconds: &str| store.call_method("get", &["session".into(), "key".into(), seconds.into()]);
     assert_eq!(at("2000000060"), ["value".into()]);
     assert_eq!(at("2000000061"), [Value::Nil]);
-    let found = [
-        "session".into(),
-        "a".into(),
-        "s".into(),
-        "2000000000".into(),
-    ];
+    let found = ["session".into(), "a".into(), "s".into(), "2000000000".into()];
     let found = store.call_method("read_metadata", &found);
     assert_ne!(found, [Value::Table(vec![])]);
 }
 
 pub fn get_and_delete_need_no_time(store: &LuaStore) {
     let key: [Value; 2] = ["session".into(), "key".into()];
-    for tail in [
-        vec![],
-        vec![lists(&["a"], &["s"])],
-        vec![NOW.into(), lists(&["a"], &["s"])],
-    ] {
+    for tail in [vec![], vec![lists(&["a"], &["s"])], vec![NOW.into(), lists(&["a"], &["s"])]] {
         store.call_method("set", &good());
         assert_eq!(store.call_method("get", &key), ["value".into()]);
         let deleted = store.call_method("delete", &[&key, &*tail].concat());
@@ -119,11 +98,9 @@ pub fn a_wrong_argument_is_raised_with_its_name_and_place(store: &LuaStore) {
         let numbers = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
         wrong.extend(numbers.map(|number| (SET[place], place, number.into())));
     }
-    for (audiences, subjects) in [
-        (&["a", "b"][..], &["s"][..]),
-        (&["a"], &["s", "t"]),
-        (&[], &["s"]),
-    ] {
+    for (audiences, subjects) in
+        [(&["a", "b"][..], &["s"][..]), (&["a"], &["s", "t"]), (&[], &["s"])]
+    {
         wrong.push(("metadata", 7, lists(audiences, subjects)));
     }
     for (name, place, value) in wrong {
@@ -133,19 +110,11 @@ pub fn a_wrong_argument_is_raised_with_its_name_and_place(store: &LuaStore) {
     }
     let (number, text) = (Value::from(1.0), Value::from("text"));
     for method in ["get", "delete"] {
-        assert_names(
-            "key",
-            1,
-            &store.raise(method, &[text.clone(), number.clone()]),
-        );
+        assert_names("key", 1, &store.raise(method, &[text.clone(), number.clone()]));
         assert_names("key", 1, &store.raise(method, &["session".into()]));
     }
     let read = |args: &[Value]| store.raise("read_metadata", args);
-    assert_names(
-        "audience",
-        1,
-        &read(&[text.clone(), number.clone(), text.clone()]),
-    );
+    assert_names("audience", 1, &read(&[text.clone(), number.clone(), text.clone()]));
     assert_names("subject", 2, &read(&[text.clone(), text.clone(), number]));
     assert_names("subject", 2, &read(&[text.clone(), text]));
     store.db.assert_empty();

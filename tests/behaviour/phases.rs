@@ -109,10 +109,7 @@ pub fn nginx_log() -> Arc<LuaBinding> {
 
 /// A binding in a phase that can still answer the request with the reply.
 fn answering_in(phase: &'static str, directives: &str) -> LuaBinding {
-    let nginx = Nginx::builder()
-        .lua_folder(lua_folder())
-        .location("= /call", directives)
-        .start();
+    let nginx = Nginx::builder().lua_folder(lua_folder()).location("= /call", directives).start();
     let nginx = process::keep_until_exit(nginx, Nginx::destroy);
     LuaBinding::new(phase, |request| {
         let response = nginx.post("/call", request);

@@ -74,9 +74,7 @@ pub fn tables_may_have_other_names_and_another_schema(store: &Store<impl Binding
     // The second table is named after the first, or as one likes.
     let default = store.with("table_name", "web.logins");
     store_and_delete(&default);
-    store
-        .db
-        .execute("ALTER TABLE web.logins_meta RENAME TO owners");
+    store.db.execute("ALTER TABLE web.logins_meta RENAME TO owners");
     store_and_delete(&default.with("table_name_meta", "web.owners"));
 }
 
@@ -90,9 +88,7 @@ fn store_and_delete(store: &Store<impl Binding>) {
 
 pub fn a_server_that_is_not_there_fails_in_time_and_is_named(store: &Store<impl Binding>) {
     let port = free_port();
-    let store = store
-        .with("port", f64::from(port))
-        .with("connect_timeout", 500.0);
+    let store = store.with("port", f64::from(port)).with("connect_timeout", 500.0);
     let start = Instant::now();
     let failed = |call: &Call| store.call(call).unwrap_err().failed();
     let message = failed(&get("key"));

@@ -8,11 +8,7 @@ pub fn a_value_that_was_set_is_found(store: &Store<impl Binding>) {
     assert_eq!(store.get("key"), None);
     store.run(&set("key", "value"));
     assert_eq!(store.get("key").unwrap(), b"value");
-    let row = Row {
-        name: "session".into(),
-        data: "value".into(),
-        exp: NOW + 60.0,
-    };
+    let row = Row { name: "session".into(), data: "value".into(), exp: NOW + 60.0 };
     assert_eq!(store.db.row("key"), Some(row));
 }
 
@@ -28,11 +24,7 @@ pub fn an_overwrite_changes_data_expiry_and_name(store: &Store<impl Binding>) {
     store.run(&set("key", "old"));
     let renamed = set("key", "new").text("name", "renamed");
     store.run(&renamed.number("ttl", 90.0));
-    let row = Row {
-        name: "renamed".into(),
-        data: "new".into(),
-        exp: NOW + 90.0,
-    };
+    let row = Row { name: "renamed".into(), data: "new".into(), exp: NOW + 90.0 };
     assert_eq!(store.db.row("key"), Some(row));
     assert_eq!(store.get("key").unwrap(), b"new");
 }
@@ -73,9 +65,7 @@ pub fn a_value_of_8_mib_comes_back(store: &Store<impl Binding>) {
 pub fn a_key_too_long_for_the_index_fails_and_writes_nothing(store: &Store<impl Binding>) {
     let mut state = 1_u64;
     let mut random = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         format!("{:02x}", state >> 56)
     };
     let key: String = (0..5000).map(|_| random()).collect();
@@ -88,9 +78,7 @@ pub fn a_set_that_fails_leaves_nothing_behind(store: &Store<impl Binding>) {
     store.run(&set("old", "old"));
     store.alter("ALTER TABLE sessions_meta RENAME TO gone");
     let replacing = set("new", "new").text("old_key", "old");
-    let failing = replacing
-        .number("stale_ttl", 10.0)
-        .pairs("metadata", &[("audience", "subject")]);
+    let failing = replacing.number("stale_ttl", 10.0).pairs("metadata", &[("audience", "subject")]);
     store.call(&failing).unwrap_err().failed();
     assert_eq!(store.db.row("new"), None);
     assert_eq!(store.db.exp("old"), NOW + 60.0);

@@ -24,9 +24,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A process of its own for each test, which has to exit well at its end.
 pub fn luajit() -> Arc<LuaBinding> {
     let luajit = LuaJit::start();
-    Arc::new(LuaBinding::new("no nginx", move |request| {
-        luajit.lines.exchange(request)
-    }))
+    Arc::new(LuaBinding::new("no nginx", move |request| luajit.lines.exchange(request)))
 }
 
 /// A worker that does not leave its init_worker phase as long as calls may come: through one named
@@ -77,14 +75,9 @@ impl Lines {
         // A thread reads, so that the caller can give up.
         thread::spawn(move || {
             let lines = BufReader::new(replies).lines();
-            lines
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
+            lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        Lines {
-            requests: Mutex::new(Some(Box::new(requests))),
-            replies: Mutex::new(receiver),
-        }
+        Lines { requests: Mutex::new(Some(Box::new(requests))), replies: Mutex::new(receiver) }
     }
 
     fn exchange(&self, request: &str) -> String {
@@ -117,10 +110,7 @@ impl LuaJit {
             .stdout(Stdio::piped());
         let mut child = process::spawn(command, Signal::SIGKILL).expect("luajit");
         let streams = (child.stdin.take(), child.stdout.take());
-        LuaJit {
-            lines: Lines::new(streams.0.expect("piped"), streams.1.expect("piped")),
-            child,
-        }
+        LuaJit { lines: Lines::new(streams.0.expect("piped"), streams.1.expect("piped")), child }
     }
 }
 

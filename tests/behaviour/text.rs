@@ -61,9 +61,7 @@ pub fn text_that_cannot_be_stored_fails_and_writes_nothing(store: &Store<impl Bi
 
 /// Gives `bytes` to each argument in turn, each time among arguments that are good.
 fn refuses(store: &Store<impl Binding>, bytes: &[u8]) {
-    let good = set("key", "value")
-        .text("old_key", "old")
-        .number("stale_ttl", 10.0);
+    let good = set("key", "value").text("old_key", "old").number("stale_ttl", 10.0);
     for argument in ["name", "key", "value", "old_key"] {
         assert_names(argument, store, &good.clone().text(argument, bytes));
     }

@@ -25,9 +25,7 @@ impl Value {
                 _ => json!({ "hex": hex(bytes) }),
             },
             Value::Table(pairs) => {
-                let pairs = pairs
-                    .iter()
-                    .map(|(key, value)| [key, value].map(Value::to_json));
+                let pairs = pairs.iter().map(|(key, value)| [key, value].map(Value::to_json));
                 json!({ "table": pairs.collect::<Vec<_>>() })
             }
         }
@@ -80,10 +78,7 @@ fn unhex(text: &str) -> Vec<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).expect("a hexadecimal digit") as u8;
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     assert!(rest.is_empty(), "an odd number of digits");
-    pairs
-        .iter()
-        .map(|&[high, low]| digit(high) << 4 | digit(low))
-        .collect()
+    pairs.iter().map(|&[high, low]| digit(high) << 4 | digit(low)).collect()
 }
 
 impl From<bool> for Value {

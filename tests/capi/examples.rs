@@ -43,13 +43,7 @@ fn build_and_run(name: &str) -> String {
 }
 
 fn assert_all_done(said: &str) {
-    let lines = [
-        "saved",
-        "found: {\"visits\":1}",
-        "1 session",
-        "deleted",
-        "gone",
-    ];
+    let lines = ["saved", "found: {\"visits\":1}", "1 session", "deleted", "gone"];
     for line in lines {
         assert!(said.contains(line), "no {line:?} in: {said}");
     }

@@ -111,7 +111,6 @@ fn make_uninstall_leaves_no_file() {
     let installed = Installed::new();
     installed.make("uninstall");
     let mut left = Command::new("find");
-    left.arg(installed.root())
-        .args(["(", "-type", "f", "-o", "-type", "l", ")"]);
+    left.arg(installed.root()).args(["(", "-type", "f", "-o", "-type", "l", ")"]);
     assert_eq!(process::output(&mut left), "");
 }

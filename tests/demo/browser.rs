@@ -65,20 +65,13 @@ impl Driver {
             let (_, rest) = line.split_once("started successfully on port ")?;
             Some(format!("http://127.0.0.1:{}", rest.split_once('.')?.0))
         });
-        Driver {
-            url,
-            process,
-            sweeper,
-            folder,
-        }
+        Driver { url, process, sweeper, folder }
     }
 
     /// Carries a visit out.
     pub fn run(&self, visit: impl Future<Output = ()>) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let visit = runtime.block_on(async { tokio::time::timeout(VISIT, visit).await });
         visit.expect("an end in time");
     }

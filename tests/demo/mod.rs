@@ -41,10 +41,7 @@ fn signing_out_my_other_sessions_reaches_the_other_browsers() {
     let (site, driver) = (Site::start(), Driver::start());
     driver.run(async {
         let here = driver.browser("here").await;
-        let others = [
-            driver.browser("second").await,
-            driver.browser("third").await,
-        ];
+        let others = [driver.browser("second").await, driver.browser("third").await];
         here.sign_in(&site, "Ada").await;
         for other in &others {
             other.sign_in(&site, "Ada").await;

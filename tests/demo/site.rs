@@ -40,12 +40,7 @@ impl Site {
             let line = line.trim();
             line.starts_with("http://").then(|| line.to_owned())
         });
-        Site {
-            url,
-            _sweeper: sweeper,
-            script,
-            folder,
-        }
+        Site { url, _sweeper: sweeper, script, folder }
     }
 
     /// Stops it as Ctrl-C does, and checks that no file is left.
@@ -54,9 +49,7 @@ impl Site {
         let status = process::wait(&mut self.script, TIMEOUT);
         assert!(status.is_some(), "the demo does not stop");
         let left = fs::read_dir(self.folder.path()).expect("our own folder");
-        let left: Vec<_> = left
-            .map(|entry| entry.expect("a name").file_name())
-            .collect();
+        let left: Vec<_> = left.map(|entry| entry.expect("a name").file_name()).collect();
         assert_eq!(left, ["said"]);
     }
 }

@@ -78,9 +78,7 @@ impl Session {
 
     /// The number of a value, where it is one of this session.
     fn number(&self, value: &str) -> Result<u64, String> {
-        let rest = value
-            .strip_prefix(&self.key)
-            .and_then(|rest| rest.strip_prefix('.'));
+        let rest = value.strip_prefix(&self.key).and_then(|rest| rest.strip_prefix('.'));
         let number = rest.and_then(|rest| rest.split('.').next()?.parse().ok());
         number
             .filter(|number| *number <= self.asked.load(Ordering::SeqCst))
@@ -146,9 +144,8 @@ pub fn verify(sql: &mut Client, sessions: &[&Session]) -> Vec<Wrong> {
         .expect("a transaction");
     let mut query = |text: &str| sql.query(text, &[]).expect("rows").into_iter();
     let sessions_now = "SELECT sid, data, (extract(epoch FROM exp - now()))::bigint FROM sessions";
-    let rows: BTreeMap<String, (String, i64)> = query(sessions_now)
-        .map(|row| (row.get(0), (row.get(1), row.get(2))))
-        .collect();
+    let rows: BTreeMap<String, (String, i64)> =
+        query(sessions_now).map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
     let saves = "SELECT sid, array_agg(data ORDER BY id) FROM history GROUP BY sid";
     let mut history: BTreeMap<String, Vec<String>> =
         query(saves).map(|row| (row.get(0), row.get(1))).collect();

@@ -21,10 +21,7 @@ impl Client {
             .http_status_as_error(false)
             .max_idle_connections(usize::from(keep))
             .build();
-        Client {
-            port,
-            http: http.into(),
-        }
+        Client { port, http: http.into() }
     }
 
     /// Sends a request and reads its response.

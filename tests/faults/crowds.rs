@@ -64,10 +64,8 @@ fn reconnecting_does_not_flood_a_server_that_comes_back() {
         .setting("log_connections", "on")
         .setting("max_connections", "10")
         .start();
-    let site = site::on(&cluster)
-        .conf("connect_timeout", 3500)
-        .nginx(|nginx| nginx.workers(2))
-        .start();
+    let site =
+        site::on(&cluster).conf("connect_timeout", 3500).nginx(|nginx| nginx.workers(2)).start();
     site.assert_works();
     let mut sql = site.sql();
     let others = take_all_connections(&cluster, &mut sql);

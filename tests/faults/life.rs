@@ -82,10 +82,7 @@ fn stop_ten_times(name: &str, before: Duration, stop: impl Fn(&Nginx) -> Duratio
         .map(|_| exit_under_load(&ground(&cluster, |nginx| nginx), before, |_| (), &stop).1)
         .collect();
     times.sort();
-    println!(
-        "{name}: gone after {:.0?} (median) to {:.0?}",
-        times[5], times[9]
-    );
+    println!("{name}: gone after {:.0?} (median) to {:.0?}", times[5], times[9]);
     assert_closed_properly(&cluster);
 }
 

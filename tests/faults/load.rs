@@ -82,9 +82,7 @@ impl Binding {
 }
 
 fn http(client: &Client, path: &str) -> Result<Option<String>, Failure> {
-    let response = client
-        .get(path)
-        .map_err(|error| Failure::Cut(error.to_string()))?;
+    let response = client.get(path).map_err(|error| Failure::Cut(error.to_string()))?;
     match response.status {
         200 => Ok(Some(response.body)),
         404 => Ok(None),
@@ -148,9 +146,7 @@ impl Meter {
         let last = self.bucket(Instant::now());
         let number = (window.as_millis() / BUCKET.as_millis()) as usize;
         let buckets = last.saturating_sub(number)..last;
-        let count: u32 = buckets
-            .map(|n| self.succeeded[n].load(Ordering::Relaxed))
-            .sum();
+        let count: u32 = buckets.map(|n| self.succeeded[n].load(Ordering::Relaxed)).sum();
         f64::from(count) / window.as_secs_f64()
     }
 
@@ -210,11 +206,7 @@ fn kind(error: &str) -> String {
     let mut words: Vec<_> = error.split(' ').collect();
     words.retain(|word| !word.contains(|letter: char| letter.is_ascii_digit()));
     let text = words.join(" ");
-    text.split([':', '('])
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    text.split([':', '(']).next().unwrap_or_default().trim().to_owned()
 }
 
 /// The sessions that a client saves again and again.

@@ -12,8 +12,7 @@ use crate::support::Cluster;
 const LONG: Duration = Duration::from_millis(600);
 
 fn execute(sql: &mut Client, statements: &str) {
-    sql.batch_execute(statements)
-        .unwrap_or_else(|error| panic!("{statements}: {error}"));
+    sql.batch_execute(statements).unwrap_or_else(|error| panic!("{statements}: {error}"));
 }
 
 #[test]
@@ -46,9 +45,7 @@ fn a_lock_table_that_others_have_filled_fails_only_saves() {
     let mut hog = ground.site.sql();
     ground.trial("out of shared memory", &["SQLSTATE 53200"], || {
         let fill = "SELECT pg_advisory_lock(n) FROM generate_series(1, 100000) n";
-        let full = hog
-            .batch_execute(fill)
-            .expect_err("there are not so many locks");
+        let full = hog.batch_execute(fill).expect_err("there are not so many locks");
         assert_eq!(full.code().map(|code| code.code()), Some("53200"), "{full}");
         thread::sleep(LONG);
         execute(&mut hog, "SELECT pg_advisory_unlock_all()");
@@ -66,13 +63,8 @@ const THROW_OUT: &str =
 #[test]
 fn a_role_that_loses_its_rights_gets_errors_until_it_has_them_again() {
     let _turn = one_at_a_time();
-    let cluster = Cluster::builder()
-        .hba("host all all 127.0.0.1/32 scram-sha-256")
-        .start();
-    let settings = [
-        ("username", "web".into()),
-        ("password", "correct-horse".into()),
-    ];
+    let cluster = Cluster::builder().hba("host all all 127.0.0.1/32 scram-sha-256").start();
+    let settings = [("username", "web".into()), ("password", "correct-horse".into())];
     execute(&mut cluster.client("template1"), ROLE);
     let ground = Ground::with(&cluster, &settings, |nginx| nginx);
     let mut sql = ground.site.sql();
@@ -94,11 +86,7 @@ fn a_role_that_loses_its_rights_gets_errors_until_it_has_them_again() {
 }
 
 /// The server may give up altogether, where it finds no room for its log.
-const FULL: &[&str] = &[
-    "SQLSTATE 53100",
-    "no connection to within ms",
-    "connection to lost",
-];
+const FULL: &[&str] = &["SQLSTATE 53100", "no connection to within ms", "connection to lost"];
 
 #[test]
 fn a_full_disk_loses_nothing() {

@@ -112,15 +112,9 @@ impl Shared {
         };
         for stream in [&client, &server] {
             stream.set_nodelay(true).expect("a socket option");
-            stream
-                .set_read_timeout(Some(TICK))
-                .expect("a socket option");
+            stream.set_read_timeout(Some(TICK)).expect("a socket option");
         }
-        let connection = Arc::new(Connection {
-            client,
-            server,
-            lost: AtomicBool::new(false),
-        });
+        let connection = Arc::new(Connection { client, server, lost: AtomicBool::new(false) });
         let mut connections = lock(&self.connections);
         connections.retain(|connection| Arc::strong_count(connection) > 1);
         connections.push(Arc::clone(&connection));
@@ -132,11 +126,7 @@ impl Shared {
 
     fn carry(&self, connection: &Connection, upwards: bool) {
         let Connection { client, server, .. } = connection;
-        let (mut from, mut to) = if upwards {
-            (client, server)
-        } else {
-            (server, client)
-        };
+        let (mut from, mut to) = if upwards { (client, server) } else { (server, client) };
         let mut bytes = vec![0; 1 << 16];
         while !self.over.load(Ordering::Relaxed) {
             let count = match from.read(&mut bytes) {

@@ -163,11 +163,7 @@ fn load_reloads_and_faults_together() {
     }
     sizes.push((workers(), master()));
 
-    println!(
-        "{:.0?} of load, reloads and faults: {:?}",
-        start.elapsed(),
-        sum.faults
-    );
+    println!("{:.0?} of load, reloads and faults: {:?}", start.elapsed(), sum.faults);
     println!(
         "{} operations, errors {:?}, {} cut by nginx, {} violations, {} carried out late, slowest {:.0?}",
         sum.operations,

@@ -109,9 +109,8 @@ impl<'a> Ground<'a> {
     pub fn under_load(&self, body: impl FnOnce(&Meter)) -> (Meter, Vec<Wrong>) {
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         let clients = HTTP_CLIENTS + if self.keep { RUST_CLIENTS } else { 0 };
-        let all: Vec<Vec<Session>> = (0..clients)
-            .map(|client| load::sessions_of(&format!("{round}c{client}")))
-            .collect();
+        let all: Vec<Vec<Session>> =
+            (0..clients).map(|client| load::sessions_of(&format!("{round}c{client}"))).collect();
         let meter = Meter::new();
         let mut renewed = Vec::new();
         thread::scope(|scope| {
@@ -137,8 +136,7 @@ impl<'a> Ground<'a> {
         let mut wrong = std::mem::take(&mut *process::lock(&meter.wrong));
         let mut sql = self.site.sql();
         wrong.extend(verify(&mut sql, &sessions));
-        sql.batch_execute("TRUNCATE sessions, sessions_meta, history")
-            .expect("empty tables");
+        sql.batch_execute("TRUNCATE sessions, sessions_meta, history").expect("empty tables");
         (meter, wrong)
     }
 }

@@ -20,10 +20,7 @@ fn compare(file: &str, generated: &str) {
         std::fs::write(path(file), generated).unwrap();
         return;
     }
-    assert!(
-        read(file) == generated,
-        "{file} is out of date: run `make generate`"
-    );
+    assert!(read(file) == generated, "{file} is out of date: run `make generate`");
 }
 
 /// Compares the part of a file between two lines.
@@ -91,9 +88,7 @@ fn the_header_is_up_to_date() {
     let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
     config.after_includes = Some(macros());
     let mut header = Vec::new();
-    cbindgen::generate_with_config(root, config)
-        .unwrap()
-        .write(&mut header);
+    cbindgen::generate_with_config(root, config).unwrap().write(&mut header);
     let header = without_safety(&String::from_utf8(header).unwrap());
     assert!(header.contains("rsp_version(void)"), "{header}");
     compare("include/resty_session_postgres.h", &header);

@@ -9,10 +9,7 @@ use super::{between, wrap};
 #[test]
 fn the_lua_page_describes_every_operation() {
     let page: String = KINDS.iter().map(|kind| method(kind.spec)).collect();
-    let lines = (
-        "<!-- operations: generated -->\n",
-        "<!-- end of operations -->\n",
-    );
+    let lines = ("<!-- operations: generated -->\n", "<!-- end of operations -->\n");
     between("docs/lua.md", lines, &format!("\n{page}"));
 }
 
@@ -37,10 +34,7 @@ fn the_c_page_lists_every_operation() {
         let columns = ["text", "number", "flag", "pair"].map(of);
         table += &format!("| `{}` | {} |\n", kind.spec.name, columns.join(" | "));
     }
-    let lines = (
-        "<!-- operations: generated -->\n",
-        "<!-- end of operations -->\n",
-    );
+    let lines = ("<!-- operations: generated -->\n", "<!-- end of operations -->\n");
     between("docs/c.md", lines, &table);
 }
 
@@ -74,10 +68,7 @@ fn comment(spec: &Spec) -> String {
     for param in spec.params {
         let optional = if param.optional { "[opt]" } else { "" };
         let kind = lua_type(param.kind);
-        text += &wrap(&format!(
-            "@tparam{optional} {kind} {} {}",
-            param.name, param.doc
-        ));
+        text += &wrap(&format!("@tparam{optional} {kind} {} {}", param.name, param.doc));
     }
     text += &wrap(&format!("@return {}; or nil", spec.returns));
     text + "-- @treturn string error message\n"

@@ -97,9 +97,9 @@ fn one_process_cleans_up_at_a_time() {
     // The lock is the library's own.
     let mut holder = other.transaction().expect("a transaction");
     let taken = "SELECT pg_advisory_xact_lock(hash, 16) FROM (VALUES ($1::int)) AS lock (hash)";
-    let hash = "sessions".bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = "sessions"
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     let taken = holder.execute(taken, &[&hash.cast_signed()]);
     taken.expect("the lock");
     let storage = db.storage_with(json!({ "send_timeout": 200, "read_timeout": 200 }));

@@ -137,10 +137,7 @@ fn no_name_and_no_text_brings_control_characters_into_the_output() {
         let found = out(&cli(&db, &["check", "--table", &table]));
         assert!(!found.contains("There is no table"), "{found}");
         assert_eq!(out(&cli(&db, &["check"])), "All is well.\n");
-        assert_eq!(
-            db.number("SELECT count(*) FROM pg_class WHERE relname = 'planted'"),
-            0
-        );
+        assert_eq!(db.number("SELECT count(*) FROM pg_class WHERE relname = 'planted'"), 0);
         db.execute(&format!("DROP TABLE {table} CASCADE"));
     }
 }
@@ -151,13 +148,7 @@ fn run_script(db: &Database, script: &str) {
     std::fs::write(file.path(), script).expect("its text");
     let psql = process::program("/usr/bin/psql", "postgresql-client");
     let mut psql = Command::new(psql);
-    psql.args([
-        "--no-psqlrc",
-        "--quiet",
-        "--set",
-        "ON_ERROR_STOP=1",
-        "--file",
-    ]);
+    psql.args(["--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", "--file"]);
     let psql = db.environment(psql.arg(file.path())).output();
     let psql = psql.expect("an end");
     assert!(psql.status.success(), "{script}\n{psql:?}");

@@ -36,11 +36,7 @@ fn scopes() -> Vec<Scope> {
     let scope = |audience: Option<&str>, subject: Option<&str>| {
         Scope::new(audience.map(str::to_owned), subject.map(str::to_owned)).expect("a scope")
     };
-    vec![
-        Scope::ALL,
-        scope(Some("shop"), None),
-        scope(Some("shop"), Some("ada")),
-    ]
+    vec![Scope::ALL, scope(Some("shop"), None), scope(Some("shop"), Some("ada"))]
 }
 
 /// Runs every operation, alone and in batches.
@@ -50,9 +46,7 @@ fn run(storage: &Storage) -> Result<(), Error> {
     thread::scope(|scope| {
         let saves = (0..16).map(|n| scope.spawn(move || storage.call(login(format!("key {n}"))?)));
         let saves: Vec<_> = saves.collect();
-        saves
-            .into_iter()
-            .try_for_each(|save| save.join().expect("no panic"))?;
+        saves.into_iter().try_for_each(|save| save.join().expect("no panic"))?;
         let gets = (0..16).map(|n| {
             scope.spawn(move || {
                 storage.call(ReadMetadata::new("shop", "ada", now)?)?;
@@ -60,8 +54,7 @@ fn run(storage: &Storage) -> Result<(), Error> {
             })
         });
         let gets: Vec<_> = gets.collect();
-        gets.into_iter()
-            .try_for_each(|get| get.join().expect("no panic").map(drop))
+        gets.into_iter().try_for_each(|get| get.join().expect("no panic").map(drop))
     })?;
     let replaced = now.plus(10);
     storage.call(login("new 1".into())?.replacing("key 1", Some(replaced))?)?;
@@ -172,10 +165,7 @@ fn no_function_or_operator_of_another_role_runs() {
     run_all(&mut sql, "before");
     let log = cluster.log();
     let [functions, operators] = named(&mut sql, &log[begin..]);
-    assert!(
-        functions.len() > 20 && operators.len() > 6,
-        "{functions:?} {operators:?}"
-    );
+    assert!(functions.len() > 20 && operators.len() > 6, "{functions:?} {operators:?}");
 
     // The default search_path has this schema.
     let role =
@@ -200,11 +190,7 @@ fn no_function_or_operator_of_another_role_runs() {
 /// The statements in which decoys ran, as the server has logged them.
 fn decoys(log: &str) -> Vec<&str> {
     let ran = log.split("LOG:  decoy\n").skip(1);
-    ran.map(|after| {
-        after
-            .split_once("STATEMENT:  ")
-            .map_or(after, |(_, statement)| statement)
-    })
-    .map(|statement| statement.lines().next().unwrap_or_default())
-    .collect()
+    ran.map(|after| after.split_once("STATEMENT:  ").map_or(after, |(_, statement)| statement))
+        .map(|statement| statement.lines().next().unwrap_or_default())
+        .collect()
 }

@@ -10,10 +10,7 @@ use crate::support::Database;
 /// A database in that time zone whose tables lack nothing. What it saves expires later than any clean-up.
 fn in_zone(zone: &str) -> (Database, Storage) {
     let db = Database::new();
-    db.execute(&format!(
-        "ALTER DATABASE {} SET timezone = '{zone}'",
-        db.name
-    ));
+    db.execute(&format!("ALTER DATABASE {} SET timezone = '{zone}'", db.name));
     db.reconnect();
     db.execute("CREATE INDEX ON sessions_meta (sid)");
     let storage = db.storage_with(json!({ "cleanup_interval": 0 }));
@@ -103,8 +100,7 @@ fn a_user_who_may_not_comment_moves_nothing() {
     let problem = problem(&storage);
     for _ in 0..2 {
         let mut sql = db.sql();
-        sql.batch_execute(&format!("SET ROLE {role}"))
-            .expect("a role");
+        sql.batch_execute(&format!("SET ROLE {role}")).expect("a role");
         // One after the other, as psql sends them, which goes on after a failure.
         let statements = moves(&problem).split(';');
         let sent: Vec<_> = statements.map(|one| sql.batch_execute(one)).collect();
@@ -125,10 +121,9 @@ fn a_user_who_may_not_read_gets_a_finding() {
 #[test]
 fn columns_of_other_types_become_true_instants() {
     for zone in ["America/Los_Angeles", "Asia/Tokyo"] {
-        for of_type in [
-            "timestamp USING exp AT TIME ZONE 'UTC'",
-            "bigint USING extract(epoch FROM exp)",
-        ] {
+        for of_type in
+            ["timestamp USING exp AT TIME ZONE 'UTC'", "bigint USING extract(epoch FROM exp)"]
+        {
             let (db, storage) = in_zone(zone);
             storage.call(login("key")).expect("a save");
             db.execute(&format!("ALTER TABLE sessions ALTER exp TYPE {of_type}"));

@@ -69,9 +69,7 @@ fn one_beyond_the_limit_may_be_refused() {
 }
 
 fn replacing(old: &str, key: &str) -> Set {
-    login(key)
-        .replacing(old, Some(Epoch::now().plus(10)))
-        .expect("a key")
+    login(key).replacing(old, Some(Epoch::now().plus(10))).expect("a key")
 }
 
 /// Each save of lua-resty-session replaces the session by one of another key, and the old one lives
@@ -81,11 +79,7 @@ fn sessions_that_were_replaced_do_not_count() {
     let db = Database::new();
     let storage = limited(&db, 2, "refuse");
     storage.call(login("first")).expect("a login");
-    for (old, key) in [
-        ("first", "second"),
-        ("second", "third"),
-        ("third", "fourth"),
-    ] {
+    for (old, key) in [("first", "second"), ("second", "third"), ("third", "fourth")] {
         storage.call(replacing(old, key)).expect("another save");
     }
     storage.call(login("device")).expect("the second of two");
@@ -147,10 +141,7 @@ fn log_in_at_once(db: &Database, number: usize, beyond: &str, run: usize) -> usi
             .collect();
         let outcomes = logins.into_iter().map(|it| it.join().expect("no panic"));
         let limit = Error::TooManySessions { limit: 5 };
-        outcomes
-            .filter_map(Result::err)
-            .inspect(|error| assert_eq!(*error, limit))
-            .count()
+        outcomes.filter_map(Result::err).inspect(|error| assert_eq!(*error, limit)).count()
     })
 }
 

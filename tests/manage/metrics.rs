@@ -50,10 +50,7 @@ fn metrics_say_what_was_done() {
     assert_prometheus_takes(&text);
     assert_eq!(sample(&text, SETS), 10.0);
     assert_eq!(sample(&text, MISTAKES), 1.0);
-    for count in [
-        "queue_seconds_count",
-        "statement_seconds_bucket{le=\"+Inf\"}",
-    ] {
+    for count in ["queue_seconds_count", "statement_seconds_bucket{le=\"+Inf\"}"] {
         let name = format!("resty_session_postgres_{count}");
         assert_eq!(sample(&text, &name), 13.0, "{name}");
     }
@@ -69,15 +66,11 @@ fn metrics_say_what_was_done() {
 fn workers_are_summed_through_a_shared_dict() {
     let recipe = format!("{}/examples/metrics", env!("CARGO_MANIFEST_DIR"));
     let four = |nginx: NginxBuilder| {
-        nginx
-            .workers(4)
-            .lua_folder(recipe)
-            .http("lua_shared_dict session_metrics 1m;")
-            .http(
-                "init_worker_by_lua_block {
+        nginx.workers(4).lua_folder(recipe).http("lua_shared_dict session_metrics 1m;").http(
+            "init_worker_by_lua_block {
                     require('session_metrics').start(require('site').storage(), 0.1)
                 }",
-            )
+        )
     };
     let site = site::on(support::shared())
         .nginx(four)
@@ -122,8 +115,7 @@ fn the_dashboard_asks_for_samples_that_there_are() {
                 let end = query[at..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
                 let name = &query[at..at + end.unwrap_or(query.len() - at)];
                 let there = text.lines().any(|line| {
-                    line.strip_prefix(name)
-                        .is_some_and(|rest| rest.starts_with(['{', ' ']))
+                    line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
                 });
                 assert!(there, "{name}");
             }

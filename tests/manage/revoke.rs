@@ -48,8 +48,7 @@ fn a_save_in_an_open_transaction_is_waited_for_and_ended() {
 fn ends_what_is_not_committed(db: &Database) {
     let lock = lock_of_saves(db);
     let mut save = db.sql();
-    save.batch_execute(&format!("{SAVE}{lock}"))
-        .expect("a save");
+    save.batch_execute(&format!("{SAVE}{lock}")).expect("a save");
     let revoking = thread::spawn({
         let storage = db.storage();
         move || storage.revoke("shop", "ada", None)
@@ -101,9 +100,7 @@ fn none_survives_that_was_saved_before_a_revocation() {
             revocations.push((called, alive));
         }
         done.store(true, Ordering::Relaxed);
-        let saves = savers
-            .into_iter()
-            .flat_map(|saver| saver.join().expect("no panic"));
+        let saves = savers.into_iter().flat_map(|saver| saver.join().expect("no panic"));
         (saves.collect::<Vec<_>>(), revocations)
     });
     let (last, _) = revocations.last().expect("a revocation");

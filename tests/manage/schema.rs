@@ -20,9 +20,7 @@ pub(super) fn migrate(storage: &Storage, unlogged: bool) -> Result<u64, Error> {
 pub(super) fn check(storage: &Storage) -> Vec<(String, String)> {
     let findings = storage.call(Check::default()).expect("a check");
     let findings = findings.into_iter();
-    findings
-        .map(|found| (found.problem, found.repair))
-        .collect()
+    findings.map(|found| (found.problem, found.repair)).collect()
 }
 
 pub(super) fn repair(storage: &Storage, db: &Database) {
@@ -154,10 +152,7 @@ fn check_names_each_defect_and_what_repairs_it() {
     let alive = "SELECT count(*) FROM sessions WHERE exp > now() + interval '59 minutes'";
     assert_eq!(db.number(alive), 1);
     for tables in ["sessions CASCADE", "sessions_meta, sessions"] {
-        test(
-            &format!("DROP TABLE {tables}"),
-            "There is no table \"sessions\"",
-        );
+        test(&format!("DROP TABLE {tables}"), "There is no table \"sessions\"");
     }
 }
 
@@ -237,10 +232,8 @@ fn check_names_the_privileges_that_the_user_lacks() {
     ));
     let storage = db.storage_with(json!({ "username": user }));
     let found = check(&storage);
-    let lacking = [
-        "may not UPDATE, DELETE on \"sessions\"",
-        "may not INSERT, DELETE on \"sessions_meta\"",
-    ];
+    let lacking =
+        ["may not UPDATE, DELETE on \"sessions\"", "may not INSERT, DELETE on \"sessions_meta\""];
     assert_eq!(found.len(), lacking.len(), "{found:?}");
     for ((problem, _), lacking) in found.iter().zip(lacking) {
         assert!(problem.contains(lacking), "{problem}");

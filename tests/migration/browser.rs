@@ -49,10 +49,7 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(number: usize) -> Self {
-        Browser {
-            number,
-            ..Browser::default()
-        }
+        Browser { number, ..Browser::default() }
     }
 
     /// One more request, to the sites in turn; now and then a logout, and so a login.
@@ -90,9 +87,7 @@ impl Browser {
 
     /// The body of a good answer.
     fn request(&mut self, site: &Site, path: &str) -> Option<String> {
-        let answer = self
-            .exchange(site, path)
-            .unwrap_or_else(|error| error.to_string());
+        let answer = self.exchange(site, path).unwrap_or_else(|error| error.to_string());
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         if !head.starts_with("HTTP/1.1 200") {
             eprintln!("{path}: {head}");
@@ -112,14 +107,9 @@ impl Browser {
         let mut stream = TcpStream::connect(("127.0.0.1", site.port()))?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
         let cookies = self.cookies.iter();
-        let cookies: Vec<_> = cookies
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let cookies: Vec<_> = cookies.map(|(name, value)| format!("{name}={value}")).collect();
         let cookies = cookies.join("; ");
-        write!(
-            stream,
-            "GET {path} HTTP/1.0\r\nHost: localhost\r\nCookie: {cookies}\r\n\r\n"
-        )?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\nCookie: {cookies}\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)

@@ -42,10 +42,7 @@ fn under_load(sites: &[&Site], change: impl FnOnce()) -> Tally {
             .collect();
         change();
         stop.store(true, Ordering::Relaxed);
-        browsers
-            .into_iter()
-            .map(|browser| browser.join().expect("no panic"))
-            .sum()
+        browsers.into_iter().map(|browser| browser.join().expect("no panic")).sum()
     })
 }
 

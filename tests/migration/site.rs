@@ -30,10 +30,8 @@ impl<'a> Site<'a> {
             .expect("BASELINE_LUA_PATH: where lua-resty-session and what it requires are found");
         let native = baseline("BASELINE_LUA_CPATH").unwrap_or_default();
         let switch = process::folder();
-        let path = format!(
-            "{}/?.lua;{upstream};/usr/share/lua/5.1/?.lua;;",
-            switch.path().display()
-        );
+        let path =
+            format!("{}/?.lua;{upstream};/usr/share/lua/5.1/?.lua;;", switch.path().display());
         let cpath = format!("{native};{}", stage::lua_cpath());
         let init = format!(
             r#"init_by_lua_block {{
@@ -57,12 +55,7 @@ impl<'a> Site<'a> {
             .location("= /logout", LOGOUT)
             .location("= /storage", STORAGE)
             .start();
-        let site = Site {
-            nginx,
-            switch,
-            cluster,
-            database: database.to_owned(),
-        };
+        let site = Site { nginx, switch, cluster, database: database.to_owned() };
         if storage == Storage::Ours {
             site.change_to(storage);
         }

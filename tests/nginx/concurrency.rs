@@ -77,9 +77,7 @@ fn a_save_that_fails_fails_as_a_whole_and_no_other_does() {
     });
     let pairs = |rows: Vec<postgres::Row>| {
         let pair = |row: postgres::Row| (row.get(0), row.get(1));
-        rows.into_iter()
-            .map(pair)
-            .collect::<BTreeSet<(String, String)>>()
+        rows.into_iter().map(pair).collect::<BTreeSet<(String, String)>>()
     };
     let stored = lock(&stored);
     let sessions = sql.query("SELECT sid, data FROM sessions", &[]);

@@ -11,9 +11,7 @@ use crate::support::{self, Cluster, process};
 #[test]
 fn a_worker_that_was_held_up_gives_no_wrong_answer() {
     let cluster = Cluster::builder().start();
-    let site = site::on(&cluster)
-        .content("/hold-up", "os.execute('sleep 3')")
-        .start();
+    let site = site::on(&cluster).content("/hold-up", "os.execute('sleep 3')").start();
     site.assert_works();
     cluster.pause();
     thread::scope(|scope| {

@@ -67,9 +67,7 @@ fn a_configuration_that_comes_with_each_request_reaches_one_pool() {
 /// With `lua_code_cache off` each request has a Lua VM of its own, which is closed after it.
 #[test]
 fn a_vm_for_each_request_leaves_nothing_behind() {
-    let site = site::on(support::shared())
-        .nginx(|nginx| nginx.http("lua_code_cache off;"))
-        .start();
+    let site = site::on(support::shared()).nginx(|nginx| nginx.http("lua_code_cache off;")).start();
     site.assert_works();
     let worker = site.worker();
     let sizes = || (memory(worker), open_files(worker));

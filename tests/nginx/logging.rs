@@ -50,9 +50,7 @@ fn a_misspelt_key_is_reported_once_with_the_nearest_known_one() {
 fn tls_keys_without_tls_are_reported_once() {
     for (said, expected) in [(None, 1), (Some(("ssl", false)), 0)] {
         let site = site::on(support::shared()).conf("ssl_verify", true);
-        let site = said
-            .into_iter()
-            .fold(site, |site, (key, value)| site.conf(key, value));
+        let site = said.into_iter().fold(site, |site, (key, value)| site.conf(key, value));
         let site = site
             .content(
                 "/new",
@@ -65,10 +63,7 @@ fn tls_keys_without_tls_are_reported_once() {
         site.assert_works();
         let logged = lines(&site, "TLS is off, although ssl_verify is set");
         assert_eq!(logged.len(), expected, "{logged:#?}");
-        assert!(
-            logged.iter().all(|line| line.contains("[warn]")),
-            "{logged:?}"
-        );
+        assert!(logged.iter().all(|line| line.contains("[warn]")), "{logged:?}");
         site.nginx.assert_clean_log();
     }
 }
@@ -109,9 +104,7 @@ fn assert_logged_once(site: &Site, words: &str, level: &str) {
 #[test]
 fn an_engines_start_and_what_happens_to_its_connections_are_logged() {
     let cluster = Cluster::builder().start();
-    let site = site::on(&cluster)
-        .nginx(|nginx| nginx.log_level("info"))
-        .start();
+    let site = site::on(&cluster).nginx(|nginx| nginx.log_level("info")).start();
     site.assert_works();
     assert_logged_once(&site, "started, with 4 connections at most", "info");
     let mut sql = site.sql();
@@ -155,9 +148,7 @@ fn a_pool_and_a_backlog_that_are_used_up_are_logged() {
 /// Nothing of what the operations hold may be in it.
 #[test]
 fn a_batch_that_is_split_is_logged_without_its_values() {
-    let site = site::on(support::shared())
-        .nginx(|nginx| nginx.log_level("info"))
-        .start();
+    let site = site::on(support::shared()).nginx(|nginx| nginx.log_level("info")).start();
     site.assert_works();
     let mut sql = site.sql();
     let check = "ALTER TABLE sessions_meta ADD CHECK (sub NOT LIKE 'secret%')";
@@ -177,9 +168,7 @@ fn a_batch_that_is_split_is_logged_without_its_values() {
 /// The server's message must not look like a line of nginx's own, nor control a terminal.
 #[test]
 fn a_message_of_the_server_is_one_line() {
-    let site = site::on(support::shared())
-        .nginx(|nginx| nginx.log_level("info"))
-        .start();
+    let site = site::on(support::shared()).nginx(|nginx| nginx.log_level("info")).start();
     site.assert_works();
     let mut sql = site.sql();
     let raises = "CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS

@@ -34,10 +34,7 @@ fn assert_failed_in_time(site: &Site, response: &Response, took: Duration) {
     if *body == format!("no answer from {server} within {} ms", ANSWER.as_millis()) {
         assert!(took < CONNECT + ANSWER + NOISE, "{took:?}: {body}");
     } else {
-        let waited = format!(
-            "no connection to {server} within {} ms: ",
-            CONNECT.as_millis()
-        );
+        let waited = format!("no connection to {server} within {} ms: ", CONNECT.as_millis());
         assert!(body.starts_with(&waited), "{body}");
         assert!(took < CONNECT + NOISE, "{took:?}: {body}");
     }
@@ -79,10 +76,7 @@ fn fifty_gets_from_a_paused_database_hold_up_no_other_request() {
 #[test]
 fn a_full_backlog_fails_at_once() {
     let cluster = Cluster::builder().start();
-    let site = site::on(&cluster)
-        .conf("pool_size", 1)
-        .conf("backlog", 10)
-        .start();
+    let site = site::on(&cluster).conf("pool_size", 1).conf("backlog", 10).start();
     site.assert_works();
     cluster.pause();
     let answers = thread::scope(|scope| {
@@ -100,9 +94,8 @@ fn a_full_backlog_fails_at_once() {
         answers
     });
     cluster.resume();
-    let (refused, waited): (Vec<_>, Vec<_>) = answers
-        .into_iter()
-        .partition(|(response, _)| response.body.contains("backlog"));
+    let (refused, waited): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|(response, _)| response.body.contains("backlog"));
     for (response, took) in &waited {
         assert_failed_in_time(&site, response, *took);
     }

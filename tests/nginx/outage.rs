@@ -27,11 +27,7 @@ fn a_stopped_database_fails_in_time_and_serves_again_without_a_reload() {
             assert!(body.contains(&server), "{body}");
             let none = body.starts_with(&format!("no connection to {server} within 1000 ms"));
             assert!(none || attempt == 0, "{body}");
-            let limit = if attempt == 0 {
-                CONNECT + ANSWER
-            } else {
-                CONNECT
-            };
+            let limit = if attempt == 0 { CONNECT + ANSWER } else { CONNECT };
             assert!(took < limit + NOISE, "{took:?}");
         }
         cluster.start_again();
@@ -56,10 +52,8 @@ fn a_restart_between_two_requests_is_not_noticed() {
 #[test]
 fn a_restart_under_load_fails_no_request() {
     let cluster = Cluster::builder().start();
-    let site = site::on(&cluster)
-        .conf("connect_timeout", 10_000)
-        .conf("read_timeout", 10_000)
-        .start();
+    let site =
+        site::on(&cluster).conf("connect_timeout", 10_000).conf("read_timeout", 10_000).start();
     site.assert_works();
     under_load(&site, || {
         for _ in 0..2 {
@@ -126,9 +120,7 @@ fn assert_refused_at_once(site: &Site, reason: &str) {
 
 #[test]
 fn a_wrong_password_fails_at_once_and_is_in_no_message() {
-    let cluster = Cluster::builder()
-        .hba("host all all 127.0.0.1/32 scram-sha-256")
-        .start();
+    let cluster = Cluster::builder().hba("host all all 127.0.0.1/32 scram-sha-256").start();
     let sql = "ALTER USER postgres PASSWORD 'correct-horse'";
     let mut client = cluster.client("postgres");
     client.batch_execute(sql).expect("a password");
@@ -137,10 +129,7 @@ fn a_wrong_password_fails_at_once_and_is_in_no_message() {
         .conf("connect_timeout", 10_000)
         .conf("password", "battery-staple")
         .start();
-    assert_refused_at_once(
-        &wrong,
-        "password authentication failed for user \"postgres\"",
-    );
+    assert_refused_at_once(&wrong, "password authentication failed for user \"postgres\"");
     let body = wrong.get("key").body;
     assert!(!body.contains("battery-staple"), "{body}");
     let log = wrong.nginx.error_log();

@@ -87,10 +87,7 @@ fn with_blocking_phases(plan: Plan) -> Plan {
         }}",
         record("balancer")
     );
-    let set = format!(
-        "set_by_lua_block $outcome {{ {} return 'set' }}",
-        record("set")
-    );
+    let set = format!("set_by_lua_block $outcome {{ {} return 'set' }}", record("set"));
     // The filter runs for each part of the body; the call belongs to the last.
     let last_part = format!("if ngx.arg[2] then {} end", record("body_filter"));
     plan.nginx(|nginx| {
@@ -98,10 +95,7 @@ fn with_blocking_phases(plan: Plan) -> Plan {
             .http(&upstream)
             .location("= /balancer", "proxy_pass http://ourselves/plain;")
             .location("= /set", &format!("{set} return 200 $outcome;"))
-            .location(
-                "= /header_filter",
-                &after("header_filter", &record("header_filter")),
-            )
+            .location("= /header_filter", &after("header_filter", &record("header_filter")))
             .location("= /body_filter", &after("body_filter", &last_part))
             .location("= /log", &after("log", &record("log")))
     })

@@ -63,19 +63,14 @@ fn cluster() -> Cluster {
 }
 
 fn plan(cluster: &Cluster) -> site::Plan<'_> {
-    site::on(cluster)
-        .conf("connect_timeout", 10_000)
-        .conf("read_timeout", 10_000)
+    site::on(cluster).conf("connect_timeout", 10_000).conf("read_timeout", 10_000)
 }
 
 #[test]
 fn a_password_that_is_replaced_under_load_fails_no_request() {
     let cluster = cluster();
     let lua = "ngx.print(require('site').storage():set_password(ngx.unescape_uri(ngx.var.arg_to)))";
-    let site = plan(&cluster)
-        .conf("password", "password 0")
-        .content("/tell", lua)
-        .start();
+    let site = plan(&cluster).conf("password", "password 0").content("/tell", lua).start();
     rotate(&cluster, &site, |password| {
         let path = format!("/tell?to={}", password.replace(" ", "%20"));
         assert_answer(&site.nginx.get(&path), 200, "true");

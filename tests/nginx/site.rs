@@ -44,20 +44,9 @@ pub fn on(cluster: &Cluster) -> Plan<'_> {
         .lua_folder(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nginx"))
         .http("lua_shared_dict outcomes 1m;")
         .location("= /plain", "content_by_lua_block { ngx.print('plain') }")
-        .location(
-            "= /call",
-            "content_by_lua_block { require('site').answer() }",
-        )
-        .location(
-            "= /outcome",
-            "content_by_lua_block { require('site').recorded() }",
-        );
-    Plan {
-        cluster,
-        database,
-        conf,
-        nginx,
-    }
+        .location("= /call", "content_by_lua_block { require('site').answer() }")
+        .location("= /outcome", "content_by_lua_block { require('site').recorded() }");
+    Plan { cluster, database, conf, nginx }
 }
 
 impl<'a> Plan<'a> {
@@ -202,9 +191,8 @@ pub fn timed<T>(action: impl FnOnce() -> T) -> (T, Duration) {
 pub fn together<T: Send>(number: usize, action: impl Fn(usize) -> T + Sync) -> Vec<(T, Duration)> {
     let action = &action;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..number)
-            .map(|n| scope.spawn(move || timed(|| action(n))))
-            .collect();
+        let threads: Vec<_> =
+            (0..number).map(|n| scope.spawn(move || timed(|| action(n)))).collect();
         let join = |thread: std::thread::ScopedJoinHandle<_>| thread.join().expect("no panic");
         threads.into_iter().map(join).collect()
     })
@@ -225,7 +213,5 @@ pub fn memory(pid: u32) -> usize {
 
 /// How many files a process has open.
 pub fn open_files(pid: u32) -> usize {
-    std::fs::read_dir(format!("/proc/{pid}/fd"))
-        .expect("a live process")
-        .count()
+    std::fs::read_dir(format!("/proc/{pid}/fd")).expect("a live process").count()
 }

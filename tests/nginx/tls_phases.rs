@@ -18,10 +18,7 @@ fn handshake(socket: &Path, name: &str) {
     let mut connector = SslConnector::builder(SslMethod::tls_client()).expect("OpenSSL");
     connector.set_verify(SslVerifyMode::NONE);
     let stream = UnixStream::connect(socket).expect("nginx listens");
-    connector
-        .build()
-        .connect(name, stream)
-        .unwrap_or_else(|error| panic!("{name}: {error}"));
+    connector.build().connect(name, stream).unwrap_or_else(|error| panic!("{name}: {error}"));
 }
 
 #[test]
@@ -41,9 +38,7 @@ fn a_handshake_that_waits_holds_up_no_request() {
         certificate = folder.write("crt", issued.certificate),
         key = folder.write("key", issued.key),
     );
-    let site = site::on(support::shared())
-        .nginx(|nginx| nginx.server(&tls))
-        .start();
+    let site = site::on(support::shared()).nginx(|nginx| nginx.server(&tls)).start();
     let outcome = || site.nginx.get("/outcome?of=ssl_cert");
     let name = "shop.example";
 

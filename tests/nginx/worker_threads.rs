@@ -24,8 +24,7 @@ fn with_worker_threads(plan: Plan) -> Plan {
 fn a_worker_thread_of_nginx_may_call_the_storage() {
     let site = with_worker_threads(site::on(support::shared())).start();
     let set = |key: &str, value: &str| {
-        site.nginx
-            .get(&format!("/threaded?do=set&key={key}&value={value}"))
+        site.nginx.get(&format!("/threaded?do=set&key={key}&value={value}"))
     };
     let get = |key: &str| site.nginx.get(&format!("/threaded?do=get&key={key}"));
     together(8, |client| {

@@ -44,16 +44,11 @@ fn making_an_instance_in_the_master_starts_no_thread_and_no_connection() {
 #[test]
 fn the_librarys_threads_are_named_and_leave_nginx_its_signals() {
     // A name has to be looked up, which has a thread of its own.
-    let site = site::on(support::shared())
-        .conf("host", "localhost")
-        .start();
-    together(16, |n| {
-        assert_answer(&site.set(&format!("key{n}"), "value"), 200, "true")
-    });
+    let site = site::on(support::shared()).conf("host", "localhost").start();
+    together(16, |n| assert_answer(&site.set(&format!("key{n}"), "value"), 200, "true"));
     let threads = threads(site.worker());
-    let (ours, nginxs): (Vec<_>, Vec<_>) = threads
-        .iter()
-        .partition(|(name, _)| name.starts_with("rsp-"));
+    let (ours, nginxs): (Vec<_>, Vec<_>) =
+        threads.iter().partition(|(name, _)| name.starts_with("rsp-"));
     assert_eq!(nginxs.len(), 1, "{threads:?}");
     // The clock, the thread that connects, and at least one worker thread.
     assert!(ours.len() >= 3, "{threads:?}");
@@ -111,9 +106,7 @@ fn a_worker_leaves_the_connections_of_its_master_open_and_has_its_own() {
         local status, text = require('site').run { ['do'] = 'set', key = 'master', value = 'yes' }
         assert(status == 200, text)
     }";
-    let site = site::on(support::shared())
-        .nginx(|nginx| nginx.workers(2).http(init))
-        .start();
+    let site = site::on(support::shared()).nginx(|nginx| nginx.workers(2).http(init)).start();
     let backends = || -> Vec<i32> {
         let query = "SELECT coalesce(array_agg(pid), '{}') FROM pg_stat_activity
                      WHERE application_name = 'pgmoon' AND datname = current_database()";
@@ -244,9 +237,7 @@ fn a_worker_without_file_descriptors_reports_it_and_serves_again_later() {
         let back = client.get("/give-back").expect("a response");
         assert_answer(&back, 200, "given back");
         // It pauses between attempts for longer than an operation waits here.
-        process::wait_until(2, "a set succeeds", || {
-            site.set("works", "yes").status == 200
-        });
+        process::wait_until(2, "a set succeeds", || site.set("works", "yes").status == 200);
         // The next round has to connect again.
         disconnect(&mut site.sql());
     }

@@ -12,12 +12,7 @@ fn the_source_archive_is_complete() {
     let made = output(command("make").args(["--silent", "dist"]));
     let archive = Path::new(SOURCES).join(made.trim());
     let folder = process::folder();
-    process::run(
-        Command::new("tar")
-            .arg("-xzf")
-            .arg(archive)
-            .current_dir(folder.path()),
-    );
+    process::run(Command::new("tar").arg("-xzf").arg(archive).current_dir(folder.path()));
     let name = concat!("resty-session-postgres-", env!("CARGO_PKG_VERSION"));
     let sources = folder.path().join(name);
     for file in ["Makefile", "README.md", "debian/rules", "sql/schema.sql"] {

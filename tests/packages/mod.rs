@@ -27,10 +27,7 @@ fn command(program: &str) -> Command {
 fn assert_works_in_nginx(lua: &Path, module: &Path) {
     let system = std::env::consts::ARCH;
     let path = format!("{}/?.lua;/usr/share/lua/5.1/?.lua;;", lua.display());
-    let cpath = format!(
-        "{}/?.so;/usr/lib/{system}-linux-gnu/lua/5.1/?.so;;",
-        module.display()
-    );
+    let cpath = format!("{}/?.so;/usr/lib/{system}-linux-gnu/lua/5.1/?.so;;", module.display());
     let database = Database::new();
     let content = format!(
         r#"content_by_lua_block {{
@@ -45,10 +42,7 @@ fn assert_works_in_nginx(lua: &Path, module: &Path) {
         support::shared().port(),
         database.name
     );
-    let nginx = Nginx::builder()
-        .lua_paths(&path, &cpath)
-        .location("= /", &content)
-        .start();
+    let nginx = Nginx::builder().lua_paths(&path, &cpath).location("= /", &content).start();
     let answer = nginx.get("/");
     let expected = format!(
         "value {}/resty/session/postgres.lua {}/resty_session_postgres.so",

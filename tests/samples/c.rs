@@ -41,9 +41,7 @@ fn run(sample: &Sample) {
             .arg(&built)
             .args(installed.flags()),
     );
-    let output = database
-        .environment(&mut installed.command(&built))
-        .output();
+    let output = database.environment(&mut installed.command(&built)).output();
     let output = output.expect("a program");
     let errors = String::from_utf8_lossy(&output.stderr);
     // A sample writes a failure to stderr and goes on.

@@ -22,20 +22,14 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("dpkg -i ", "the packages' own test installs them elsewhere"),
     ("sudo dpkg -i ", "the same"),
     ("luarocks build ", "the rock's own test runs luarocks make"),
-    (
-        "luarocks make",
-        "the rock's own test runs it in another tree",
-    ),
+    ("luarocks make", "the rock's own test runs it in another tree"),
     ("nginx -s reload", "the system's nginx does not run"),
     ("systemctl ", "there is no systemd where tests run"),
     ("cargo fuzz ", "make fuzz runs it, with a compiler flag"),
     ("opm ", "asks OpenResty's server"),
     ("resty-session-postgres ", "the command's own tests run it"),
     ("CREATE TABLE sessions (", "needs Citus, which Debian lacks"),
-    (
-        "[pgbouncer]",
-        "tests/pgbouncer.rs runs one with such settings",
-    ),
+    ("[pgbouncer]", "tests/pgbouncer.rs runs one with such settings"),
 ];
 
 const LANGUAGES: &[&str] = &["c", "lua", "nginx", "sh", "sql"];
@@ -56,10 +50,7 @@ fn documents() -> Vec<PathBuf> {
             .map(|file| file.expect("a file").path())
             .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
     };
-    let mut documents: Vec<_> = ["", "docs", "bench"]
-        .into_iter()
-        .flat_map(markdown)
-        .collect();
+    let mut documents: Vec<_> = ["", "docs", "bench"].into_iter().flat_map(markdown).collect();
     documents.sort();
     documents
 }
@@ -93,10 +84,7 @@ fn samples_of(document: &Path) -> Vec<Sample> {
 }
 
 fn samples() -> Vec<Sample> {
-    documents()
-        .iter()
-        .flat_map(|path| samples_of(path))
-        .collect()
+    documents().iter().flat_map(|path| samples_of(path)).collect()
 }
 
 fn is_not_run(text: &str) -> bool {
@@ -117,10 +105,7 @@ fn filled_in(text: &str, database: &str) -> String {
     let server = format!("host = \"127.0.0.1\",\nport = {port}");
     text.replace("/usr/local", &stage::root().display().to_string())
         .replace("host = \"db.example\"", &server)
-        .replace(
-            "database = \"sessions\"",
-            &format!("database = \"{database}\""),
-        )
+        .replace("database = \"sessions\"", &format!("database = \"{database}\""))
         .replace("username = \"web\"", "username = \"postgres\"")
 }
 

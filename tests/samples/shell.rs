@@ -68,8 +68,6 @@ fn run_in_shell(line: &str) {
     fs::copy(program, folder.path().join("program.c")).expect("an example");
     let database = Database::new();
     let mut shell = Installed::shared().command("sh");
-    shell
-        .args(["-c", &filled_in(line, &database.name)])
-        .current_dir(folder.path());
+    shell.args(["-c", &filled_in(line, &database.name)]).current_dir(folder.path());
     process::run(database.environment(&mut shell));
 }

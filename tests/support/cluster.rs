@@ -74,9 +74,7 @@ impl Builder {
         initdb::give_to_server(folder.path());
         let disk = self.disk.map(|size| Disk::new(folder.path(), size));
         let root = disk.as_ref().map(Disk::path);
-        let data = root
-            .unwrap_or_else(|| folder.path().to_owned())
-            .join("data");
+        let data = root.unwrap_or_else(|| folder.path().to_owned()).join("data");
         initdb::copy_to(&data);
 
         let hba = match self.hba.as_str() {
@@ -244,16 +242,13 @@ impl Cluster {
         let child = process::spawn(command, Signal::SIGQUIT).expect("postgres");
         *process::lock(&self.server) = Some(child);
         // It either answers or exits.
-        process::eventually(TIMEOUT, || {
-            !self.is_running() || self.try_client("postgres").is_ok()
-        }) && self.is_running()
+        process::eventually(TIMEOUT, || !self.is_running() || self.try_client("postgres").is_ok())
+            && self.is_running()
     }
 
     pub fn is_running(&self) -> bool {
         let mut server = process::lock(&self.server);
-        server
-            .as_mut()
-            .is_some_and(|child| child.try_wait().expect("our own child").is_none())
+        server.as_mut().is_some_and(|child| child.try_wait().expect("our own child").is_none())
     }
 
     /// Waits until the server accepts clients again after it has ended their connections.

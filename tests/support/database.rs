@@ -15,8 +15,7 @@ use super::shared;
 /// The first column of the only row.
 pub fn one<T: FromSqlOwned>(client: &mut Client, sql: &str) -> T {
     let row = client.query_one(sql, &[]);
-    row.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
-        .get(0)
+    row.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
 }
 
 pub struct Database {
@@ -27,10 +26,7 @@ pub struct Database {
 impl Database {
     pub fn new() -> Self {
         let name = shared().create_database();
-        Database {
-            client: Mutex::new(shared().client(&name)),
-            name,
-        }
+        Database { client: Mutex::new(shared().client(&name)), name }
     }
 
     /// A new connection of a superuser.
@@ -44,9 +40,7 @@ impl Database {
     }
 
     pub fn execute(&self, sql: &str) {
-        lock(&self.client)
-            .batch_execute(sql)
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        lock(&self.client).batch_execute(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
     /// A new role that may connect; its name begins as given.
@@ -96,9 +90,7 @@ impl Database {
     /// Adds libpq's environment variables for this database.
     pub fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let variables = ["PGHOST", "PGPORT", "PGDATABASE"];
-        command
-            .envs(variables.into_iter().zip(self.address()))
-            .env("PGUSER", "postgres")
+        command.envs(variables.into_iter().zip(self.address())).env("PGUSER", "postgres")
     }
 }
 

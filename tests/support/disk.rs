@@ -33,20 +33,13 @@ impl Disk {
             inner.display()
         );
         let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "sh", "-c", &mount])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+        command.args(["--mount", "sh", "-c", &mount]).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut holder = process::spawn(command, Signal::SIGKILL).expect("unshare");
         let mut said = String::new();
         let stdout = holder.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut said).expect("a line");
         assert_eq!(said, "mounted\n", "the disk could not be mounted");
-        let disk = Disk {
-            pid: holder.id(),
-            holder: Mutex::new(holder),
-            inner,
-        };
+        let disk = Disk { pid: holder.id(), holder: Mutex::new(holder), inner };
         initdb::give_to_server(&disk.path());
         disk
     }

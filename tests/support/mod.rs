@@ -1,10 +1,6 @@
 //! Real servers for the tests, which start quickly and are stopped and removed whatever happens.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    reason = "each test binary uses a part of it"
-)]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 mod calls;
 mod cluster;

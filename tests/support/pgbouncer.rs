@@ -63,11 +63,7 @@ impl PgBouncer {
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log);
         let child = process::spawn(command, Signal::SIGKILL).expect("pgbouncer");
-        PgBouncer {
-            folder,
-            port,
-            child: Mutex::new(child),
-        }
+        PgBouncer { folder, port, child: Mutex::new(child) }
     }
 
     pub fn port(&self) -> u16 {

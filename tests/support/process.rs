@@ -41,9 +41,7 @@ pub fn spawn(mut command: Command, orphaned: Signal) -> io::Result<Child> {
         orders
     });
     let (reply, child) = channel();
-    spawner
-        .send((command, reply))
-        .expect("the spawner never ends");
+    spawner.send((command, reply)).expect("the spawner never ends");
     child.recv().expect("the spawner never ends")
 }
 
@@ -156,10 +154,7 @@ pub fn free_port() -> u16 {
 
 /// A new folder below the system's temporary folder, removed when it is dropped.
 pub fn folder() -> TempDir {
-    let folder = tempfile::Builder::new()
-        .prefix("rsp-")
-        .tempdir()
-        .expect("a temporary folder");
+    let folder = tempfile::Builder::new().prefix("rsp-").tempdir().expect("a temporary folder");
     assert!(
         folder.path().as_os_str().len() < 80,
         "{} is too long for a unix socket's path, set TMPDIR to a shorter one",
@@ -178,11 +173,7 @@ pub fn show_tail(title: &str, log: &str) {
 /// The program's path, or a panic that says what to install.
 pub fn program(path: impl AsRef<Path>, package: &str) -> PathBuf {
     let path = path.as_ref();
-    assert!(
-        path.exists(),
-        "{} is missing: these tests need {package}",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing: these tests need {package}", path.display());
     path.to_owned()
 }
 
@@ -219,10 +210,7 @@ fn at_exit(action: impl FnOnce() + Send + 'static) {
 
     lock(&ACTIONS).push(Box::new(action));
     REGISTERED.call_once(|| {
-        #[allow(
-            unsafe_code,
-            reason = "statics are not dropped, and servers must be stopped"
-        )]
+        #[allow(unsafe_code, reason = "statics are not dropped, and servers must be stopped")]
         // SAFETY: `act` is a plain function that does not unwind.
         let status = unsafe { libc::atexit(act) };
         assert_eq!(status, 0, "atexit");

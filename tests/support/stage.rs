@@ -11,10 +11,9 @@ pub fn root() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/stage/usr/local"),
         PathBuf::from,
     );
-    for file in [
-        "share/lua/5.1/resty/session/postgres.lua",
-        "lib/lua/5.1/resty_session_postgres.so",
-    ] {
+    for file in
+        ["share/lua/5.1/resty/session/postgres.lua", "lib/lua/5.1/resty_session_postgres.so"]
+    {
         process::program(root.join(file), "what `make build` installs");
     }
     root

@@ -10,10 +10,7 @@ use super::{Keys, cluster, config, connect, miss, prepare};
 use crate::support::Cluster;
 
 fn keys<'a>(more: &[(&'a str, &str)]) -> Keys<'a> {
-    let mut keys = vec![
-        ("username", "web".to_owned()),
-        ("password", "secret".to_owned()),
-    ];
+    let mut keys = vec![("username", "web".to_owned()), ("password", "secret".to_owned())];
     keys.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
     keys
 }

@@ -23,10 +23,7 @@ fn wants_certificates(authority: &Authority) -> Cluster {
 }
 
 fn keys<'a>(folder: &Folder, issued: Option<&Issued>) -> Keys<'a> {
-    let mut keys = vec![
-        ("sslmode", "require".to_owned()),
-        ("username", "web".to_owned()),
-    ];
+    let mut keys = vec![("sslmode", "require".to_owned()), ("username", "web".to_owned())];
     if let Some(issued) = issued {
         keys.push(("sslcert", folder.write("crt", &issued.certificate)));
         keys.push(("sslkey", folder.write("key", &issued.key)));
@@ -46,30 +43,10 @@ fn a_client_certificate_is_accepted_or_refused_as_libpqs_is() {
     let failed = "certificate authentication failed for user \"web\"";
     let cases = [
         ("right", Some(&right), Outcome::Tls, ""),
-        (
-            "none",
-            None,
-            Outcome::Refused,
-            "requires a valid client certificate",
-        ),
-        (
-            "of another user",
-            Some(&other_user),
-            Outcome::Refused,
-            failed,
-        ),
-        (
-            "expired",
-            Some(&expired),
-            Outcome::Refused,
-            "certificate expired",
-        ),
-        (
-            "of another authority",
-            Some(&stranger),
-            Outcome::Refused,
-            "unknown ca",
-        ),
+        ("none", None, Outcome::Refused, "requires a valid client certificate"),
+        ("of another user", Some(&other_user), Outcome::Refused, failed),
+        ("expired", Some(&expired), Outcome::Refused, "certificate expired"),
+        ("of another authority", Some(&stranger), Outcome::Refused, "unknown ca"),
     ];
     for (name, issued, expected, reason) in cases {
         let keys = keys(&folder, issued);
@@ -142,9 +119,7 @@ fn files_may_be_out_of_reach_after_the_storage_was_made() {
 
     let mut others = keys;
     others.push(("application", "made later".to_owned()));
-    let error = Storage::checked(config(&cluster, &others).unwrap())
-        .err()
-        .unwrap();
+    let error = Storage::checked(config(&cluster, &others).unwrap()).err().unwrap();
     let message = error.to_string();
     assert!(message.contains("sslcert: cannot read"), "{message}");
     assert!(error.is_callers_mistake());

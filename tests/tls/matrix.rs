@@ -19,10 +19,7 @@ pub enum Outcome {
 
 /// What libpq's client makes of the keys.
 pub fn psql(cluster: &Cluster, keys: &Keys<'_>) -> Outcome {
-    let mut words = format!(
-        "host=127.0.0.1 port={} user=postgres dbname=postgres",
-        cluster.port()
-    );
+    let mut words = format!("host=127.0.0.1 port={} user=postgres dbname=postgres", cluster.port());
     for (key, value) in keys {
         // Those that only we have.
         let (key, value) = match *key {
@@ -52,9 +49,8 @@ pub fn ours(cluster: &Cluster, keys: &Keys<'_>) -> (Outcome, String) {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let mut keys = keys.clone();
     keys.push(("application", format!("tls{number}")));
-    let result = config(cluster, &keys)
-        .and_then(Storage::checked)
-        .and_then(|storage| miss(&storage));
+    let result =
+        config(cluster, &keys).and_then(Storage::checked).and_then(|storage| miss(&storage));
     match result {
         Ok(()) => {
             let sql = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
@@ -62,10 +58,7 @@ pub fn ours(cluster: &Cluster, keys: &Keys<'_>) -> (Outcome, String) {
             let mut admin = cluster.client("postgres");
             let row = admin.query_one(sql, &[&format!("tls{number}")]).unwrap();
             let is_tls: bool = row.get(0);
-            (
-                if is_tls { Outcome::Tls } else { Outcome::Plain },
-                String::new(),
-            )
+            (if is_tls { Outcome::Tls } else { Outcome::Plain }, String::new())
         }
         Err(error) => {
             let at_once = matches!(error, Error::Refused { .. } | Error::Config { .. });
@@ -133,10 +126,7 @@ fn every_mode_accepts_and_refuses_what_libpq_does() {
                 assert_eq!(outcome, psql(cluster, &keys), "{what}: {error}");
                 assert_eq!(outcome, documented(name, mode, verified), "{what}: {error}");
                 if outcome == Outcome::Refused {
-                    assert!(
-                        error.contains(reason) && !reason.is_empty(),
-                        "{what}: {error}"
-                    );
+                    assert!(error.contains(reason) && !reason.is_empty(), "{what}: {error}");
                     assert!(error.contains("TLS: "), "{what}: {error}");
                 }
                 // Whatever happens, no plain text where TLS was required.

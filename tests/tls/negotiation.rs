@@ -17,10 +17,8 @@ fn an_old_version_of_tls_is_refused() {
     let old = server(&authority.server(&["127.0.0.1"]));
     let cluster = start(old.setting("ssl_max_protocol_version", "TLSv1.2"));
     for (least, expected) in [("TLSv1.2", Outcome::Tls), ("TLSv1.3", Outcome::Refused)] {
-        let keys = vec![
-            ("sslmode", "require".to_owned()),
-            ("ssl_min_protocol_version", least.to_owned()),
-        ];
+        let keys =
+            vec![("sslmode", "require".to_owned()), ("ssl_min_protocol_version", least.to_owned())];
         let (outcome, error) = ours(&cluster, &keys);
         assert_eq!(outcome, expected, "{least}: {error}");
         assert_eq!(outcome, psql(&cluster, &keys), "{least}: {error}");
@@ -49,20 +47,12 @@ fn tls_without_asking_first_works_where_the_server_can() {
 #[test]
 fn the_server_gets_the_name_that_it_is_asked_for() {
     let authority = Authority::new("ours");
-    let (other, named) = (
-        authority.server(&["other.example"]),
-        authority.server(&["localhost"]),
-    );
+    let (other, named) = (authority.server(&["other.example"]), authority.server(&["localhost"]));
     let folder = Folder::new();
     let port = process::free_port();
     let mut command = Command::new(process::program("/usr/bin/openssl", "openssl"));
     command
-        .args([
-            "s_server",
-            "-quiet",
-            "-accept",
-            &format!("127.0.0.1:{port}"),
-        ])
+        .args(["s_server", "-quiet", "-accept", &format!("127.0.0.1:{port}")])
         .args(["-cert", &folder.write("crt", &other.certificate)])
         .args(["-key", &folder.write("key", &other.key)])
         .args(["-cert2", &folder.write("crt2", &named.certificate)])

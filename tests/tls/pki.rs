@@ -36,8 +36,7 @@ impl Issued {
     pub fn encrypted_key(&self, password: &str) -> Vec<u8> {
         let key = PKey::private_key_from_pem(&self.key).unwrap();
         let cipher = Cipher::aes_256_cbc();
-        key.private_key_to_pem_pkcs8_passphrase(cipher, password.as_bytes())
-            .unwrap()
+        key.private_key_to_pem_pkcs8_passphrase(cipher, password.as_bytes()).unwrap()
     }
 }
 
@@ -81,11 +80,7 @@ impl Authority {
         let authority = BasicConstraints::new().critical().ca().build().unwrap();
         builder.append_extension(authority).unwrap();
         builder.sign(&key, MessageDigest::sha256()).unwrap();
-        Authority {
-            certificate: builder.build(),
-            key,
-            serial: Cell::new(1),
-        }
+        Authority { certificate: builder.build(), key, serial: Cell::new(1) }
     }
 
     pub fn pem(&self) -> Vec<u8> {
@@ -128,10 +123,7 @@ impl Authority {
     pub fn revoke(&self, revoked: &[&Issued]) -> Vec<u8> {
         let folder = Folder::new();
         let line = |one: &&Issued| {
-            format!(
-                "R\t401231235959Z\t250101000000Z\t{:02X}\tunknown\t/CN=x\n",
-                one.serial
-            )
+            format!("R\t401231235959Z\t250101000000Z\t{:02X}\tunknown\t/CN=x\n", one.serial)
         };
         let index: String = revoked.iter().map(line).collect();
         let config = "[ca]\ndefault_ca = d\n[d]\ndatabase = index\ndefault_md = sha256\n\

@@ -22,12 +22,7 @@ fn each_switch_accepts_and_refuses_as_documented() {
         (&with_tls, &[][..], Outcome::Plain, ""),
         (&with_tls, &["ssl"], Outcome::Tls, ""),
         (&with_tls, &["ssl", "ssl_required"], Outcome::Tls, ""),
-        (
-            &with_tls,
-            &["ssl", "ssl_verify"],
-            Outcome::Refused,
-            untrusted,
-        ),
+        (&with_tls, &["ssl", "ssl_verify"], Outcome::Refused, untrusted),
         (&without, &["ssl"], Outcome::Plain, ""),
         (
             &without,

@@ -46,15 +46,9 @@ fn single(mut op: Op) -> Op {
     op
 }
 
-const LIMITS: Limits = Limits {
-    operations: 8,
-    bytes: 1000,
-};
+const LIMITS: Limits = Limits { operations: 8, bytes: 1000 };
 
-const LARGE: Limits = Limits {
-    operations: 32,
-    bytes: 1000,
-};
+const LARGE: Limits = Limits { operations: 32, bytes: 1000 };
 
 fn ids(batch: &[Op]) -> Vec<usize> {
     batch.iter().map(|op| op.id).collect()
@@ -149,11 +143,7 @@ fn sets_leave_what_no_prepared_size_holds() {
     let mut planner = planner((0..19).map(|n| op(n, Kind::Set, &[n as u64])).collect());
     let batch = planner.take(LARGE);
     assert!(ids(&batch).into_iter().eq(0..16));
-    assert_eq!(
-        planner.first().map(|op| op.id),
-        Some(16),
-        "it is not in use"
-    );
+    assert_eq!(planner.first().map(|op| op.id), Some(16), "it is not in use");
     release(&mut planner, &batch);
     assert!(planner.is_idle());
 }
@@ -183,11 +173,7 @@ fn a_single_operation_is_not_batched() {
     let single = |id| single(op(id, Kind::Get, &[id as u64]));
     let (batch, left) = plan(vec![single(0), op(1, Kind::Get, &[1]), single(2)]);
     assert_eq!((batch, left), (vec![0], vec![1, 2]));
-    let (batch, left) = plan(vec![
-        op(0, Kind::Get, &[0]),
-        single(1),
-        op(2, Kind::Get, &[2]),
-    ]);
+    let (batch, left) = plan(vec![op(0, Kind::Get, &[0]), single(1), op(2, Kind::Get, &[2])]);
     assert_eq!((batch, left), (vec![0, 2], vec![1]));
 }
 

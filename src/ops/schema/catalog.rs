@@ -30,12 +30,7 @@ pub(super) const SESSIONS: Definition = Definition {
              exp timestamp with time zone, created timestamp with time zone DEFAULT now()) \
              WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05); \
              CREATE INDEX ON {sessions} (exp)",
-    columns: &[
-        ("sid", ANY_TEXT),
-        ("name", ANY_TEXT),
-        ("data", ANY_TEXT),
-        ("exp", ANY_TIME),
-    ],
+    columns: &[("sid", ANY_TEXT), ("name", ANY_TEXT), ("data", ANY_TEXT), ("exp", ANY_TIME)],
     unique: (&["sid"], "saving fails"),
     keep_one: "DELETE FROM {sessions} AS a USING {sessions} AS b WHERE a.sid::text = b.sid::text AND \
                (coalesce(a.exp, '-infinity'), a.ctid) < (coalesce(b.exp, '-infinity'), b.ctid)",

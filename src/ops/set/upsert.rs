@@ -72,13 +72,9 @@ impl Upsert {
         if self.delete {
             let keys = next(TEXTS);
             if self.delete_metadata {
-                parts.push(format!(
-                    "DELETE FROM {metadata} WHERE sid::text = ANY (${keys})"
-                ));
+                parts.push(format!("DELETE FROM {metadata} WHERE sid::text = ANY (${keys})"));
             }
-            parts.push(format!(
-                "DELETE FROM {sessions} WHERE sid::text = ANY (${keys})"
-            ));
+            parts.push(format!("DELETE FROM {sessions} WHERE sid::text = ANY (${keys})"));
         }
         if self.metadata {
             let [audiences, subjects, keys] = [(); 3].map(|()| next(TEXTS));
@@ -98,15 +94,8 @@ impl Upsert {
 
 impl Statement for Upsert {
     fn id(&self) -> (usize, usize) {
-        let parts = [
-            self.expire,
-            self.delete,
-            self.delete_metadata,
-            self.metadata,
-        ];
-        let parts = parts
-            .iter()
-            .fold(0, |all, &part| all << 1 | usize::from(part));
+        let parts = [self.expire, self.delete, self.delete_metadata, self.metadata];
+        let parts = parts.iter().fold(0, |all, &part| all << 1 | usize::from(part));
         (ROW.as_ptr() as usize, self.rows << 4 | parts)
     }
 
@@ -129,12 +118,7 @@ impl Statement for Upsert {
                 last
             }
         };
-        Sql {
-            with,
-            body,
-            types,
-            effect: Effect::Writes,
-        }
+        Sql { with, body, types, effect: Effect::Writes }
     }
 }
 
@@ -143,13 +127,8 @@ mod tests {
     use super::*;
     use crate::Config;
 
-    const PLAIN: Upsert = Upsert {
-        rows: 2,
-        expire: false,
-        delete: false,
-        delete_metadata: false,
-        metadata: false,
-    };
+    const PLAIN: Upsert =
+        Upsert { rows: 2, expire: false, delete: false, delete_metadata: false, metadata: false };
 
     fn sql(upsert: Upsert) -> Sql {
         let config = Config::default();
@@ -181,10 +160,7 @@ mod tests {
         assert!(sql.with.starts_with("stored AS (INSERT INTO \"sessions\""));
         assert!(sql.with.contains("unnest($9, $10)"));
         assert_eq!(sql.with.matches("($11)").count(), 2);
-        assert!(
-            sql.body
-                .starts_with("INSERT INTO \"sessions_meta\" (aud, sub, sid)")
-        );
+        assert!(sql.body.starts_with("INSERT INTO \"sessions_meta\" (aud, sub, sid)"));
         assert!(sql.body.contains("unnest($12, $13, $14)"));
         assert_eq!(sql.types.len(), 14);
         assert_eq!(sql.types[9], TIMES);

@@ -107,9 +107,8 @@ impl Builder {
             }
             // The pid file comes when the configuration is read and the port is open.
             let pid_file = nginx.folder.path().join("nginx.pid");
-            let started = process::eventually(TIMEOUT, || {
-                nginx.exit_status().is_some() || pid_file.exists()
-            });
+            let started =
+                process::eventually(TIMEOUT, || nginx.exit_status().is_some() || pid_file.exists());
             if started && nginx.exit_status().is_none() {
                 return nginx;
             }
@@ -168,11 +167,7 @@ http {{
 }}
 "#,
             // By default nginx runs its workers as the user nobody, who may not read our folders.
-            user = if Uid::effective().is_root() {
-                "user root;"
-            } else {
-                ""
-            },
+            user = if Uid::effective().is_root() { "user root;" } else { "" },
             daemon = if self.daemon { "on" } else { "off" },
             ndk = process::program(ndk, "libnginx-mod-http-ndk").display(),
             lua = process::program(lua, "libnginx-mod-http-lua").display(),

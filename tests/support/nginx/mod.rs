@@ -89,10 +89,7 @@ impl Nginx {
         answer
             .and_then(|mut answer| {
                 let body = answer.body_mut().with_config().limit(64 << 20);
-                Ok(Response {
-                    body: body.read_to_string()?,
-                    status: answer.status().as_u16(),
-                })
+                Ok(Response { body: body.read_to_string()?, status: answer.status().as_u16() })
             })
             .unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.error_log()))
     }
@@ -239,14 +236,8 @@ impl Nginx {
 }
 
 fn assert_clean(log: &str) {
-    let words = [
-        "exited on signal",
-        "exited with fatal code",
-        "[error]",
-        "[crit]",
-        "[alert]",
-        "[emerg]",
-    ];
+    let words =
+        ["exited on signal", "exited with fatal code", "[error]", "[crit]", "[alert]", "[emerg]"];
     let bad = |line: &&str| words.iter().any(|words| line.contains(words));
     let ours = |line: &&str| !line.contains("lua_code_cache is off");
     let line = log.lines().filter(bad).find(ours);

@@ -172,7 +172,7 @@ fn a_message_of_the_server_is_one_line() {
     site.assert_works();
     let mut sql = site.sql();
     let raises = "CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS
-        $$BEGIN RAISE E'broken\n2026/01/01 00:00:00 [emerg] 1#1: forged\\x1b[31m\r'; END$$;
+        $$BEGIN RAISE E'broken\n2026/01/01 00:00:00 [notice] 1#1: forged\\x1b[31m\r'; END$$;
         CREATE TRIGGER raise BEFORE INSERT ON sessions EXECUTE FUNCTION raise()";
     sql.batch_execute(raises).expect("a trigger");
     for _ in 0..5 {
@@ -182,7 +182,7 @@ fn a_message_of_the_server_is_one_line() {
     let forged: Vec<_> = log.lines().filter(|line| line.contains("forged")).collect();
     assert_eq!(forged.len(), 1, "{log}");
     let is_escaped =
-        |line: &&str| line.contains(r"broken\n2026/01/01 00:00:00 [emerg] 1#1: forged\u{1b}[31m\r");
+        |line: &&str| line.contains(r"broken\n2026/01/01 00:00:00 [notice] 1#1: forged\u{1b}[31m\r");
     assert!(forged.iter().all(is_escaped), "{forged:#?}");
     assert!(!log.contains(['\u{1b}', '\r']), "{log:?}");
 }

@@ -181,8 +181,9 @@ fn a_message_of_the_server_is_one_line() {
     let log = site.nginx.error_log();
     let forged: Vec<_> = log.lines().filter(|line| line.contains("forged")).collect();
     assert_eq!(forged.len(), 1, "{log}");
-    let is_escaped =
-        |line: &&str| line.contains(r"broken\n2026/01/01 00:00:00 [notice] 1#1: forged\u{1b}[31m\r");
+    let is_escaped = |line: &&str| {
+        line.contains(r"broken\n2026/01/01 00:00:00 [notice] 1#1: forged\u{1b}[31m\r")
+    };
     assert!(forged.iter().all(is_escaped), "{forged:#?}");
     assert!(!log.contains(['\u{1b}', '\r']), "{log:?}");
 }

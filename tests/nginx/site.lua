@@ -52,8 +52,8 @@ function site.answer()
   ngx.print(text)
 end
 
--- Keeps an outcome for `/outcome`, where the response cannot bring it. It is written in one piece, so that
--- no reader finds half of it.
+-- Keeps an outcome for `/outcome`, where the response cannot bring it. It is written in one piece,
+-- so that no reader finds half of it.
 function site.record(name, args)
   local status, text = site.run(args)
   assert(ngx.shared.outcomes:set(name, cjson.encode { status = status, text = text }))

@@ -46,6 +46,12 @@ fn the_defaults_are_the_documented_ones() {
 }
 
 #[test]
+fn zero_turns_clean_up_and_the_end_of_idle_connections_off() {
+    let config = from("cleanup_interval=0 keepalive_timeout=0").expect("valid");
+    assert_eq!((config.cleanup_interval, config.pool.keepalive), (None, None));
+}
+
+#[test]
 fn several_hosts_take_one_port_or_one_each_and_numbers_may_be_strings() {
     let list = Value::List(vec![text("::1"), text("unix:/run/pg"), text("/run/pg")]);
     let sockets = "[::1]:7, /run/pg/.s.PGSQL.7, /run/pg/.s.PGSQL.7";

@@ -176,7 +176,7 @@ pub(crate) mod tests {
         tasks.filter(is_named).map(|task| task.file_name()).collect()
     }
 
-    /// r2d2 schedules a check of its idle connections for every 30 s.
+    /// r2d2 checks idle connections every 30 s, on a thread that it starts for that.
     #[test]
     fn a_pool_has_one_thread_which_ends_with_it() {
         let _guard = one_at_a_time();

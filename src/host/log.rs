@@ -180,6 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn what_ends_a_line_controls_a_terminal_or_turns_a_text_round_is_escaped() {
+        let plain = "caf\u{e9} \u{65e5}\u{672c} \u{2027}\u{202f}\u{2065}\u{206a}";
+        assert_eq!(printable(plain), plain);
+        let ranges = [
+            '\0'..='\u{1f}',
+            '\u{7f}'..='\u{9f}',
+            '\u{2028}'..='\u{202e}',
+            '\u{2066}'..='\u{2069}',
+        ];
+        for character in ranges.into_iter().flatten() {
+            let text = format!("a{character}b");
+            assert_eq!(printable(&text), format!("a{}b", character.escape_default()));
+        }
+    }
+
+    #[test]
     fn lines_wait_for_the_host_within_bounds() {
         let _guard = one_at_a_time();
         log(Level::Warn, "lost\r\n\u{2029}".into());

@@ -113,13 +113,13 @@ enum rsp_log_level
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   // Normal operation.
-  RSP_LOG_INFO = 0,
+  RSP_LOG_LEVEL_INFO = 0,
   // Unusual, but no failure.
-  RSP_LOG_NOTICE = 1,
+  RSP_LOG_LEVEL_NOTICE = 1,
   // Needs attention: a server that cannot be reached, for example.
-  RSP_LOG_WARN = 2,
+  RSP_LOG_LEVEL_WARN = 2,
   // A defect of this library.
-  RSP_LOG_ERROR = 3,
+  RSP_LOG_LEVEL_ERROR = 3,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use postgres::Client;
-use resty_session_postgres::config::PreparedStatements;
 use resty_session_postgres::{Error, Storage};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
@@ -238,7 +237,7 @@ fn the_deadline_holds_while_bytes_arrive_without_a_pause() {
         let config = storage(&[("127.0.0.1", port)], support::shared(), "any");
         let mut config = config.config().clone();
         // Otherwise a new session is asked for its settings first.
-        config.connection.session.prepared = PreparedStatements::Never;
+        config.connection.session.prepared = "false";
         let start = Instant::now();
         let value = Storage::new(config).get("key");
         let took = start.elapsed();

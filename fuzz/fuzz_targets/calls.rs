@@ -3,7 +3,10 @@
 
 #![no_main]
 
+mod caller;
+
 use arbitrary::Arbitrary;
+use caller::{Given, Name, Text, made};
 use libfuzzer_sys::fuzz_target;
 use resty_session_postgres::capi::*;
 use resty_session_postgres::ops::KINDS;
@@ -18,64 +21,6 @@ macro_rules! sound {
         // NUL where that is said.
         unsafe { $call }
     }};
-}
-
-#[derive(Arbitrary, Debug)]
-enum Length {
-    Exact,
-    NulTerminated,
-    Zero,
-    Absurd,
-}
-
-/// A text of a caller, NULL where there is none.
-#[derive(Arbitrary, Debug)]
-struct Text<'a> {
-    bytes: Option<&'a [u8]>,
-    length: Length,
-}
-
-/// A text with a NUL after it, which is only read where the length says so.
-struct Given {
-    bytes: Option<Vec<u8>>,
-    len: usize,
-}
-
-impl Given {
-    fn of(text: &Text) -> Self {
-        let len = match text.length {
-            Length::Exact => text.bytes.map_or(7, <[u8]>::len),
-            Length::NulTerminated => RSP_NUL_TERMINATED,
-            Length::Zero => 0,
-            Length::Absurd => RSP_NUL_TERMINATED - 1,
-        };
-        let bytes = text.bytes.map(|bytes| [bytes, &[0]].concat());
-        Given { bytes, len }
-    }
-
-    fn data(&self) -> *const c_char {
-        self.bytes.as_ref().map_or(ptr::null(), |bytes| bytes.as_ptr().cast())
-    }
-}
-
-/// A name of the table of operations, or any other.
-#[derive(Arbitrary, Debug)]
-enum Name<'a> {
-    Known(u8),
-    Any(&'a [u8]),
-}
-
-impl Name<'_> {
-    fn find(&self, known: &[&str]) -> CString {
-        let bytes = match self {
-            Name::Known(index) if !known.is_empty() => {
-                known[usize::from(*index) % known.len()].as_bytes()
-            }
-            Name::Known(_) => b"nothing",
-            Name::Any(bytes) => bytes.split(|byte| *byte == 0).next().unwrap_or_default(),
-        };
-        CString::new(bytes).expect("no NUL")
-    }
 }
 
 #[derive(Arbitrary, Debug)]
@@ -123,15 +68,6 @@ struct World {
 }
 
 const OK: rsp_status = rsp_status::RSP_OK;
-
-/// The handle that a function wrote to its output; none where it failed, and wrote nothing.
-fn made<T>(status: rsp_status, out: &MaybeUninit<*mut T>) -> Option<Box<T>> {
-    // SAFETY: it was initialized.
-    let pointer = unsafe { out.assume_init() };
-    assert_eq!(pointer.is_null(), status != OK);
-    // SAFETY: it comes from the function, and nothing else owns it.
-    (!pointer.is_null()).then(|| unsafe { Box::from_raw(pointer) })
-}
 
 /// A storage whose server is nowhere, so that its operations fail, and soon.
 fn new_storage() -> Option<Box<rsp_storage>> {

@@ -3,9 +3,8 @@
 use super::guard::{guard, guard_status};
 use super::pointer::{Message, required};
 use super::status::{Failure, rsp_status};
-use crate::Error;
 use crate::completion::Ticket;
-use crate::op::{Answer, Epoch, Finding, Outcome, Session};
+use crate::op::{Answer, Epoch, Finding, Outcome};
 use std::ffi::{c_char, c_void};
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -15,24 +14,16 @@ use std::ptr;
 pub struct rsp_completion {
     ticket: Ticket,
     user: *mut c_void,
-    outcome: Result<Contents, Error>,
-}
-
-/// An answer as the functions give it out: texts end in NUL, and what the operation does not answer is
-/// empty.
-#[derive(Default)]
-struct Contents {
-    value: Option<String>,
-    found: bool,
-    count: u64,
-    /// The name is empty, without a NUL, where the operation does not read names.
-    sessions: Vec<Session>,
-    findings: Vec<Finding>,
+    /// Its texts end in NUL.
+    outcome: Outcome,
 }
 
 impl rsp_completion {
-    pub(super) fn new(ticket: Ticket, user: *mut c_void, outcome: Outcome) -> Self {
-        rsp_completion { ticket, user, outcome: outcome.map(Contents::from) }
+    pub(super) fn new(ticket: Ticket, user: *mut c_void, mut outcome: Outcome) -> Self {
+        if let Ok(answer) = &mut outcome {
+            end_texts(answer);
+        }
+        rsp_completion { ticket, user, outcome }
     }
 
     /// A completion for the caller of a blocking function.
@@ -41,63 +32,50 @@ impl rsp_completion {
     }
 }
 
-impl From<Answer> for Contents {
-    fn from(answer: Answer) -> Self {
-        let end = |text: String| text + "\0";
-        let mut contents = Contents::default();
-        match answer {
-            Answer::Done => {}
-            Answer::Found(found) => contents.found = found,
-            Answer::Count(count) => contents.count = count,
-            Answer::Value(value) => {
-                contents.found = value.is_some();
-                contents.value = value.map(end);
-            }
-            Answer::Expiries(sessions) => {
-                let listed = |(key, expires)| Session {
-                    key: end(key),
-                    name: String::new(),
-                    expires,
-                    created: None,
-                };
-                contents.sessions = sessions.into_iter().map(listed).collect();
-            }
-            Answer::Sessions(sessions) => {
-                let listed = |session: Session| Session {
-                    key: end(session.key),
-                    name: end(session.name),
-                    ..session
-                };
-                contents.sessions = sessions.into_iter().map(listed).collect();
-            }
-            Answer::Findings(findings) => {
-                let ended = |finding: Finding| Finding {
-                    problem: end(finding.problem),
-                    repair: end(finding.repair),
-                    ..finding
-                };
-                contents.findings = findings.into_iter().map(ended).collect();
-            }
+fn end_texts(answer: &mut Answer) {
+    let end = |text: &mut String| text.push('\0');
+    match answer {
+        Answer::Done | Answer::Found(_) | Answer::Count(_) => {}
+        Answer::Value(value) => value.iter_mut().for_each(end),
+        Answer::Expiries(sessions) => sessions.iter_mut().for_each(|(key, _)| end(key)),
+        Answer::Sessions(sessions) => {
+            sessions.iter_mut().flat_map(|it| [&mut it.key, &mut it.name]).for_each(end);
         }
-        contents
+        Answer::Findings(findings) => {
+            findings.iter_mut().flat_map(|it| [&mut it.problem, &mut it.repair]).for_each(end);
+        }
     }
 }
 
-fn contents(completion: Option<&rsp_completion>) -> Option<&Contents> {
+fn answer(completion: Option<&rsp_completion>) -> Option<&Answer> {
     completion?.outcome.as_ref().ok()
 }
 
-fn session(completion: Option<&rsp_completion>, index: usize) -> Option<&Session> {
-    contents(completion)?.sessions.get(index)
+/// A listed session: its key, name, expiry and creation.
+type Listed<'a> = (&'a String, Option<&'a String>, Epoch, Option<Epoch>);
+
+fn session(completion: Option<&rsp_completion>, index: usize) -> Option<Listed<'_>> {
+    match answer(completion)? {
+        Answer::Expiries(sessions) => {
+            sessions.get(index).map(|(key, expires)| (key, None, *expires, None))
+        }
+        Answer::Sessions(sessions) => {
+            sessions.get(index).map(|it| (&it.key, Some(&it.name), it.expires, it.created))
+        }
+        _ => None,
+    }
 }
 
-fn finding(completion: Option<&rsp_completion>, index: usize) -> Option<&Finding> {
-    contents(completion)?.findings.get(index)
+fn findings(completion: Option<&rsp_completion>) -> &[Finding] {
+    match answer(completion) {
+        Some(Answer::Findings(findings)) => findings,
+        _ => &[],
+    }
 }
 
 /// Gives a text that ends in NUL to the caller.
 fn text(text: Option<&String>, len_out: Option<&mut MaybeUninit<usize>>) -> *const c_char {
-    let Some(text) = text.filter(|text| !text.is_empty()) else {
+    let Some(text) = text else {
         return ptr::null();
     };
     if let Some(out) = len_out {
@@ -152,29 +130,38 @@ pub extern "C" fn rsp_completion_value(
     completion: Option<&rsp_completion>,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || {
-        let value = contents(completion).and_then(|it| it.value.as_ref());
-        text(value, len_out)
+    guard(ptr::null(), || match answer(completion) {
+        Some(Answer::Value(value)) => text(value.as_ref(), len_out),
+        _ => ptr::null(),
     })
 }
 
 /// Returns whether there is such a live session (get, touch).
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_found(completion: Option<&rsp_completion>) -> bool {
-    guard(false, || contents(completion).is_some_and(|it| it.found))
+    guard(false, || {
+        matches!(answer(completion), Some(Answer::Found(true) | Answer::Value(Some(_))))
+    })
 }
 
 /// Returns the number that an operation answers: of counted, revoked or deleted sessions, or of
 /// changes to the tables.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_count(completion: Option<&rsp_completion>) -> u64 {
-    guard(0, || contents(completion).map_or(0, |it| it.count))
+    guard(0, || match answer(completion) {
+        Some(Answer::Count(count)) => *count,
+        _ => 0,
+    })
 }
 
 /// Returns the number of listed sessions (list, read_metadata).
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_sessions(completion: Option<&rsp_completion>) -> usize {
-    guard(0, || contents(completion).map_or(0, |it| it.sessions.len()))
+    guard(0, || match answer(completion) {
+        Some(Answer::Expiries(sessions)) => sessions.len(),
+        Some(Answer::Sessions(sessions)) => sessions.len(),
+        _ => 0,
+    })
 }
 
 /// Returns the key of a listed session, or NULL if there is no session of that index.
@@ -184,7 +171,7 @@ pub extern "C" fn rsp_completion_session_key(
     index: usize,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || text(session(completion, index).map(|it| &it.key), len_out))
+    guard(ptr::null(), || text(session(completion, index).map(|(key, ..)| key), len_out))
 }
 
 /// Returns the (cookie's) name of a listed session, or NULL if the operation does not read names
@@ -195,7 +182,7 @@ pub extern "C" fn rsp_completion_session_name(
     index: usize,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || text(session(completion, index).map(|it| &it.name), len_out))
+    guard(ptr::null(), || text(session(completion, index).and_then(|(_, name, ..)| name), len_out))
 }
 
 /// Reads the second in which a listed session expires. Returns false if there is no session of that
@@ -206,7 +193,10 @@ pub extern "C" fn rsp_completion_session_expires(
     index: usize,
     expires_out: Option<&mut MaybeUninit<i64>>,
 ) -> bool {
-    guard(false, || time(session(completion, index).map(|it| it.expires), expires_out))
+    guard(false, || {
+        let expires = session(completion, index).map(|(_, _, expires, _)| expires);
+        time(expires, expires_out)
+    })
 }
 
 /// Reads when the key of a listed session was first saved. Returns false if that is unknown: only
@@ -218,7 +208,7 @@ pub extern "C" fn rsp_completion_session_created(
     created_out: Option<&mut MaybeUninit<i64>>,
 ) -> bool {
     guard(false, || {
-        let created = session(completion, index).and_then(|it| it.created);
+        let created = session(completion, index).and_then(|(.., created)| created);
         time(created, created_out)
     })
 }
@@ -226,7 +216,7 @@ pub extern "C" fn rsp_completion_session_created(
 /// Returns the number of findings about the tables (check).
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_findings(completion: Option<&rsp_completion>) -> usize {
-    guard(0, || contents(completion).map_or(0, |it| it.findings.len()))
+    guard(0, || findings(completion).len())
 }
 
 /// Returns what a finding says is wrong or slow, or NULL if there is no finding of that index.
@@ -236,7 +226,7 @@ pub extern "C" fn rsp_completion_finding_problem(
     index: usize,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || text(finding(completion, index).map(|it| &it.problem), len_out))
+    guard(ptr::null(), || text(findings(completion).get(index).map(|it| &it.problem), len_out))
 }
 
 /// Returns the statements that repair what a finding describes, or NULL if there is no finding of
@@ -247,7 +237,7 @@ pub extern "C" fn rsp_completion_finding_repair(
     index: usize,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || text(finding(completion, index).map(|it| &it.repair), len_out))
+    guard(ptr::null(), || text(findings(completion).get(index).map(|it| &it.repair), len_out))
 }
 
 /// Frees a completion.

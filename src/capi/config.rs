@@ -57,7 +57,7 @@ pub unsafe extern "C" fn rsp_config_set(
         let key = unsafe { pointer::name("key", key) }?;
         // SAFETY: the conventions.
         let value = unsafe { pointer::utf8("value", value, value_len) }?;
-        Ok(set(&mut config.draft, &key, value)?)
+        Ok(set(&mut config.draft, &key, &value)?)
     })
 }
 
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn rsp_config_dsn(
         let config = required("config", config)?;
         // SAFETY: the conventions.
         let dsn = unsafe { pointer::utf8("dsn", dsn, dsn_len) }?;
-        Ok(config.draft.set_dsn(dsn)?)
+        Ok(config.draft.set_dsn(&dsn)?)
     })
 }
 

@@ -9,32 +9,7 @@ use std::ptr;
 
 /// Lines for the host's log, the oldest first.
 pub struct rsp_log {
-    lines: Vec<(rsp_log_level, CString)>,
-}
-
-/// How urgent a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum rsp_log_level {
-    /// Normal operation.
-    RSP_LOG_INFO = 0,
-    /// Unusual, but no failure.
-    RSP_LOG_NOTICE = 1,
-    /// Needs attention: a server that cannot be reached, for example.
-    RSP_LOG_WARN = 2,
-    /// A defect of this library.
-    RSP_LOG_ERROR = 3,
-}
-
-impl From<Level> for rsp_log_level {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::Info => rsp_log_level::RSP_LOG_INFO,
-            Level::Notice => rsp_log_level::RSP_LOG_NOTICE,
-            Level::Warn => rsp_log_level::RSP_LOG_WARN,
-            Level::Error => rsp_log_level::RSP_LOG_ERROR,
-        }
-    }
+    lines: Vec<(Level, CString)>,
 }
 
 fn text(line: &log::Line) -> CString {
@@ -50,7 +25,7 @@ pub extern "C" fn rsp_log_take() -> Option<Box<rsp_log>> {
             return None;
         }
         let taken = log::take();
-        let lines = taken.iter().map(|line| (line.level.into(), text(line)));
+        let lines = taken.iter().map(|line| (line.level, text(line)));
         let lines = lines.collect();
         Some(Box::new(rsp_log { lines }))
     })
@@ -61,7 +36,7 @@ pub extern "C" fn rsp_log_take() -> Option<Box<rsp_log>> {
 pub extern "C" fn rsp_log_line(
     log: Option<&rsp_log>,
     index: usize,
-    level_out: Option<&mut MaybeUninit<rsp_log_level>>,
+    level_out: Option<&mut MaybeUninit<Level>>,
 ) -> *const c_char {
     guard(ptr::null(), || {
         let Some((level, text)) = log.and_then(|log| log.lines.get(index)) else {
@@ -83,7 +58,7 @@ pub extern "C" fn rsp_log_free(log: Option<Box<rsp_log>>) {
 /// Writes a line to the host's log. user: the pointer that was set with the function. text: as of
 /// rsp_log_line, valid until the function returns.
 pub type rsp_log_function =
-    Option<unsafe extern "C" fn(user: *mut c_void, level: rsp_log_level, text: *const c_char)>;
+    Option<unsafe extern "C" fn(user: *mut c_void, level: Level, text: *const c_char)>;
 
 /// The pointer that the host set with its function.
 struct User(*mut c_void);
@@ -115,7 +90,7 @@ pub unsafe extern "C" fn rsp_log_set_function(function: rsp_log_function, user: 
                 let User(user) = &user;
                 let text = text(line);
                 // SAFETY: the caller's promise; the text lives until the function returns.
-                unsafe { function(*user, line.level.into(), text.as_ptr()) }
+                unsafe { function(*user, line.level, text.as_ptr()) }
             })
         });
         sink::set(sink);

@@ -3,7 +3,7 @@
 
 use super::status::Failure;
 use crate::Error;
-use crate::op::MAX_TEXT_BYTES;
+use crate::op::{self, MAX_TEXT_BYTES};
 use std::borrow::Cow;
 use std::ffi::{CStr, c_char};
 use std::fmt;
@@ -68,15 +68,14 @@ pub(super) unsafe fn text<'a>(
 /// # Safety
 ///
 /// As [`text`].
-pub(super) unsafe fn utf8<'a>(
+pub(super) unsafe fn utf8(
     name: &'static str,
     data: *const c_char,
     len: usize,
-) -> Result<&'a str, Failure> {
+) -> Result<String, Failure> {
     // SAFETY: the caller's promise.
     let bytes = unsafe { text(name, data, len) }?;
-    let reason = "is not valid UTF-8";
-    Ok(std::str::from_utf8(bytes).map_err(|_| Error::Text { name, reason })?)
+    Ok(op::utf8(name, bytes.to_vec())?)
 }
 
 pub(super) struct Message {

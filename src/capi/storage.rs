@@ -66,7 +66,7 @@ pub unsafe extern "C" fn rsp_storage_set_password(
         let storage = required("storage", storage)?;
         // SAFETY: the conventions.
         let password = unsafe { pointer::utf8("password", password, password_len) }?;
-        Ok(storage.storage.set_password(password)?)
+        Ok(storage.storage.set_password(&password)?)
     })
 }
 

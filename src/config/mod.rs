@@ -53,32 +53,15 @@ pub struct ConnectionConfig {
 /// How sessions with the server are used.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ServerSessionConfig {
-    /// Whether to prepare statements.
-    pub prepared: PreparedStatements,
-    pub(crate) target: TargetSession,
+    /// Whether to prepare statements, a word of `prepared_statements`. With `false`, nothing else is left
+    /// in a server session either.
+    pub prepared: &'static str,
+    /// Which of several servers to use, a word of `target_session_attrs`.
+    pub(crate) target: &'static str,
     /// Whether to try the servers, and the addresses of each, in a random order.
     pub(crate) balance: bool,
     /// `None` keeps the server's setting.
     pub(crate) synchronous_commit: Option<&'static str>,
-}
-
-/// Whether to prepare statements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PreparedStatements {
-    /// Unless a pooler is detected between here and the server.
-    Auto,
-    /// Always.
-    Always,
-    /// Never. Nothing else is left in a server session either.
-    Never,
-}
-
-/// Which of several servers to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum TargetSession {
-    Any,
-    ReadWrite,
-    ReadOnly,
 }
 
 /// The pool's limits.
@@ -277,16 +260,8 @@ impl Draft {
             allow_cleartext: self.text("allow_cleartext") == Some("true"),
             tls: TlsConfig::of(self)?,
             session: ServerSessionConfig {
-                prepared: match self.text("prepared_statements") {
-                    Some("true") => PreparedStatements::Always,
-                    Some("false") => PreparedStatements::Never,
-                    _ => PreparedStatements::Auto,
-                },
-                target: match self.text("target_session_attrs") {
-                    Some("read-write") => TargetSession::ReadWrite,
-                    Some("read-only") => TargetSession::ReadOnly,
-                    _ => TargetSession::Any,
-                },
+                prepared: self.word("prepared_statements").unwrap_or("auto"),
+                target: self.word("target_session_attrs").unwrap_or("any"),
                 balance: self.text("load_balance_hosts") == Some("random"),
                 synchronous_commit: self.word("synchronous_commit"),
             },

@@ -3,9 +3,9 @@
 
 mod tables;
 
-pub(crate) use crate::pool::{Effect, Fault, ParamType, Sql, column};
+pub(crate) use crate::pool::{Effect, Fault, Sql, column, types};
 pub use tables::Tables;
-pub(crate) use tables::{Fixed, Statement, TableInfo, types};
+pub(crate) use tables::{Fixed, Statement, TableInfo};
 
 use crate::pool::{Connection, Params, StatementId};
 use postgres::Row;
@@ -24,7 +24,7 @@ const TABLE_INFO: Fixed = Fixed::reads(
        EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass($1::text)::oid \
          AND attname = 'created' AND atttypid = 'timestamptz'::regtype::oid AND NOT attisdropped) \
      FROM (SELECT pg_catalog.to_regclass($2::text)::oid AS oid) AS meta",
-    &[ParamType::Text, ParamType::Text],
+    &[types::TEXT, types::TEXT],
 );
 
 /// A connection and the tables that operations use it for.

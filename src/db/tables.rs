@@ -2,7 +2,8 @@
 //! statements on them.
 
 use crate::config::{SessionLimit, TableName};
-use crate::pool::{Effect, ParamType, Sql};
+use crate::pool::{Effect, Sql};
+use postgres::types::Oid;
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -122,17 +123,6 @@ impl Known {
     }
 }
 
-/// The types of parameters, as statements name them.
-pub(crate) mod types {
-    use crate::pool::ParamType;
-
-    pub(crate) const TEXT: ParamType = ParamType::Text;
-    pub(crate) const TEXTS: ParamType = ParamType::Texts;
-    pub(crate) const TIME: ParamType = ParamType::Time;
-    pub(crate) const TIMES: ParamType = ParamType::Times;
-    pub(crate) const INT: ParamType = ParamType::Int;
-}
-
 /// A statement of an operation. Where an argument's type is not exactly that of PostgreSQL's own function
 /// or operator, another role's in a schema of the search_path may be called instead. So functions are
 /// named with their schema (but for `unnest` of several arrays, which the parser knows), and types are
@@ -152,18 +142,18 @@ pub(crate) struct Fixed {
     pub(crate) with: &'static str,
     /// The statement proper.
     pub(crate) body: &'static str,
-    pub(crate) types: &'static [ParamType],
+    pub(crate) types: &'static [Oid],
     pub(crate) effect: Effect,
 }
 
 impl Fixed {
     /// A query without common table expressions.
-    pub(crate) const fn reads(body: &'static str, types: &'static [ParamType]) -> Self {
+    pub(crate) const fn reads(body: &'static str, types: &'static [Oid]) -> Self {
         Fixed { with: "", body, types, effect: Effect::Reads }
     }
 
     /// The same, but it writes, and answers rows.
-    pub(crate) const fn answers(body: &'static str, types: &'static [ParamType]) -> Self {
+    pub(crate) const fn answers(body: &'static str, types: &'static [Oid]) -> Self {
         Fixed { effect: Effect::WritesAndAnswers, ..Fixed::reads(body, types) }
     }
 }

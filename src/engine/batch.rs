@@ -5,8 +5,9 @@
 //! (reads of it may). All others may overtake each other: their callers have not been answered
 //! yet, so none of them can tell.
 
+use rustc_hash::FxHashMap;
 use std::any::TypeId;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// What the planner must know of an operation.
 #[derive(Debug, Clone, Copy)]
@@ -33,25 +34,19 @@ impl Footprint {
     }
 }
 
-/// Sessions in use, with how many reads use each.
+/// Sessions in use: how many reads use each, or that a write does.
 #[derive(Debug, Default)]
-struct Busy(HashMap<u64, Use>);
+struct Busy(FxHashMap<u64, usize>);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
-    /// By so many reads.
-    Read(usize),
-    /// By one write.
-    Written,
-}
+/// In the place of a number of reads.
+const WRITTEN: usize = usize::MAX;
 
 impl Busy {
     /// Whether `footprint` must wait for what uses its sessions.
     fn conflicts(&self, footprint: &Footprint) -> bool {
         let must_wait = |session| match self.0.get(&session) {
             None => false,
-            Some(Use::Read(_)) => footprint.writes,
-            Some(Use::Written) => true,
+            Some(reads) => footprint.writes || *reads == WRITTEN,
         };
         !self.0.is_empty() && footprint.sessions().any(must_wait)
     }
@@ -59,12 +54,8 @@ impl Busy {
     /// Notes the use of `footprint`'s sessions. A write that is noted over a read stays a write.
     fn insert(&mut self, footprint: &Footprint) {
         for session in footprint.sessions() {
-            let entry = self.0.entry(session).or_insert(Use::Read(0));
-            match entry {
-                _ if footprint.writes => *entry = Use::Written,
-                Use::Read(readers) => *readers += 1,
-                Use::Written => {}
-            }
+            let reads = self.0.entry(session).or_default();
+            *reads = if footprint.writes { WRITTEN } else { reads.saturating_add(1) };
         }
     }
 
@@ -77,10 +68,8 @@ impl Busy {
     fn remove(&mut self, footprint: &Footprint) {
         for session in footprint.sessions() {
             match self.0.get_mut(&session) {
-                Some(Use::Read(readers)) if *readers > 1 && !footprint.writes => *readers -= 1,
-                _ => {
-                    self.0.remove(&session);
-                }
+                Some(reads @ 2..WRITTEN) => *reads -= 1,
+                _ => drop(self.0.remove(&session)),
             }
         }
     }

@@ -12,9 +12,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// After failures, the next attempt waits this many intervals at most.
-const MOST_INTERVALS: u32 = 10;
-
 /// The tables to clean up.
 #[derive(Default)]
 pub(super) struct Cleaner(Mutex<Vec<Task>>);
@@ -26,8 +23,8 @@ struct Task {
     pace: Arc<SweepPace>,
     due: Instant,
     running: bool,
-    /// How many attempts in a row have failed.
-    failures: u32,
+    /// The last attempt has failed.
+    failed: bool,
 }
 
 /// A time near to `interval`, so that processes that started together do not stay together.
@@ -48,7 +45,7 @@ impl Cleaner {
                 pace: Arc::default(),
                 due: Instant::now() + around(interval) * 3 / 4,
                 running: false,
-                failures: 0,
+                failed: false,
             });
         }
     }
@@ -84,14 +81,9 @@ impl Cleaner {
             return;
         };
         task.running = false;
-        let failed_before = task.failures > 0;
-        task.failures = match error {
-            None => 0,
-            Some(_) => (task.failures + 1).min(MOST_INTERVALS),
-        };
+        let failed_before = std::mem::replace(&mut task.failed, error.is_some());
         let more_to_do = task.pace.pause().filter(|_| error.is_none());
-        let pause = more_to_do.unwrap_or_else(|| around(task.interval) * task.failures.max(1));
-        task.due = Instant::now() + pause;
+        task.due = Instant::now() + more_to_do.unwrap_or_else(|| around(task.interval));
         drop(tasks);
         if let Some(error) = error
             && !failed_before

@@ -280,17 +280,14 @@ mod tests {
         receiver.recv_timeout(LONG).expect("an answer")
     }
 
-    #[test]
-    fn a_worker_that_panics_is_replaced() {
+    /// An engine answers after each panic, and stops with all of its threads.
+    fn survives(config: &Config, expected: fn(&Outcome) -> bool) {
         let _guard = one_at_a_time();
-        let mut config = Config::default();
-        // No server to ask: a worker says so at once.
-        config.connection.servers.clear();
-        let engine = engine(&config);
+        let engine = engine(config);
         for _ in 0..3 {
-            have_it_panic(&engine, &config);
-            let outcome = outcome_of_another(&engine, &config);
-            assert!(matches!(outcome, Err(Error::Refused { .. })), "{outcome:?}");
+            have_it_panic(&engine, config);
+            let outcome = outcome_of_another(&engine, config);
+            assert!(expected(&outcome), "{outcome:?}");
         }
         engine.stop(LONG);
         let queue = engine.lock();
@@ -298,18 +295,19 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_that_panics_is_replaced() {
+        let mut config = Config::default();
+        // No server to ask: a worker says so at once.
+        config.connection.servers.clear();
+        survives(&config, |outcome| matches!(outcome, Err(Error::Refused { .. })));
+    }
+
+    #[test]
     fn a_clock_that_panics_is_replaced() {
-        let _guard = one_at_a_time();
         let mut config = Config::default();
         // No server listens there.
         config.connection.servers[0].port = 1;
         config.timeouts.connect = Duration::from_millis(50);
-        let engine = engine(&config);
-        for _ in 0..3 {
-            have_it_panic(&engine, &config);
-            let outcome = outcome_of_another(&engine, &config);
-            assert!(matches!(outcome, Err(Error::NoConnection { .. })), "{outcome:?}");
-        }
-        engine.stop(LONG);
+        survives(&config, |outcome| matches!(outcome, Err(Error::NoConnection { .. })));
     }
 }

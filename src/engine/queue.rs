@@ -66,7 +66,7 @@ impl Job {
         Box::new(Job {
             footprint: Footprint {
                 group: operation.batches(tables).then_some(group),
-                writes: (kind.writes)(),
+                writes: kind.writes,
                 sessions: operation.keys().map(|key| Some(HASHER.hash_one(key?))),
                 bytes: operation.bytes(),
                 batch_size: kind.batch_size,

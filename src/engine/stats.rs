@@ -20,17 +20,12 @@ pub(crate) struct Family {
 
 impl Family {
     /// A family of samples, each named by what follows the family's name.
-    fn new(kind: &'static str, name: &str, mut samples: Vec<Sample>) -> Self {
-        let (name, help) = (format!("resty_session_postgres_{name}"), "");
+    fn new(kind: &'static str, name: &str, help: &'static str, mut samples: Vec<Sample>) -> Self {
+        let name = format!("resty_session_postgres_{name}");
         for (sample, _) in &mut samples {
             sample.insert_str(0, &name);
         }
         Family { name, kind, help, samples }
-    }
-
-    fn help(mut self, help: &'static str) -> Self {
-        self.help = help;
-        self
     }
 }
 
@@ -130,7 +125,7 @@ impl Histogram {
         samples.push(("_bucket{le=\"+Inf\"}".into(), count as f64));
         samples.push(("_sum".into(), sum));
         samples.push(("_count".into(), count as f64));
-        Family::new("histogram", name, samples).help(help)
+        Family::new("histogram", name, help, samples)
     }
 }
 
@@ -205,8 +200,8 @@ impl Stats {
 
     /// Everything, with what the pool counts, in the order in which it is printed.
     pub(super) fn families(&self, pool: &Pool, waiting: usize) -> Vec<Family> {
-        let counter = |name, samples| Family::new("counter", name, samples);
-        let gauge = |name, samples| Family::new("gauge", name, samples);
+        let counter = |name, help, samples| Family::new("counter", name, help, samples);
+        let gauge = |name, help, samples| Family::new("gauge", name, help, samples);
         let one = |value: u64| vec![(String::new(), value as f64)];
         let cleaned_at = self.cleaned_at.load(Relaxed);
         let operations = self.operations.iter().flat_map(|(_, kind, counters)| {
@@ -219,19 +214,26 @@ impl Stats {
         let states = [("busy", busy.into()), ("idle", idle.into()), ("opening", opening)];
         let states = states.map(|(state, count)| (format!("{{state=\"{state}\"}}"), count as f64));
         vec![
-            counter("operations_total", operations.collect())
-                .help("Operations by kind and outcome."),
-            counter("batches_split_total", self.splits.samples("reason"))
-                .help("Batches that were split and retried one by one, by the reason."),
-            gauge("connections", states.into()).help("Connections by state."),
-            counter("connections_opened_total", one(opened)).help("Connections opened."),
-            counter("connections_failed_total", one(failed))
-                .help("Attempts to connect that failed."),
-            gauge("backlog", one(waiting as u64)).help("Operations waiting for a connection."),
-            counter("cleaned_sessions_total", one(self.cleaned.load(Relaxed)))
-                .help("Expired sessions deleted by the clean-up."),
-            gauge("cleanup_last_timestamp_seconds", one(cleaned_at))
-                .help("When this process last cleaned up, in seconds since 1970; 0 if never."),
+            counter("operations_total", "Operations by kind and outcome.", operations.collect()),
+            counter(
+                "batches_split_total",
+                "Batches that were split and retried one by one, by the reason.",
+                self.splits.samples("reason"),
+            ),
+            gauge("connections", "Connections by state.", states.into()),
+            counter("connections_opened_total", "Connections opened.", one(opened)),
+            counter("connections_failed_total", "Attempts to connect that failed.", one(failed)),
+            gauge("backlog", "Operations waiting for a connection.", one(waiting as u64)),
+            counter(
+                "cleaned_sessions_total",
+                "Expired sessions deleted by the clean-up.",
+                one(self.cleaned.load(Relaxed)),
+            ),
+            gauge(
+                "cleanup_last_timestamp_seconds",
+                "When this process last cleaned up, in seconds since 1970; 0 if never.",
+                one(cleaned_at),
+            ),
             self.queued.family("queue_seconds", "Time from a call until its statement begins."),
             self.checkout.family("checkout_seconds", "Time until a connection is held."),
             self.statement.family("statement_seconds", "Time of a statement."),

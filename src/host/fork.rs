@@ -71,8 +71,26 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// What `check` says in a child of this process; false where it hangs.
+    #[allow(unsafe_code)]
+    pub(crate) fn holds_in_a_child(check: impl FnOnce() -> bool) -> bool {
+        // SAFETY: the child calls nothing that may take a lock another thread held.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: ends a child that hangs.
+            unsafe { libc::alarm(5) };
+            let status = if check() { 7 } else { 1 };
+            // SAFETY: ends the child without running the test harness's exit handlers.
+            unsafe { libc::_exit(status) };
+        }
+        let mut status = 0;
+        // SAFETY: `child` is a child of this process and `status` is writable.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 7
+    }
 
     #[test]
     fn a_value_is_made_once_a_process() {
@@ -84,21 +102,10 @@ mod tests {
     }
 
     #[test]
-    #[allow(unsafe_code)]
     fn a_child_makes_its_own() {
         static LOCAL: ForkLocal<u8> = ForkLocal::new();
         assert_eq!(*LOCAL.get_or_init(|| 1), 1);
-        // SAFETY: the child calls nothing that may take a lock another thread held.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            let forgotten = LOCAL.get().is_none();
-            // SAFETY: ends the child without running the test harness's exit handlers.
-            unsafe { libc::_exit(if forgotten { 7 } else { 1 }) };
-        }
-        let mut status = 0;
-        // SAFETY: `child` is a child of this process and `status` is writable.
-        unsafe { libc::waitpid(child, &raw mut status, 0) };
-        assert_eq!(libc::WEXITSTATUS(status), 7);
+        assert!(holds_in_a_child(|| LOCAL.get().is_none() && *LOCAL.get_or_init(|| 2) == 2));
         assert_eq!(LOCAL.get(), Some(&1));
     }
 }

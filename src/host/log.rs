@@ -13,16 +13,19 @@ use std::time::{Duration, Instant};
 const CAPACITY: usize = 64;
 
 /// How urgent a line is.
+/// cbindgen:prefix-with-name
+/// cbindgen:rename-all=ScreamingSnakeCase
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
 pub enum Level {
-    /// What happens in the ordinary course of things.
-    Info,
-    /// Worth knowing.
-    Notice,
-    /// An administrator should look at it.
-    Warn,
-    /// A defect.
-    Error,
+    /// Normal operation.
+    Info = 0,
+    /// Unusual, but no failure.
+    Notice = 1,
+    /// Needs attention: a server that cannot be reached, for example.
+    Warn = 2,
+    /// A defect of this library.
+    Error = 3,
 }
 
 impl Level {
@@ -169,6 +172,7 @@ pub fn take() -> Vec<Line> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fork::tests::holds_in_a_child;
     use super::*;
 
     /// The lines are the process's: one test of them at a time.
@@ -230,25 +234,12 @@ mod tests {
 
     /// A thread of the parent's may be inside `log` when it forks.
     #[test]
-    #[allow(unsafe_code)]
     fn a_child_whose_parent_was_logging_can_log() {
         let _guard = one_at_a_time();
-        let held = lines();
-        // SAFETY: the child calls nothing that may take a lock another thread held.
-        let child = unsafe { libc::fork() };
-        if child == 0 {
-            // SAFETY: ends a child that hangs.
-            unsafe { libc::alarm(5) };
+        let _held = lines();
+        assert!(holds_in_a_child(|| {
             log(Level::Warn, "from the child".into());
-            let status = if take().len() == 1 { 7 } else { 1 };
-            // SAFETY: ends the child without running the test harness's exit handlers.
-            unsafe { libc::_exit(status) };
-        }
-        let mut status = 0;
-        // SAFETY: `child` is a child of this process and `status` is writable.
-        unsafe { libc::waitpid(child, &raw mut status, 0) };
-        drop(held);
-        assert!(libc::WIFEXITED(status), "the child hung");
-        assert_eq!(libc::WEXITSTATUS(status), 7);
+            take().len() == 1
+        }));
     }
 }

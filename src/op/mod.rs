@@ -7,7 +7,7 @@ mod args;
 mod time;
 
 pub use answer::{Answer, Finding, Outcome, Session, Typed};
-#[cfg(feature = "lua-module")]
+#[cfg(any(feature = "lua-module", feature = "capi"))]
 pub(crate) use args::utf8;
 pub use args::{Args, MAX_TEXT_BYTES, Source, Value, key, text};
 pub use time::Epoch;
@@ -26,6 +26,9 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// less than the configured timeouts.
     const TIME_LIMIT: Option<Duration> = None;
 
+    /// Whether it writes the sessions that [`Operation::keys`] names.
+    const WRITES: bool = false;
+
     /// What it answers.
     type Answer: Typed;
 
@@ -41,11 +44,6 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// of them read.
     fn keys(&self) -> [Option<&str>; 2] {
         [None, None]
-    }
-
-    /// Whether it writes the sessions that [`Operation::keys`] names.
-    fn writes() -> bool {
-        false
     }
 
     /// About how many bytes its arguments send to the server.
@@ -217,8 +215,8 @@ pub struct Kind {
     pub spec: &'static Spec,
     /// Makes an operation of a caller's arguments, with all checks; see [`Operation::read`].
     pub read: Read,
-    /// See [`Operation::writes`].
-    pub(crate) writes: fn() -> bool,
+    /// See [`Operation::WRITES`].
+    pub(crate) writes: bool,
     /// See [`Operation::batch_size`].
     pub(crate) batch_size: fn(usize) -> usize,
     /// See [`Operation::TIME_LIMIT`].
@@ -237,7 +235,7 @@ impl Kind {
                 args.check_unused()?;
                 Ok(Box::new(T::read(args)?))
             },
-            writes: T::writes,
+            writes: T::WRITES,
             batch_size: T::batch_size,
             time_limit: T::TIME_LIMIT,
             run: run::<T>,

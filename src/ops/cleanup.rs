@@ -127,9 +127,6 @@ const STATEMENT_TIME: (Duration, Duration) = (Duration::from_millis(2), Duration
 /// has most of its time for others.
 const PAUSE_FACTOR: u32 = 9;
 
-/// The shortest and the longest pause, however slow the server is.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-
 impl Default for SweepPace {
     fn default() -> Self {
         SweepPace(Mutex::new(Pace { rows: ROWS.0, since: None, pause: None }))
@@ -154,7 +151,7 @@ impl SweepPace {
         } else if took > STATEMENT_TIME.1 {
             pace.rows = (rows / 2).max(ROWS.0);
         }
-        pace.pause = Some((took * PAUSE_FACTOR).clamp(PAUSE.0, PAUSE.1));
+        pace.pause = Some(took * PAUSE_FACTOR);
     }
 
     /// The pause until the next statement; `None` where the last one found nothing more to do.

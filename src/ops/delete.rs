@@ -69,6 +69,8 @@ impl Operation for Delete {
         returns: "true",
     };
 
+    const WRITES: bool = true;
+
     type Answer = ();
 
     /// Upstream's documentation has `delete(name, key, metadata)`, and its session layer calls
@@ -82,10 +84,6 @@ impl Operation for Delete {
 
     fn keys(&self) -> [Option<&str>; 2] {
         [Some(&self.key), None]
-    }
-
-    fn writes() -> bool {
-        true
     }
 
     fn batches(&self, _: &Tables) -> bool {

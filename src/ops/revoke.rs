@@ -29,25 +29,21 @@ impl Revoke {
         subject: impl Into<String>,
         except: Option<&str>,
     ) -> Result<Self, Error> {
-        let except = except.map(|key| op::key("except_key", key));
-        Ok(Revoke {
-            audience: op::text("audience", audience)?,
-            subject: Some(op::text("subject", subject)?),
-            except: except.transpose()?,
-            alive: AtomicU64::new(0),
-        })
+        let subject = Some(op::text("subject", subject)?);
+        let except = except.map(|key| op::key("except_key", key)).transpose()?;
+        Ok(Revoke { subject, except, ..Revoke::all(audience)? })
+    }
+
+    fn all(audience: impl Into<String>) -> Result<Self, Error> {
+        let audience = op::text("audience", audience)?;
+        Ok(Revoke { audience, subject: None, except: None, alive: AtomicU64::new(0) })
     }
 }
 
 impl RevokeAudience {
     /// The sessions of an audience.
     pub fn new(audience: impl Into<String>) -> Result<Self, Error> {
-        Ok(RevokeAudience(Revoke {
-            audience: op::text("audience", audience)?,
-            subject: None,
-            except: None,
-            alive: AtomicU64::new(0),
-        }))
+        Revoke::all(audience).map(RevokeAudience)
     }
 }
 

@@ -6,10 +6,10 @@ use super::delete::delete;
 use crate::Error;
 use crate::config::SessionLimit;
 use crate::db::types::{INT, TEXT, TEXTS};
-use crate::db::{Db, Effect, Fault, Fixed, ParamType, Tables, texts};
+use crate::db::{Db, Effect, Fault, Fixed, Tables, texts};
 use crate::op::ParamKind::{Flag, Key, Pairs, Seconds, Text};
 use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
-use postgres::types::ToSql;
+use postgres::types::{Oid, ToSql};
 use upsert::Upsert;
 
 /// Saves a session. All of it takes place, or nothing.
@@ -97,6 +97,8 @@ impl Operation for Set {
         returns: "true",
     };
 
+    const WRITES: bool = true;
+
     type Answer = ();
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
@@ -118,10 +120,6 @@ impl Operation for Set {
     fn keys(&self) -> [Option<&str>; 2] {
         let old = self.old.as_ref();
         [Some(&self.key), old.map(|(key, _)| &**key)]
-    }
-
-    fn writes() -> bool {
-        true
     }
 
     fn bytes(&self) -> usize {
@@ -208,7 +206,7 @@ const LOCK: Fixed = Fixed::reads(
     &[TEXTS, TEXTS],
 );
 
-const TYPES: &[ParamType] = &[TEXTS, TEXTS, TEXTS, INT, TEXT, INT];
+const TYPES: &[Oid] = &[TEXTS, TEXTS, TEXTS, INT, TEXT, INT];
 
 /// The sessions under the name $5 of each of the pairs of $1 and $2 but for those of the keys $3, with
 /// each its place, that which expires last first. Those that expire within $6 seconds do not count: a

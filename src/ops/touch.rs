@@ -35,6 +35,8 @@ impl Operation for Touch {
         returns: "true; a bare `nil` where there is no live session",
     };
 
+    const WRITES: bool = true;
+
     type Answer = bool;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
@@ -44,10 +46,6 @@ impl Operation for Touch {
 
     fn keys(&self) -> [Option<&str>; 2] {
         [Some(&self.key), None]
-    }
-
-    fn writes() -> bool {
-        true
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<bool, Fault> {

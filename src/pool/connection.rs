@@ -146,7 +146,7 @@ impl Connection {
     fn prepare(&mut self, sql: &Sql) -> Result<Ready, Fault> {
         let settings = Some(&*self.sessions.settings).filter(|_| !self.settings_hold);
         let text = sql.text(settings);
-        let types: Vec<Type> = sql.types.iter().map(|kind| kind.as_type()).collect();
+        let types: Vec<Type> = sql.types.iter().copied().filter_map(Type::from_oid).collect();
         if !self.sessions.prepares(self.settings_hold) {
             return Ok(Ready::Text(text, types));
         }

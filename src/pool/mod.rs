@@ -16,7 +16,7 @@ pub(crate) use credentials::Credentials;
 pub(crate) use fault::{Fault, Retry, Verdict};
 pub(crate) use open_error::OpenError;
 pub(crate) use server_session::LOCK_TIMEOUT;
-pub(crate) use statement::{Effect, ParamType, Sql, StatementId};
+pub(crate) use statement::{Effect, Sql, StatementId, types};
 
 use crate::Error;
 use crate::config::{Config, Secret};

@@ -4,7 +4,7 @@
 
 use super::client::Driver;
 use super::open_error::OpenError;
-use crate::config::{PreparedStatements, ServerSessionConfig, TargetSession};
+use crate::config::ServerSessionConfig;
 use crate::host::log::{self, Level};
 use postgres::SimpleQueryMessage;
 use postgres::error::SqlState;
@@ -68,7 +68,7 @@ impl ServerSessions {
     /// How to start a session with the settings, unless a pooler is known to be there or none of
     /// them may be left in a session.
     pub(super) fn start(&self) -> Option<Start> {
-        if self.config.prepared == PreparedStatements::Never || self.has_pooler() {
+        if self.config.prepared == "false" || self.has_pooler() {
             return None;
         }
         let witness = format!("{:x}", RandomState::new().hash_one(WITNESS));
@@ -87,7 +87,7 @@ impl ServerSessions {
         let target = self.config.target;
         let witness = start.map(|start| &*start.witness);
         let mut holds = false;
-        if witness.is_some() || target != TargetSession::Any {
+        if witness.is_some() || target != "any" {
             let query = format!(
                 "SELECT pg_catalog.current_setting('{WITNESS}', true), \
                  pg_catalog.current_setting('transaction_read_only')"
@@ -100,8 +100,8 @@ impl ServerSessions {
             });
             let column = |at| row.and_then(|row| row.try_get(at).ok().flatten());
             let mismatch = match (target, column(1)) {
-                (TargetSession::ReadWrite, Some("on")) => Some("the server is read-only"),
-                (TargetSession::ReadOnly, Some("off")) => Some("the server is not read-only"),
+                ("read-write", Some("on")) => Some("the server is read-only"),
+                ("read-only", Some("off")) => Some("the server is not read-only"),
                 _ => None,
             };
             if let Some(mismatch) = mismatch {
@@ -109,7 +109,7 @@ impl ServerSessions {
             }
             holds = witness.is_some() && column(0) == witness;
         }
-        if !holds && self.config.prepared != PreparedStatements::Never {
+        if !holds && self.config.prepared != "false" {
             self.notice_pooler();
         }
         Ok(holds)
@@ -118,22 +118,22 @@ impl ServerSessions {
     /// Whether statements are prepared in a session.
     pub(super) fn prepares(&self, settings_hold: bool) -> bool {
         match self.config.prepared {
-            PreparedStatements::Always => true,
-            PreparedStatements::Auto => settings_hold,
-            PreparedStatements::Never => false,
+            "true" => true,
+            "auto" => settings_hold,
+            _ => false,
         }
     }
 
     /// Whether a session was treated as the server's own, and a pooler was noticed later.
     pub(super) fn is_mistaken(&self, settings_hold: bool) -> bool {
-        settings_hold && self.config.prepared == PreparedStatements::Auto && self.has_pooler()
+        settings_hold && self.config.prepared == "auto" && self.has_pooler()
     }
 
     /// Looks whether a prepared statement was missing, or was another client's: only a pooler
     /// causes that.
     pub(super) fn failed_with(&self, code: &SqlState) {
         let lost = [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT];
-        if self.config.prepared == PreparedStatements::Auto && lost.contains(code) {
+        if self.config.prepared == "auto" && lost.contains(code) {
             self.notice_pooler();
         }
     }

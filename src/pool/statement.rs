@@ -1,33 +1,19 @@
 //! A statement: its text, the types of its parameters, and what it does. Operations make
 //! statements; nothing here reads SQL.
 
-use postgres::types::Type;
+use postgres::types::Oid;
 
-/// The type of a parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ParamType {
-    /// `text`
-    Text,
-    /// `text[]`
-    Texts,
-    /// `timestamptz`
-    Time,
-    /// `timestamptz[]`
-    Times,
+/// The types of parameters, by the numbers that they have in every PostgreSQL (its `pg_type.dat`).
+pub(crate) mod types {
+    use postgres::types::Oid;
+
+    pub(crate) const TEXT: Oid = 25;
+    pub(crate) const TEXTS: Oid = 1009;
+    /// `timestamptz`, and an array of them.
+    pub(crate) const TIME: Oid = 1184;
+    pub(crate) const TIMES: Oid = 1185;
     /// `bigint`
-    Int,
-}
-
-impl ParamType {
-    pub(super) fn as_type(self) -> Type {
-        match self {
-            ParamType::Text => Type::TEXT,
-            ParamType::Texts => Type::TEXT_ARRAY,
-            ParamType::Time => Type::TIMESTAMPTZ,
-            ParamType::Times => Type::TIMESTAMPTZ_ARRAY,
-            ParamType::Int => Type::INT8,
-        }
-    }
+    pub(crate) const INT: Oid = 20;
 }
 
 /// What a statement does.
@@ -49,7 +35,7 @@ pub struct Sql {
     /// The statement proper.
     pub body: String,
     /// The types of its parameters, in their order.
-    pub types: Vec<ParamType>,
+    pub types: Vec<Oid>,
     /// What it does.
     pub effect: Effect,
 }

@@ -25,8 +25,8 @@ static void statuses_keep_their_numbers(void) {
     CHECK(strcmp(rsp_status_name(number), "RSP_UNKNOWN") == 0);
     CHECK(strcmp(rsp_status_name(UINT32_MAX), "RSP_UNKNOWN") == 0);
     CHECK(RSP_INVALID_CONFIG == 4 && RSP_INTERNAL == 15);
-    CHECK(RSP_LOG_INFO == 0 && RSP_LOG_NOTICE == 1 && RSP_LOG_WARN == 2);
-    CHECK(RSP_LOG_ERROR == 3);
+    CHECK(RSP_LOG_LEVEL_INFO == 0 && RSP_LOG_LEVEL_NOTICE == 1 && RSP_LOG_LEVEL_WARN == 2);
+    CHECK(RSP_LOG_LEVEL_ERROR == 3);
 }
 
 /* Lengths count: what follows a text is not a part of it. */

@@ -251,7 +251,7 @@ static void a_failure_has_a_message_and_a_log_line(char **argv) {
     log = rsp_log_take();
     CHECK(log != NULL);
     while (rsp_log_line(log, count, NULL) != NULL) {
-        CHECK(strlen(rsp_log_line(log, count, &level)) > 0 && level <= RSP_LOG_ERROR);
+        CHECK(strlen(rsp_log_line(log, count, &level)) > 0 && level <= RSP_LOG_LEVEL_ERROR);
         count++;
     }
     CHECK(count > 0);

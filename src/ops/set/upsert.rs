@@ -2,7 +2,8 @@
 //! belongs to the saves.
 
 use crate::db::types::{TEXT, TEXTS, TIME, TIMES};
-use crate::db::{Effect, ParamType, Sql, Statement, Tables};
+use crate::db::{Effect, Sql, Statement, Tables};
+use postgres::types::Oid;
 use std::fmt::Write as _;
 
 /// A statement that saves sessions. Parameters: for each row key, name, data and expiry; then, where
@@ -34,7 +35,7 @@ pub(super) fn prepared_size(count: usize) -> usize {
 }
 
 /// The columns of a row.
-const ROW: [ParamType; 4] = [TEXT, TEXT, TEXT, TIME];
+const ROW: [Oid; 4] = [TEXT, TEXT, TEXT, TIME];
 
 impl Upsert {
     /// One row for each session. Multi-row VALUES rather than unnest of arrays: measured 1,450 against
@@ -53,7 +54,7 @@ impl Upsert {
     }
 
     /// The other statements that belong to the saves, and the types of their parameters.
-    fn parts(&self, tables: &Tables) -> (Vec<String>, Vec<ParamType>) {
+    fn parts(&self, tables: &Tables) -> (Vec<String>, Vec<Oid>) {
         let (sessions, metadata) = (tables.sessions(), tables.metadata());
         let mut types = Vec::new();
         let mut next = |kind| {
@@ -169,21 +170,11 @@ mod tests {
     #[test]
     fn every_variant_has_an_id_of_its_own() {
         let mut ids = std::collections::BTreeSet::new();
-        let flags = [false, true];
-        for rows in [1, 2, 128] {
-            for parts in 0..16 {
-                let part = |n: usize| flags[parts >> n & 1];
-                ids.insert(
-                    Upsert {
-                        rows,
-                        expire: part(0),
-                        delete: part(1),
-                        delete_metadata: part(2),
-                        metadata: part(3),
-                    }
-                    .id(),
-                );
-            }
+        for (rows, parts) in [1, 2, 128].iter().flat_map(|rows| (0..16).map(move |n| (*rows, n))) {
+            let part = |n: usize| parts >> n & 1 == 1;
+            let (expire, delete) = (part(0), part(1));
+            let (delete_metadata, metadata) = (part(2), part(3));
+            ids.insert(Upsert { rows, expire, delete, delete_metadata, metadata }.id());
         }
         assert_eq!(ids.len(), 48);
     }

@@ -2,12 +2,9 @@
 //! the server gets to see, and what becomes of one that has no caller any more.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -17,7 +14,7 @@ use resty_session_postgres::{Error, Storage};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{self, Calls, Cluster, one, process, session};
+use crate::support::{Calls, Cluster, one, process, session};
 
 /// A storage with one connection, which has half a second for an answer.
 fn storage(servers: &[(&str, u16)], cluster: &Cluster, database: &str) -> Storage {
@@ -196,97 +193,4 @@ fn a_frozen_backend_costs_one_operation_over_tcp_and_over_a_unix_socket() {
         assert!(took < Duration::from_millis(1000), "{host}: {took:?}");
         after.unwrap_or_else(|error| panic!("{host}: {error}"));
     }
-}
-
-/// A message of the server: its kind, its length, and the rest.
-fn message(kind: u8, rest: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(rest.len() + 4).expect("a short message");
-    [&[kind][..], &length.to_be_bytes(), rest].concat()
-}
-
-/// Accepts every client without a password, and answers its first statement with the `beginning`, and
-/// then with `flood` until the client closes the connection.
-fn answer_without_end(mut client: TcpStream, beginning: &[u8], flood: &[u8]) {
-    let mut length = [0; 4];
-    client.read_exact(&mut length).expect("a start-up message");
-    let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];
-    client.read_exact(&mut rest).expect("a start-up message");
-    let ready = [message(b'R', &[0; 4]), message(b'Z', b"I")].concat();
-    client.write_all(&ready).expect("a client");
-    client.read_exact(&mut [0]).expect("a statement");
-    client.write_all(beginning).expect("a client");
-    while client.write_all(flood).is_ok() {}
-}
-
-/// Nothing else interrupts such a client: there is always something to read.
-#[test]
-fn the_deadline_holds_while_bytes_arrive_without_a_pause() {
-    let text = [&[0, 1][..], b"data\0", &[0; 6], &[0, 0, 0, 25], &[0; 8]].concat();
-    let columns = [message(b'1', &[]), message(b'2', &[]), message(b'T', &text)];
-    let row = message(b'D', &[&[0, 1, 0, 0, 4, 0][..], &[b'x'; 1024]].concat());
-    let notice = message(b'N', b"SWARNING\0VWARNING\0C01000\0Mmessage\0\0");
-    for (beginning, flood) in [(columns.concat(), row), (vec![], notice)] {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let (sender, closed) = mpsc::channel();
-        thread::spawn(move || {
-            let (client, _) = listener.accept().expect("a client");
-            answer_without_end(client, &beginning, &flood.repeat(100));
-            sender.send(Instant::now()).expect("a receiver");
-        });
-        let config = storage(&[("127.0.0.1", port)], support::shared(), "any");
-        let mut config = config.config().clone();
-        // Otherwise a new session is asked for its settings first.
-        config.connection.session.prepared = "false";
-        let start = Instant::now();
-        let value = Storage::new(config).get("key");
-        let took = start.elapsed();
-        assert!(matches!(value, Err(Error::Timeout { .. })), "{value:?}");
-        assert!(took < Duration::from_millis(1000), "{took:?}");
-        let closed = closed.recv_timeout(Duration::from_secs(1));
-        closed.expect("the connection is still open");
-    }
-}
-
-/// What a text of the server may not bring into an error: it ends up in logs and on terminals.
-fn assert_printable(error: &Error) {
-    let text = error.to_string();
-    let is_special = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    assert!(!text.contains(is_special), "{text:?}");
-    assert!(text.contains(r"forged\n\u{1b}[2J\u{9b}\u{7f}\u{2028}"), "{text:?}");
-    assert!(text.chars().count() < 700, "{}", text.chars().count());
-}
-
-const FORGED: &str = "forged\n\u{1b}[2J\u{9b}\u{7f}\u{2028}";
-
-#[test]
-fn texts_of_the_server_are_escaped_and_cut() {
-    let long = format!("{FORGED}{}", "é".repeat(100_000));
-    // As an answer to the start-up message, before any authentication.
-    for code in ["53300", "28000"] {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let fields = format!("SFATAL\0VFATAL\0C{code}\0M{long}\0\0");
-        thread::spawn(move || {
-            while let Ok((mut client, _)) = listener.accept() {
-                let _ = client.read(&mut [0; 1024]);
-                let _ = client.write_all(&message(b'E', fields.as_bytes()));
-            }
-        });
-        let storage = storage(&[("127.0.0.1", port)], support::shared(), "any");
-        let error = storage.get("key").expect_err("no server");
-        assert_printable(&error);
-        assert!(error.to_string().contains(code), "{error}");
-    }
-    // As an answer to a statement.
-    let (storage, mut sql) = storage_on(support::shared(), "127.0.0.1");
-    let raises = format!(
-        "CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS
-         $$BEGIN RAISE '%', '{long}'; END$$;
-         CREATE TRIGGER raise BEFORE INSERT ON sessions EXECUTE FUNCTION raise()"
-    );
-    sql.batch_execute(&raises).expect("a trigger");
-    let error = save(&storage, "key").expect_err("the trigger raises");
-    assert_printable(&error);
-    assert!(error.to_string().ends_with("(SQLSTATE P0001)"), "{error}");
 }

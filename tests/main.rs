@@ -11,6 +11,7 @@ mod demo;
 mod durability;
 mod failover;
 mod generated;
+mod hostile;
 mod manage;
 mod map;
 mod nginx;

@@ -124,6 +124,12 @@ pub static KEYS: &[Key] = &[
              readable by its owner only. It is read for each new connection; if that fails, what \
              was read when the storage was created is used.",
     ),
+    key("require_auth", Kind::AuthMethods, Err("any"))
+        .libpq("require_auth", "PGREQUIREAUTH")
+        .doc(
+            "How the server must authenticate this client, such as `scram-sha-256`; with `!` before each, \
+             how it must not. A server that asks for something else gets no answer.",
+        ),
     key("allow_cleartext", Kind::Flag, Err("`false`")).doc(
         "If the server asks for it, send the password in clear text over a connection without \
              TLS.",

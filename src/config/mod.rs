@@ -1,10 +1,12 @@
 //! The configuration: set key by key, checked, then immutable.
 
+mod auth;
 mod keys;
 mod libpq;
 mod tls;
 mod value;
 
+pub(crate) use auth::{AuthConfig, AuthMethod, AuthMethods};
 pub use keys::{KEYS, Key};
 pub(crate) use tls::{TlsConfig, TlsMode, Verify};
 pub(crate) use value::TableName;
@@ -45,7 +47,7 @@ pub struct ConnectionConfig {
     pub(crate) application: String,
     pub(crate) password: Option<Secret>,
     pub(crate) passfile: Option<PathBuf>,
-    pub(crate) allow_cleartext: bool,
+    pub(crate) auth: AuthConfig,
     pub(crate) database: String,
     pub(crate) tls: TlsConfig,
 }
@@ -257,7 +259,13 @@ impl Draft {
             username,
             password: self.text("password").map(Secret::new),
             passfile: text("passfile").map(PathBuf::from),
-            allow_cleartext: self.text("allow_cleartext") == Some("true"),
+            auth: AuthConfig {
+                allow_cleartext: self.text("allow_cleartext") == Some("true"),
+                methods: self
+                    .text("require_auth")
+                    .and_then(AuthMethods::parse)
+                    .unwrap_or(AuthMethods::ANY),
+            },
             tls: TlsConfig::of(self)?,
             session: ServerSessionConfig {
                 prepared: self.word("prepared_statements").unwrap_or("auto"),

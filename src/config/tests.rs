@@ -90,6 +90,8 @@ fn a_wrong_value_is_named_with_what_is_accepted() {
         ("sslcrl", text("a.crl"), "the string \"a.crl\""),
         ("sslrootcert", text("a.crt"), "the string \"a.crt\""),
         ("sslmode", text("allow"), "the string \"allow\""),
+        ("require_auth", text("md5,!none"), "the string \"md5,!none\""),
+        ("require_auth", text("scram"), "the string \"scram\""),
         ("table", Value::Other("function"), "a function"),
     ];
     for (key, value, got) in cases {
@@ -204,6 +206,7 @@ fn every_key_and_each_of_its_words_changes_the_configuration() {
             Kind::Word(words) => words.to_vec(),
             Kind::Text | Kind::Secret | Kind::Table => vec!["other"],
             Kind::Path => vec!["/other"],
+            Kind::AuthMethods => vec!["md5,scram-sha-256", "!password,!none"],
             Kind::PathOr(word) => vec!["/other", word],
             Kind::Hosts => vec!["other", "/other"],
         };

@@ -1,6 +1,7 @@
 //! A configuration value as a caller gives it, what each kind of key accepts, and what values name: servers
 //! and tables.
 
+use super::auth::AuthMethods;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub enum Kind {
     Ports,
     /// The name of a table.
     Table,
+    /// Methods of authentication.
+    AuthMethods,
 }
 
 /// What a value means. The configuration is read with the functions that its values are checked with.
@@ -113,6 +116,7 @@ impl Kind {
             Kind::Hosts => value.hosts().is_some(),
             Kind::Ports => value.ports().is_some(),
             Kind::Table => TableName::parse(text).is_some(),
+            Kind::AuthMethods => !text.is_empty() && AuthMethods::parse(text).is_some(),
         }
     }
 
@@ -137,6 +141,9 @@ impl Kind {
                 .into(),
             Kind::Table => "a table name or schema.table, each of letters, digits, _ and $ or in \
                             double quotes, at most 63 bytes"
+                .into(),
+            Kind::AuthMethods => "several of none, password, md5, scram-sha-256, gss, sspi, \
+                                  comma-separated, or with ! before each"
                 .into(),
         }
     }

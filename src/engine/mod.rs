@@ -72,7 +72,7 @@ impl Engine {
         passwords: &Option<Secret>,
     ) -> Result<Arc<Self>, Error> {
         let connection = &config.connection;
-        let tls = Tls::new(connection.tls.clone(), connection.allow_cleartext, files.clone());
+        let tls = Tls::new(connection.tls.clone(), connection.auth, files.clone());
         let engine = Arc::new(Engine {
             pool: Pool::new(config, tls, passwords.clone())?,
             queue: Mutex::default(),

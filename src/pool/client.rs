@@ -1,26 +1,50 @@
 //! Runs a connection's client, which is tokio-postgres, and blocks the calling thread for it: on a
 //! single-threaded runtime that the connection owns, until the connection's deadline.
 
-use crate::tls::Stream;
+use crate::tls::{Allowance, Stream};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout_at;
-use tokio_postgres::{Connection, Error, Socket};
+use tokio_postgres::{AsyncMessage, Connection, Error};
 use tokio_util::sync::CancellationToken;
 
 /// How long closing a connection may take: the Terminate message is sent and the socket shut down.
 const CLOSE_TIME: Duration = Duration::from_millis(100);
+
+/// What a server may send until a connection is open, and in answer to one call: the longest value has
+/// 16 MiB, the longest list of sessions is shorter. tokio-postgres may need
+/// twice as much memory.
+const ALLOWANCE: (usize, usize) = (1 << 20, 32 << 20);
+
+/// How often a call may go on without a pause before the clock is looked at. tokio's default, 61, would be
+/// megabytes of rows.
+const CLOCK_INTERVAL: u32 = 4;
+
+/// A connection over a socket of any kind.
+pub(super) trait Messages: Send {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<AsyncMessage, Error>>>;
+}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Messages for Connection<S, Stream> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<AsyncMessage, Error>>> {
+        self.poll_message(cx)
+    }
+}
 
 /// Runs what a client does. Dropped after its client, it closes the connection within
 /// [`CLOSE_TIME`].
 pub(super) struct Driver {
     runtime: Runtime,
     /// `None` before it is open and once it has ended.
-    pub(super) connection: Option<Connection<Socket, Stream>>,
+    pub(super) connection: Option<Box<dyn Messages>>,
+    /// What the server may still send.
+    pub(super) allowance: Arc<Allowance>,
     /// Ends what runs, and what is run later, from another thread.
     stop: CancellationToken,
     /// The deadline of the calls to come.
@@ -32,9 +56,15 @@ pub(super) struct Driver {
 impl Driver {
     /// Fails if no file descriptor is left.
     pub(super) fn new(until: Instant, stop: CancellationToken) -> io::Result<Self> {
+        let allowance = Arc::<Allowance>::default();
+        allowance.set(ALLOWANCE.0);
         Ok(Driver {
-            runtime: Builder::new_current_thread().enable_all().build()?,
+            runtime: Builder::new_current_thread()
+                .event_interval(CLOCK_INTERVAL)
+                .enable_all()
+                .build()?,
             connection: None,
+            allowance,
             stop,
             until,
             expired: false,
@@ -62,6 +92,7 @@ impl Driver {
         &mut self,
         call: impl Future<Output = Result<T, Error>>,
     ) -> Option<Result<T, Error>> {
+        self.allowance.set(ALLOWANCE.1);
         let mut connection = self.connection.take();
         let mut call = pin!(call);
         let output = self.wait(poll_fn(|cx| {
@@ -92,14 +123,14 @@ impl Drop for Driver {
 /// Sends and receives what it can. Ready when the connection has ended, with the error if it was
 /// not closed from here. Notices and notifications are dropped.
 fn transfer(
-    connection: &mut Option<Connection<Socket, Stream>>,
+    connection: &mut Option<Box<dyn Messages>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Error>> {
     let Some(open) = connection else {
         return Poll::Ready(None);
     };
     let ended = loop {
-        match ready!(open.poll_message(cx)) {
+        match ready!(open.poll(cx)) {
             Some(Ok(_)) => {}
             ended => break ended,
         }

@@ -5,12 +5,13 @@ use super::client::Driver;
 use super::fault::{Fault, Verdict, causes, classify};
 use super::server_session::ServerSessions;
 use super::statement::{Sql, StatementId};
-use crate::tls::Negotiator;
+use crate::tls::{Negotiator, Refused};
 use postgres::error::SqlState;
 use postgres::types::{FromSql, ToSql, Type};
 use postgres::{Error, Row, Statement};
 use std::collections::HashMap;
 use std::future::pending;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
@@ -167,8 +168,12 @@ impl Connection {
     fn fault(&self, error: &Error) -> Fault {
         let Some(answer) = error.as_db_error() else {
             return match self.client.is_closed() {
+                true if is_refused(error) => Fault::refused(&self.server, &causes(error)),
                 true => Fault::lost(&self.server, &causes(error)),
-                false => Fault::undecodable(&causes(error)),
+                // What follows cannot be made sense of either.
+                false => {
+                    Fault { connection: Verdict::Broken, ..Fault::undecodable(&causes(error)) }
+                }
             };
         };
         self.sessions.failed_with(answer.code());
@@ -182,6 +187,13 @@ impl Connection {
         }
         classify(answer, &self.server, self.timeout)
     }
+}
+
+/// Whether our stream would not read what the server sent.
+fn is_refused(error: &Error) -> bool {
+    let socket = std::error::Error::source(error).and_then(|source| source.downcast_ref());
+    let inner = socket.and_then(io::Error::get_ref);
+    inner.is_some_and(|inner| inner.is::<Refused>())
 }
 
 /// A column of a row.

@@ -86,6 +86,11 @@ impl Fault {
         Fault::new(error, Retry::AtOnce, Verdict::AllBroken)
     }
 
+    /// The server has sent what it must not: to ask again would bring the same.
+    pub(super) fn refused(server: &Arc<str>, reason: &str) -> Self {
+        Fault { retry: Retry::Never, ..Fault::lost(server, reason) }
+    }
+
     /// Whether the operations wait for another transaction.
     pub(crate) fn is_lock(&self) -> bool {
         self.retry == Retry::WhenUnlocked

@@ -181,7 +181,8 @@ pub(crate) mod tests {
     fn a_pool_has_one_thread_which_ends_with_it() {
         let _guard = one_at_a_time();
         let config = Config::default();
-        let tls = Tls::new(config.connection.tls.clone(), false, Ok(Files::default()));
+        let tls =
+            Tls::new(config.connection.tls.clone(), config.connection.auth, Ok(Files::default()));
         let before = threads("rsp-connect");
         let pool = Pool::new(&config, tls, None).expect("a pool");
         let wait_for = |number: usize| {

@@ -1,6 +1,6 @@
 //! Opens a connection to one of the servers within its time, or reports why none could be opened.
 
-use super::client::Driver;
+use super::client::{Driver, Messages};
 use super::connection::Connection;
 use super::credentials::Credentials;
 use super::open_error::{OpenError, Remedy};
@@ -13,8 +13,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, SslMode, SslNegotiation};
 
@@ -92,7 +94,7 @@ impl Opener {
         let host = match &server.host {
             Host::Tcp(host) => host,
             Host::Unix(folder) => {
-                options.host_path(folder).ssl_mode(SslMode::Disable);
+                options.host_path(folder);
                 return Ok(vec![options]);
             }
         };
@@ -108,7 +110,7 @@ impl Opener {
     /// that is tried again without them; what fails for its encryption, with renewed certificates,
     /// and without encryption if that is allowed.
     fn open_at(&self, options: &Config, end: Instant) -> Result<Connection, OpenError> {
-        let mut encrypt = options.get_ssl_mode() != SslMode::Disable;
+        let mut encrypt = socket_path(options).is_none();
         let mut start = self.sessions.start();
         loop {
             let opened = self.open_once(options.clone(), encrypt, start.as_ref(), end);
@@ -128,7 +130,7 @@ impl Opener {
         start: Option<&Start>,
         end: Instant,
     ) -> Result<Connection, OpenError> {
-        let is_unix = options.get_ssl_mode() == SslMode::Disable;
+        let path = socket_path(&options);
         let mut driver = Driver::new(end, self.status.stop.clone())
             .map_err(|error| OpenError::failed("connect", error))?;
         let left = end.saturating_duration_since(Instant::now());
@@ -137,8 +139,23 @@ impl Opener {
         if let Some(start) = start {
             options.options(&start.options);
         }
-        let negotiator = self.tls.negotiator(encrypt);
-        let opened = driver.wait(options.connect(negotiator.clone()));
+        let negotiator = self.tls.negotiator(encrypt, path.is_some(), &driver.allowance);
+        let tls = negotiator.clone();
+        let opened = driver.wait(async {
+            let (client, connection): (_, Box<dyn Messages>) = match &path {
+                None => {
+                    let (client, connection) = options.connect(tls).await?;
+                    (client, Box::new(connection))
+                }
+                Some(path) => {
+                    let socket = UnixStream::connect(path).await;
+                    let socket = socket.map_err(|error| OpenError::failed("connect", error))?;
+                    let (client, connection) = options.connect_raw(socket, tls).await?;
+                    (client, Box::new(connection))
+                }
+            };
+            Ok::<_, OpenError>((client, connection))
+        });
         let (client, connection) = opened.ok_or_else(OpenError::no_answer)??;
         driver.connection = Some(connection);
         let inspected = self.sessions.inspect(&mut driver, &client, start);
@@ -147,12 +164,22 @@ impl Opener {
             client,
             driver,
             sessions: Arc::clone(&self.sessions),
-            negotiator: (!is_unix).then_some(negotiator),
+            negotiator: path.is_none().then_some(negotiator),
             server: Arc::clone(&self.server),
             timeout: Duration::ZERO,
             statements: HashMap::new(),
             broken: false,
         })
+    }
+}
+
+/// The path of the Unix socket that the options are for, if they are for one.
+fn socket_path(options: &Config) -> Option<PathBuf> {
+    match (options.get_hosts(), options.get_ports()) {
+        ([tokio_postgres::config::Host::Unix(folder)], [port]) => {
+            Some(folder.join(format!(".s.PGSQL.{port}")))
+        }
+        _ => None,
     }
 }
 

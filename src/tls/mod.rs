@@ -3,22 +3,25 @@
 //! chapter on the message flow), unless `sslnegotiation` is `direct`.
 
 mod files;
+mod guard;
 mod stream;
 
 pub(crate) use files::{Files, read_private};
+pub(crate) use guard::{Allowance, Refused};
 pub(crate) use stream::Stream;
 
 use crate::Error;
-use crate::config::{TlsConfig, TlsMode, Verify};
+use crate::config::{AuthConfig, TlsConfig, TlsMode, Verify};
 use crate::host::lock;
+use guard::Guard;
 use openssl::ssl::SslConnector;
-use postgres::Socket;
 use postgres::tls::{MakeTlsConnect, TlsConnect};
 use postgres_openssl::TlsConnector;
 use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use stream::{Socket, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The SSLRequest message: its length, and 1234.5679 in place of a version.
@@ -27,8 +30,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// A pool's TLS.
 pub(crate) struct Tls {
     config: TlsConfig,
-    /// Passwords may be sent in clear text without encryption.
-    allow_cleartext: bool,
+    auth: AuthConfig,
     state: Mutex<State>,
 }
 
@@ -42,12 +44,8 @@ fn load(config: &TlsConfig, files: Result<Files, Error>) -> State {
 }
 
 impl Tls {
-    pub(crate) fn new(
-        config: TlsConfig,
-        allow_cleartext: bool,
-        files: Result<Files, Error>,
-    ) -> Self {
-        Tls { state: Mutex::new(load(&config, files)), config, allow_cleartext }
+    pub(crate) fn new(config: TlsConfig, auth: AuthConfig, files: Result<Files, Error>) -> Self {
+        Tls { state: Mutex::new(load(&config, files)), config, auth }
     }
 
     /// Reads the files again. Returns whether they have changed, so that another attempt may
@@ -75,14 +73,32 @@ impl Tls {
         self.config.mode == TlsMode::Prefer
     }
 
-    /// What makes the stream of a TCP connection: with TLS as configured, or without.
-    pub(crate) fn negotiator(self: &Arc<Self>, encrypt: bool) -> Negotiator {
-        Negotiator { tls: Arc::clone(self), encrypt, cancels: false, host: String::new() }
+    /// What makes the stream of a connection: with TLS as configured, or without. On a Unix socket
+    /// (`is_local`) there is none, and a password in clear text does no harm.
+    pub(crate) fn negotiator(
+        self: &Arc<Self>,
+        encrypt: bool,
+        is_local: bool,
+        allowance: &Arc<Allowance>,
+    ) -> Negotiator {
+        Negotiator {
+            tls: Arc::clone(self),
+            encrypt,
+            is_local,
+            cancels: false,
+            host: String::new(),
+            allowance: Arc::clone(allowance),
+        }
     }
 
     /// Errors of the kind `Other` are refusals by the server or the configuration; the others are
     /// those of the network.
-    async fn negotiate(&self, mut socket: Socket, host: &str, encrypt: bool) -> io::Result<Stream> {
+    async fn negotiate(
+        &self,
+        mut socket: Box<dyn Socket>,
+        host: &str,
+        encrypt: bool,
+    ) -> io::Result<Transport> {
         let connector = match &*lock(&self.state) {
             _ if !encrypt => None,
             Ok((_, connector)) => connector.clone(),
@@ -94,7 +110,7 @@ impl Tls {
                 session.set_verify_hostname(self.config.verify == Verify::Name);
                 let connected = TlsConnector::new(session, host).connect(socket).await;
                 let stream = connected.map_err(io::Error::other)?;
-                return Ok(Stream::Tls(Box::new(stream)));
+                return Ok(Transport::Tls(Box::new(stream)));
             }
             if self.config.mode == TlsMode::Require {
                 let keys = match self.config.verify {
@@ -105,13 +121,13 @@ impl Tls {
                 return Err(io::Error::other(reason));
             }
         }
-        Ok(Stream::plain(socket, self.allow_cleartext))
+        Ok(Transport::Plain(socket))
     }
 }
 
 /// Asks the server for TLS. Reads its answer of one byte and nothing more: what an attacker may
 /// have sent behind it must not be taken for a part of the encrypted stream (CVE-2021-23222).
-async fn ask_for_tls(socket: &mut Socket) -> io::Result<bool> {
+async fn ask_for_tls(socket: &mut dyn Socket) -> io::Result<bool> {
     socket.write_all(&SSL_REQUEST).await?;
     match socket.read_u8().await? {
         b'S' => Ok(true),
@@ -127,12 +143,15 @@ async fn ask_for_tls(socket: &mut Socket) -> io::Result<bool> {
 pub(crate) struct Negotiator {
     tls: Arc<Tls>,
     encrypt: bool,
+    is_local: bool,
     /// For a request to cancel, after which tokio-postgres would shut the stream down at once. A
     /// pooler that has not passed the request on by then drops it (PgBouncer), or crashes
     /// (PgBouncer 1.18).
     cancels: bool,
     /// The name that the server's certificate is verified for.
     host: String,
+    /// How much the server may send.
+    allowance: Arc<Allowance>,
 }
 
 /// Why no stream was made of a connected socket.
@@ -148,7 +167,7 @@ impl Negotiator {
     }
 }
 
-impl MakeTlsConnect<Socket> for Negotiator {
+impl<S: Socket + 'static> MakeTlsConnect<S> for Negotiator {
     type Stream = Stream;
     type TlsConnect = Self;
     type Error = Infallible;
@@ -159,18 +178,20 @@ impl MakeTlsConnect<Socket> for Negotiator {
     }
 }
 
-impl TlsConnect<Socket> for Negotiator {
+impl<S: Socket + 'static> TlsConnect<S> for Negotiator {
     type Stream = Stream;
     type Error = NegotiationError;
     type Future = Pin<Box<dyn Future<Output = Result<Stream, NegotiationError>> + Send>>;
 
-    fn connect(self, socket: Socket) -> Self::Future {
+    fn connect(self, socket: S) -> Self::Future {
         Box::pin(async move {
-            let stream = self.tls.negotiate(socket, &self.host, self.encrypt).await;
-            match stream.map_err(NegotiationError)? {
-                stream if self.cancels => Ok(Stream::KeptOpen(Box::new(stream))),
-                stream => Ok(stream),
-            }
+            let tls = &self.tls;
+            let transport = tls.negotiate(Box::new(socket), &self.host, self.encrypt).await;
+            let transport = transport.map_err(NegotiationError)?;
+            let is_private = self.is_local || matches!(transport, Transport::Tls(_));
+            let allow_cleartext = tls.auth.allow_cleartext || is_private;
+            let guard = Guard::new(AuthConfig { allow_cleartext, ..tls.auth }, &self.allowance);
+            Ok(Stream { transport, guard, kept_open: self.cancels })
         })
     }
 }

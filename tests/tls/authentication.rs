@@ -71,6 +71,30 @@ fn md5_and_scram_work_with_and_without_tls() {
 }
 
 #[test]
+fn a_server_that_asks_for_less_than_is_required_gets_no_answer() {
+    let passes = |cluster: &Cluster, required: &str| {
+        let keys = keys(&[("sslmode", "prefer"), ("require_auth", required)]);
+        let result = connect(cluster, &keys);
+        if let Err(error) = &result {
+            assert!(error.to_string().contains("require_auth does not allow"), "{error}");
+            assert!(matches!(error, Error::Refused { .. }), "{error}");
+        }
+        result.is_ok()
+    };
+    let methods = ["scram-sha-256", "md5", "password", "none"];
+    for asked in methods {
+        let encryption = if asked == "md5" { "md5" } else { "scram-sha-256" };
+        let cluster = server(if asked == "none" { "trust" } else { asked }, encryption);
+        for required in methods {
+            assert_eq!(passes(&cluster, required), required == asked, "{required}, {asked}");
+            let all_but = format!("!gss,!{required}");
+            assert_eq!(passes(&cluster, &all_but), required != asked, "{all_but}, {asked}");
+        }
+        assert!(passes(&cluster, "none, md5, password, scram-sha-256"));
+    }
+}
+
+#[test]
 fn a_password_is_found_in_the_password_file() {
     let cluster = server("scram-sha-256", "scram-sha-256");
     let folder = Folder::new();

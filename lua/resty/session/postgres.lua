@@ -100,6 +100,10 @@ end
 -- @field passfile A file with passwords in libpq's format, used if `password` is not set. It may
 --   be readable by its owner only. It is read for each new connection; if that fails, what was
 --   read when the storage was created is used. Accepts the absolute path of a file. Default: none.
+-- @field require_auth How the server must authenticate this client, such as `scram-sha-256`; with
+--   `!` before each, how it must not. A server that asks for something else gets no answer.
+--   Accepts several of none, password, md5, scram-sha-256, gss, sspi, comma-separated, or with !
+--   before each. Default: any.
 -- @field allow_cleartext If the server asks for it, send the password in clear text over a
 --   connection without TLS. Accepts a boolean. Default: `false`.
 -- @field target_session_attrs Which of several servers to use. `read-write` finds the primary,

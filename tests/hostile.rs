@@ -130,29 +130,22 @@ fn memory_of(command: &mut Command) -> (Option<i32>, u64) {
 
 #[test]
 fn a_flood_costs_neither_time_nor_memory() {
-    let get = |port: u16| {
-        let program = stage::root().join("bin/resty-session-postgres");
-        let mut command = Command::new(program);
-        let dsn = format!("postgres://ada@127.0.0.1:{port}/any?sslmode=disable");
-        command.args(["get", "--key", "key", "--timeout", "1", "--dsn", &dsn]);
-        command
-    };
     for flood in floods() {
         let Flood { name, at_once, .. } = flood;
         let (port, closed) = server(&flood);
+        let dsn = format!("postgres://ada@127.0.0.1:{port}/any?sslmode=disable");
+        let mut command = Command::new(stage::root().join("bin/resty-session-postgres"));
+        command.args(["get", "--key", "key", "--dsn", &dsn]);
         let start = Instant::now();
-        let error = storage("127.0.0.1", port).get("key").expect_err("no answer");
+        let (status, most) = memory_of(&mut command);
         let took = start.elapsed();
-        assert!(took < Duration::from_millis(1700), "{name}: {took:?}");
-        let is_refused = error.to_string().contains(" MiB at once");
-        let is_late = matches!(error, Error::Timeout { .. });
-        assert!(at_once || is_refused || is_late, "{name}: {error}");
-        closed.recv_timeout(Duration::from_secs(1)).expect("the connection is still open");
-
-        let (status, most) = memory_of(&mut get(port));
         assert_eq!(status, Some(1), "{name}, {at_once}");
         // It has 10 without.
         assert!(most < 110, "{name}, {at_once}: {most} MiB");
+        // The time of an operation is an hour; an attempt to connect is repeated for 5 s.
+        let limit = Duration::from_secs(if at_once { 7 } else { 2 });
+        assert!(took < limit, "{name}, {at_once}: {took:?}");
+        closed.recv_timeout(Duration::from_secs(1)).expect("the connection is still open");
     }
 }
 

@@ -21,7 +21,7 @@
  * RSP_NUL_TERMINATED it ends before its first NUL. The length 0 is refused, since it is probably a
  * forgotten one; the empty text is "" with RSP_NUL_TERMINATED. Names of operations, parameters and
  * configuration keys have no length and end in NUL. Texts are UTF-8 without NUL bytes, of at most
- * 256 MiB. The library copies what it keeps before the function returns.
+ * 16 MiB. The library copies what it keeps before the function returns.
  *
  * Ownership: a handle that a function gives to the caller belongs to the caller until its _free
  * function. Handles may be freed in any order. Texts and pointers that a function returns belong to the
@@ -71,7 +71,7 @@ enum rsp_status
   // An argument that no call may have: an unknown name, a missing argument, a number out of range.
   RSP_INVALID_ARGUMENT = 2,
   // A text that is not accepted: an empty key, the length 0, a NUL byte, invalid UTF-8, more than
-  // 256 MiB.
+  // 16 MiB.
   RSP_INVALID_TEXT = 3,
   // A configuration key is unknown, or its value is not accepted.
   RSP_INVALID_CONFIG = 4,
@@ -97,6 +97,8 @@ enum rsp_status
   RSP_SYSTEM = 14,
   // A defect of this library. The operation may have been carried out or not.
   RSP_INTERNAL = 15,
+  // The answer is larger than the library hands out: a session's data, or a list of sessions.
+  RSP_TOO_LARGE = 16,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

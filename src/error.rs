@@ -106,6 +106,13 @@ pub enum Error {
         limit: u32,
     },
 
+    /// What the operation would answer is larger than this library hands out.
+    #[error("{reason}")]
+    TooLarge {
+        /// What is too large, and how large it may be.
+        reason: Arc<str>,
+    },
+
     /// The storage is shutting down with its process.
     #[error("the session storage is shutting down")]
     Stopped,

@@ -57,7 +57,7 @@ pub(super) unsafe fn text<'a>(
         return Ok(unsafe { CStr::from_ptr(data) }.to_bytes());
     }
     if len > MAX_TEXT_BYTES {
-        return reject("is longer than 256 MiB");
+        return reject("is longer than 16 MiB");
     }
     // SAFETY: the caller's promise, and the length is below isize::MAX.
     Ok(unsafe { slice::from_raw_parts(data.cast(), len) })

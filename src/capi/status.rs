@@ -16,7 +16,7 @@ pub enum rsp_status {
     /// An argument that no call may have: an unknown name, a missing argument, a number out of range.
     RSP_INVALID_ARGUMENT = 2,
     /// A text that is not accepted: an empty key, the length 0, a NUL byte, invalid UTF-8, more than
-    /// 256 MiB.
+    /// 16 MiB.
     RSP_INVALID_TEXT = 3,
     /// A configuration key is unknown, or its value is not accepted.
     RSP_INVALID_CONFIG = 4,
@@ -42,12 +42,14 @@ pub enum rsp_status {
     RSP_SYSTEM = 14,
     /// A defect of this library. The operation may have been carried out or not.
     RSP_INTERNAL = 15,
+    /// The answer is larger than the library hands out: a session's data, or a list of sessions.
+    RSP_TOO_LARGE = 16,
 }
 
 use rsp_status::*;
 
 /// cbindgen:ignore
-const NAMES: [(rsp_status, &CStr); 16] = [
+const NAMES: [(rsp_status, &CStr); 17] = [
     (RSP_OK, c"RSP_OK"),
     (RSP_NULL_POINTER, c"RSP_NULL_POINTER"),
     (RSP_INVALID_ARGUMENT, c"RSP_INVALID_ARGUMENT"),
@@ -64,6 +66,7 @@ const NAMES: [(rsp_status, &CStr); 16] = [
     (RSP_STOPPED, c"RSP_STOPPED"),
     (RSP_SYSTEM, c"RSP_SYSTEM"),
     (RSP_INTERNAL, c"RSP_INTERNAL"),
+    (RSP_TOO_LARGE, c"RSP_TOO_LARGE"),
 ];
 
 pub(super) fn name(status: u32) -> Option<&'static CStr> {
@@ -108,6 +111,7 @@ fn status_of(error: &Error) -> rsp_status {
         Error::Locked { .. } => RSP_LOCKED,
         Error::Database { .. } => RSP_DATABASE,
         Error::TooManySessions { .. } => RSP_TOO_MANY_SESSIONS,
+        Error::TooLarge { .. } => RSP_TOO_LARGE,
         Error::Stopped => RSP_STOPPED,
         Error::Internal(_) => RSP_INTERNAL,
     }

@@ -3,7 +3,7 @@
 
 mod tables;
 
-pub(crate) use crate::pool::{Effect, Fault, Sql, column, types};
+pub(crate) use crate::pool::{Effect, Fault, Retry, Sql, column, types};
 pub use tables::Tables;
 pub(crate) use tables::{Fixed, Statement, TableInfo};
 
@@ -31,6 +31,8 @@ const TABLE_INFO: Fixed = Fixed::reads(
 pub struct Db<'a> {
     connection: &'a mut Connection,
     tables: &'a Arc<Tables>,
+    /// No other operations wait for the connection.
+    alone: bool,
     /// How many expired sessions the operation has deleted, if it is a clean-up.
     cleaned: Option<u64>,
 }
@@ -42,9 +44,15 @@ impl<'a> Db<'a> {
         tables: &'a Arc<Tables>,
         until: Instant,
         timeout: Duration,
+        alone: bool,
     ) -> Self {
         connection.set_deadline(until, timeout);
-        Db { connection, tables, cleaned: None }
+        Db { connection, tables, alone, cleaned: None }
+    }
+
+    /// Whether the operation may take long: no others wait for the connection.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.alone
     }
 
     pub(crate) fn tables(&self) -> &'a Arc<Tables> {

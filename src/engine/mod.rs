@@ -139,7 +139,7 @@ impl Engine {
             // The blocking client cannot run inside another runtime.
             && tokio::runtime::Handle::try_current().is_err()
             && let Some(mut connection) = self.pool.idle()
-            && let Some(batch) = queue.take(now)
+            && let Some(batch) = queue.take(now, self.most_threads)
         {
             // For as long as it helps, it is one of the engine's threads.
             queue.threads += 1;

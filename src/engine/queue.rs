@@ -7,6 +7,7 @@ use crate::completion::Reply;
 use crate::config::Timeouts;
 use crate::db::Tables;
 use crate::op::AnyOperation;
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -101,6 +102,10 @@ pub(super) struct Queue {
     /// Jobs that met a lock, and when to try again. Their sessions stay in use: what comes later
     /// for them must not overtake.
     pub(super) locked: Vec<(Instant, BoxedJob)>,
+    /// Jobs that are to run by themselves, such as reads of large sessions, and how many do. Their
+    /// sessions stay in use, too.
+    pub(super) alone: VecDeque<BoxedJob>,
+    pub(super) running_alone: usize,
     /// A locked job is being tried; or was tried last, so that the others are next.
     pub(super) trying: bool,
     tried_last: bool,
@@ -121,6 +126,8 @@ pub(super) struct Batch {
     pub(super) jobs: Vec<BoxedJob>,
     /// It is a locked job's next try.
     pub(super) retry: bool,
+    /// It is a job that runs by itself: others do not wait for it.
+    pub(super) alone: bool,
 }
 
 /// Which thread is to be woken, to run what waits.
@@ -133,7 +140,7 @@ pub(super) enum Wake {
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.jobs.len() + self.locked.len()
+        self.jobs.len() + self.locked.len() + self.alone.len()
     }
 
     /// Whether the one job that waits is the only one there is.
@@ -156,30 +163,52 @@ impl Queue {
         due.min_by_key(|&place| self.locked[place].0)
     }
 
-    pub(super) fn has_work(&mut self, now: Instant) -> bool {
-        self.jobs.first().is_some() || self.due(now).is_some()
+    /// Threads that are awake for what others wait for.
+    fn serving(&self) -> usize {
+        self.threads - self.sleeping - self.running_alone
+    }
+
+    /// Whether a job may run by itself: on half of the threads at most, so that the others have theirs.
+    fn may_run_alone(&self, most_threads: usize) -> bool {
+        !self.alone.is_empty() && self.running_alone < (most_threads / 2).max(1)
+    }
+
+    pub(super) fn has_work(&mut self, now: Instant, most_threads: usize) -> bool {
+        self.jobs.first().is_some() || self.due(now).is_some() || self.may_run_alone(most_threads)
     }
 
     /// Takes what to do next; nothing where nothing can run now.
-    pub(super) fn take(&mut self, now: Instant) -> Option<Batch> {
-        let fresh_first = self.tried_last && self.jobs.first().is_some();
+    pub(super) fn take(&mut self, now: Instant, most_threads: usize) -> Option<Batch> {
+        let has_fresh = self.jobs.first().is_some();
+        let fresh_first = self.tried_last && has_fresh;
         self.tried_last = false;
         if !fresh_first && let Some(place) = self.due(now) {
             self.trying = true;
             self.tried_last = true;
             let (_, job) = self.locked.remove(place);
             let jobs = vec![job];
-            return Some(Batch { jobs, retry: true });
+            return Some(Batch { jobs, retry: true, alone: false });
+        }
+        let others_serve = !has_fresh || self.serving() > 1 || most_threads == 1;
+        if !fresh_first
+            && others_serve
+            && self.may_run_alone(most_threads)
+            && let Some(job) = self.alone.pop_front()
+        {
+            self.running_alone += 1;
+            self.tried_last = true;
+            let jobs = vec![job];
+            return Some(Batch { jobs, retry: false, alone: true });
         }
         let jobs = self.jobs.take(BATCH);
-        let retry = false;
-        (!jobs.is_empty()).then_some(Batch { jobs, retry })
+        (!jobs.is_empty()).then_some(Batch { jobs, retry: false, alone: false })
     }
 
     /// Decides which thread is to be woken to run what waits, and counts it as woken.
     pub(super) fn wake(&mut self, now: Instant, most_threads: usize) -> Wake {
-        let active = self.threads - self.sleeping;
-        let retry = self.due(now).is_some();
+        let active = self.serving();
+        let alone = self.may_run_alone(most_threads);
+        let retry = self.due(now).is_some() || alone;
         let late = match self.jobs.first() {
             Some(oldest) => {
                 let waited = now.saturating_duration_since(oldest.submitted);
@@ -189,6 +218,7 @@ impl Queue {
             None => return Wake::Nothing,
         };
         // One thread at a time waits for a connection; the others would only open more of them.
+        let late = late || alone && active < 2;
         if active > 0 && (!late || self.connecting > 0) {
             Wake::Nothing
         } else if self.sleeping > 0 {
@@ -207,6 +237,13 @@ impl Queue {
     pub(super) fn remove_if(&mut self, which: impl Fn(&Job) -> bool) -> Vec<BoxedJob> {
         let mut removed = self.jobs.remove_if(|job| which(job));
         for (_, job) in self.locked.extract_if(.., |(_, job)| which(job)) {
+            self.jobs.release(&job.footprint);
+            removed.push(job);
+        }
+        let (ended, kept): (VecDeque<_>, _) =
+            std::mem::take(&mut self.alone).into_iter().partition(|job| which(job));
+        self.alone = kept;
+        for job in ended {
             self.jobs.release(&job.footprint);
             removed.push(job);
         }

@@ -169,7 +169,7 @@ impl Stats {
         self.splits.count(match retry {
             Retry::WhenUnlocked => "locked",
             Retry::Split => "rejected",
-            Retry::Never | Retry::Later | Retry::AtOnce => "lost",
+            Retry::Never | Retry::Alone | Retry::Later | Retry::AtOnce => "lost",
         });
     }
 
@@ -181,7 +181,9 @@ impl Stats {
             Some(Error::Timeout { .. }) => "timeout",
             Some(Error::Lost { .. }) => "lost",
             Some(Error::Locked { .. }) => "locked",
-            Some(Error::Database { .. } | Error::TooManySessions { .. }) => "rejected",
+            Some(
+                Error::Database { .. } | Error::TooManySessions { .. } | Error::TooLarge { .. },
+            ) => "rejected",
             Some(_) => "other",
         };
         let id = operation.kind().id;

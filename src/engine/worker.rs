@@ -6,7 +6,7 @@ use super::{Engine, Job};
 use crate::Error;
 use crate::db::Db;
 use crate::host::log::Level;
-use crate::op::{Answer, AnyOperation};
+use crate::op::{Answer, Answers, AnyOperation};
 use crate::pool::{Fault, LOCK_TIMEOUT, Pooled, Retry, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -27,14 +27,22 @@ const LOCK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::f
 pub(super) fn run(engine: &Arc<Engine>) {
     let mut queue = engine.lock();
     while !queue.stopping {
-        if !queue.has_work(Instant::now()) {
+        if !queue.has_work(Instant::now(), engine.most_threads) {
             // What waits may be for sessions in use: the thread that uses them looks again.
             queue = sleep(engine, queue);
             continue;
         }
         drop(queue);
         if let Some(mut connection) = check_out(engine) {
-            let batch = engine.lock().take(Instant::now());
+            let now = Instant::now();
+            let mut queue = engine.lock();
+            let batch = queue.take(now, engine.most_threads);
+            if batch.as_ref().is_some_and(|batch| batch.alone) {
+                // Another thread may have to serve the others.
+                engine.dispatch(queue, now);
+            } else {
+                drop(queue);
+            }
             if let Some(batch) = batch {
                 run_batch(engine, &mut connection, batch);
             }
@@ -105,7 +113,7 @@ fn wait_for_connection(engine: &Engine) -> Option<Pooled> {
             }
         }
         let mut queue = engine.lock();
-        if queue.stopping || !queue.has_work(Instant::now()) {
+        if queue.stopping || !queue.has_work(Instant::now(), engine.most_threads) {
             return None;
         }
     }
@@ -125,7 +133,7 @@ pub(super) fn run_batch(engine: &Arc<Engine>, connection: &mut Pooled, mut batch
     let result = catch_unwind(AssertUnwindSafe(run));
     engine.stats.statement.note_time(now.elapsed());
     match result.unwrap_or_else(|_| Err(Fault::defect("a statement panicked"))) {
-        Ok(answers) => succeed(engine, batch, answers),
+        Ok(answers) => drop(finish(engine, batch, answers)),
         Err(fault) => {
             if fault.connection != Verdict::Usable {
                 connection.get().mark_broken();
@@ -134,7 +142,12 @@ pub(super) fn run_batch(engine: &Arc<Engine>, connection: &mut Pooled, mut batch
             // operations have been put back or answered.
             let all_broken = fault.connection == Verdict::AllBroken;
             let idle = all_broken.then(|| engine.pool.take_idle());
-            fail(engine, batch, &fault);
+            let operations = batch.jobs.len();
+            if operations > 1 {
+                engine.stats.split(fault.retry);
+            }
+            let again = finish(engine, batch, vec![Err(fault.clone()); operations]);
+            report(engine, &fault, operations, again);
             drop(idle);
         }
     }
@@ -144,7 +157,7 @@ fn run_statement(
     engine: &Engine,
     connection: &mut Pooled,
     batch: &Batch,
-) -> Result<Vec<Answer>, Fault> {
+) -> Result<Answers<Answer>, Fault> {
     let Some(first) = batch.jobs.first() else {
         return Ok(Vec::new());
     };
@@ -152,7 +165,7 @@ fn run_statement(
     // deadline.
     let (until, timeout) = (first.expires(), first.timeouts.statement);
     let operations: Vec<&dyn AnyOperation> = batch.jobs.iter().map(|job| &*job.operation).collect();
-    let mut db = Db::new(connection.get(), &first.tables, until, timeout);
+    let mut db = Db::new(connection.get(), &first.tables, until, timeout, batch.alone);
     let answers = (first.operation.kind().run)(&operations, &mut db)?;
     if let Some(cleaned) = db.cleaned() {
         engine.stats.cleaned(cleaned);
@@ -160,44 +173,40 @@ fn run_statement(
     Ok(answers)
 }
 
-fn succeed(engine: &Engine, batch: Batch, answers: Vec<Answer>) {
-    let mut queue = engine.lock();
-    for job in &batch.jobs {
-        queue.jobs.release(&job.footprint);
-    }
-    if batch.retry {
-        queue.trying = false;
-        queue.try_locked_now(Instant::now());
-    }
-    drop(queue);
-    engine.answer(batch.jobs.into_iter().zip(answers.into_iter().map(Ok)));
-}
-
-/// What follows for an operation after its statement failed.
+/// What follows for an operation after its fault.
 enum Next {
     Answer(Error),
     /// In a statement of its own, at once.
     Retry,
     /// The same after a pause.
     RetryAfter(Duration),
+    /// The same beside the others.
+    RetryAlone,
 }
 
-fn fail(engine: &Arc<Engine>, batch: Batch, fault: &Fault) {
-    let operations = batch.jobs.len();
-    let batched = operations > 1;
-    if batched {
-        engine.stats.split(fault.retry);
-    }
+/// Answers each operation of a batch, or has it tried again. Returns how many are tried at once.
+fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize {
     let now = Instant::now();
-    let mut answers = Vec::new();
+    let batched = batch.jobs.len() > 1;
+    let mut outcomes = Vec::with_capacity(batch.jobs.len());
     let mut again = Vec::new();
+    let mut failed = false;
     let mut queue = engine.lock();
-    for mut job in batch.jobs {
+    for (mut job, answer) in batch.jobs.into_iter().zip(answers) {
+        let fault = match answer {
+            Ok(answer) => {
+                queue.jobs.release(&job.footprint);
+                outcomes.push((job, Ok(answer)));
+                continue;
+            }
+            Err(fault) => fault,
+        };
+        failed = true;
         job.footprint.group = None;
-        match next(&mut job, fault, batched) {
+        match next(&mut job, &fault, batched, batch.alone) {
             Next::Answer(error) => {
                 queue.jobs.release(&job.footprint);
-                answers.push((job, Err(error)));
+                outcomes.push((job, Err(error)));
             }
             Next::Retry => again.push(job),
             Next::RetryAfter(pause) => {
@@ -206,21 +215,33 @@ fn fail(engine: &Arc<Engine>, batch: Batch, fault: &Fault) {
                 let at = Some(now + pause).filter(|at| *at + 2 * LOCK_TIMEOUT < end);
                 queue.locked.push((at.unwrap_or(end), job));
             }
+            Next::RetryAlone => queue.alone.push_back(job),
         }
     }
     let tried_again = again.len();
-    queue.jobs.put_back(again);
+    if tried_again > 0 {
+        queue.jobs.put_back(again);
+    }
+    queue.running_alone -= usize::from(batch.alone);
     if batch.retry {
         queue.trying = false;
+        if !failed {
+            queue.try_locked_now(now);
+        }
     }
-    engine.dispatch(queue, now);
-    engine.answer(answers);
-    report(engine, fault, operations, tried_again);
+    if failed {
+        engine.dispatch(queue, now);
+    } else {
+        drop(queue);
+    }
+    engine.answer(outcomes);
+    tried_again
 }
 
-fn next(job: &mut Job, fault: &Fault, batched: bool) -> Next {
+fn next(job: &mut Job, fault: &Fault, batched: bool, alone: bool) -> Next {
     match fault.retry {
         Retry::Split if batched => Next::Retry,
+        Retry::Alone if !alone => Next::RetryAlone,
         // Not at once: until it is known which of them the lock is for, each may have to wait.
         Retry::WhenUnlocked if batched => Next::RetryAfter(Duration::ZERO),
         Retry::WhenUnlocked | Retry::Later => {
@@ -233,7 +254,9 @@ fn next(job: &mut Job, fault: &Fault, batched: bool) -> Next {
             job.last_error = Some(fault.error.clone());
             Next::Retry
         }
-        Retry::Never | Retry::Split | Retry::AtOnce => Next::Answer(fault.error.clone()),
+        Retry::Never | Retry::Split | Retry::Alone | Retry::AtOnce => {
+            Next::Answer(fault.error.clone())
+        }
     }
 }
 

@@ -167,9 +167,9 @@ impl<'a> Args<'a> {
     }
 }
 
-/// The longest text of one argument. PostgreSQL allows 1 GB a field and a message; this leaves
-/// room for the rest of the message and bounds what one call can take of its host's memory.
-pub const MAX_TEXT_BYTES: usize = 256 << 20;
+/// The longest text of one argument, and of a session that `get` reads. It bounds what one call can
+/// take of its host's memory.
+pub const MAX_TEXT_BYTES: usize = 16 << 20;
 
 /// A text that a TEXT column can store.
 ///
@@ -179,7 +179,7 @@ pub const MAX_TEXT_BYTES: usize = 256 << 20;
 pub fn text(name: &'static str, text: impl Into<String>) -> Result<String, Error> {
     let text = text.into();
     let reason = if text.len() > MAX_TEXT_BYTES {
-        "is longer than 256 MiB"
+        "is longer than 16 MiB"
     } else if text.contains('\0') {
         "contains a NUL byte, which PostgreSQL cannot store in TEXT"
     } else {

@@ -69,15 +69,18 @@ pub trait Operation: Sized + Send + Sync + 'static {
     fn run(&self, db: &mut Db<'_>) -> Result<Self::Answer, Fault>;
 
     /// The same for several operations, where [`Operation::batches`] says yes: an answer for each, in
-    /// their order.
+    /// their order, or a fault of its own.
     ///
     /// # Errors
     ///
     /// As of [`Operation::run`], for all of them.
-    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<Self::Answer>, Fault> {
-        batch.iter().map(|operation| operation.run(db)).collect()
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<Self::Answer>, Fault> {
+        Ok(batch.iter().map(|operation| operation.run(db)).collect())
     }
 }
+
+/// An answer for each operation of a batch, or its fault.
+pub type Answers<A> = Vec<Result<A, Fault>>;
 
 /// An operation's description, which the Lua methods, the C requests, the command line, the statistics and
 /// the generated reference read.
@@ -205,7 +208,7 @@ impl<T: Operation> AnyOperation for T {
 }
 
 type Read = fn(&Args<'_>) -> Result<Box<dyn AnyOperation>, Error>;
-type Run = fn(&[&dyn AnyOperation], &mut Db<'_>) -> Result<Vec<Answer>, Fault>;
+type Run = fn(&[&dyn AnyOperation], &mut Db<'_>) -> Result<Answers<Answer>, Fault>;
 
 /// A type of operations, for code that treats all of them alike.
 pub struct Kind {
@@ -243,14 +246,17 @@ impl Kind {
     }
 }
 
-fn run<T: Operation>(batch: &[&dyn AnyOperation], db: &mut Db<'_>) -> Result<Vec<Answer>, Fault> {
+fn run<T: Operation>(
+    batch: &[&dyn AnyOperation],
+    db: &mut Db<'_>,
+) -> Result<Answers<Answer>, Fault> {
     let typed = batch.iter().map(|operation| <dyn Any>::downcast_ref(*operation));
     let typed: Option<Vec<&T>> = typed.collect();
     let answers = match typed.as_deref() {
         None => return Err(Fault::defect("a batch of several kinds")),
-        Some([one]) => vec![one.run(db)?],
+        Some([one]) => vec![Ok(one.run(db)?)],
         Some(several) => T::run_batch(several, db)?,
     };
     debug_assert_eq!(answers.len(), batch.len(), "one answer for each operation");
-    Ok(answers.into_iter().map(Into::into).collect())
+    Ok(answers.into_iter().map(|answer| answer.map(Into::into)).collect())
 }

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::db::types::TEXTS;
 use crate::db::{Db, Fault, Fixed, Tables};
 use crate::op::ParamKind::Pairs;
-use crate::op::{self, Args, Group, Operation, Param, Spec, Value};
+use crate::op::{self, Answers, Args, Group, Operation, Param, Spec, Value};
 
 /// Deletes a session and its metadata.
 pub struct Delete {
@@ -94,8 +94,8 @@ impl Operation for Delete {
         delete(vec![&self.key], db).map(drop)
     }
 
-    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<()>, Fault> {
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
         delete(batch.iter().map(|delete| &*delete.key).collect(), db)?;
-        Ok(vec![(); batch.len()])
+        Ok(batch.iter().map(|_| Ok(())).collect())
     }
 }

@@ -8,7 +8,7 @@ use crate::config::SessionLimit;
 use crate::db::types::{INT, TEXT, TEXTS};
 use crate::db::{Db, Effect, Fault, Fixed, Tables, texts};
 use crate::op::ParamKind::{Flag, Key, Pairs, Seconds, Text};
-use crate::op::{self, Args, Epoch, Group, Operation, Param, Spec};
+use crate::op::{self, Answers, Args, Epoch, Group, Operation, Param, Spec};
 use postgres::types::{Oid, ToSql};
 use upsert::Upsert;
 
@@ -129,9 +129,12 @@ impl Operation for Set {
         self.name.len() + self.key.len() + self.value.len() + metadata.sum::<usize>()
     }
 
-    /// Under a limit, a save with metadata is a transaction of several statements.
+    /// Under a limit, a save with metadata is a transaction of several statements. Texts that may be too
+    /// long for a row of an index would have the whole batch rejected.
     fn batches(&self, tables: &Tables) -> bool {
-        tables.limit().is_none() || self.metadata.is_empty()
+        let indexed = |(audience, subject): &(String, String)| audience.len() + subject.len();
+        let longest = self.metadata.iter().map(indexed).max().unwrap_or(0) + self.key.len();
+        longest <= INDEXED_BYTES && (tables.limit().is_none() || self.metadata.is_empty())
     }
 
     fn batch_size(count: usize) -> usize {
@@ -145,11 +148,14 @@ impl Operation for Set {
         }
     }
 
-    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Vec<()>, Fault> {
+    fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
         save(batch, db)?;
-        Ok(vec![(); batch.len()])
+        Ok(batch.iter().map(|_| Ok(())).collect())
     }
 }
+
+/// A row of an index can have 2,704 bytes, of which some are not the texts' own.
+const INDEXED_BYTES: usize = 2_600;
 
 /// Saves sessions of different keys by one statement.
 fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {

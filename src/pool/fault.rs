@@ -23,6 +23,8 @@ pub(crate) enum Retry {
     Never,
     /// One by one: one of them is at fault. A single one is answered.
     Split,
+    /// By itself, without others that wait for its connection. One that was by itself is answered.
+    Alone,
     /// One by one, and as often as the time allows: one of them met a lock of another transaction.
     WhenUnlocked,
     /// After a pause, as often as the time allows.
@@ -50,6 +52,12 @@ impl Fault {
     /// The operation fails with this error; nothing was carried out.
     pub(crate) fn answer(error: Error) -> Self {
         Fault::new(error, Retry::Never, Verdict::Usable)
+    }
+
+    /// The answer is too large for a statement that others wait for, or for this library.
+    pub(crate) fn too_large(reason: impl Into<Arc<str>>) -> Self {
+        let reason = reason.into();
+        Fault::new(Error::TooLarge { reason }, Retry::Alone, Verdict::Usable)
     }
 
     /// A defect of this library.

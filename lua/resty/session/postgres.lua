@@ -155,6 +155,8 @@ end
 ---
 -- Retrieve session data.
 --
+-- Data of more than 16 MiB is not read.
+--
 -- @function instance:get
 -- @tparam[opt] string name cookie name; not used
 -- @tparam string key session key
@@ -177,6 +179,8 @@ end
 
 ---
 -- Read the live sessions of a subject.
+--
+-- At most 100,000 of them: where there are more, it fails, and `list` reads them in pages.
 --
 -- @function instance:read_metadata
 -- @tparam[opt] string name cookie name; not used

@@ -1,0 +1,147 @@
+//! Large sessions, long lists and long texts: they work up to a limit, and cost those who ask for them and
+//! not those whose operations share a statement with theirs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use resty_session_postgres::op::Operation;
+use resty_session_postgres::ops::{Get, ReadMetadata, Set};
+use resty_session_postgres::{
+    Answer, CompletionQueue, Epoch, Error, MAX_TEXT_BYTES, Outcome, Storage,
+};
+use serde_json::json;
+
+use crate::support::{Calls, Database, session};
+
+fn save(key: &str, value: String) -> Result<Set, Error> {
+    Set::new("session", key, value, Epoch::now().plus(60))
+}
+
+/// The outcomes of operations that are submitted together, in their order.
+fn outcomes<T: Operation>(storage: &Storage, operations: Vec<T>) -> Vec<Outcome> {
+    let queue = Arc::new(CompletionQueue::new());
+    let submit = |operation| storage.submit(operation, &queue).expect("room");
+    let tickets: Vec<_> = operations.into_iter().map(submit).collect();
+    let (mut all, end) = (Vec::new(), Instant::now() + Duration::from_secs(10));
+    while all.len() < tickets.len() {
+        let mut taken = Vec::new();
+        queue.drain_into(&mut taken);
+        all.append(&mut taken);
+        assert!(Instant::now() < end, "{} of {}", all.len(), tickets.len());
+    }
+    all.sort_by_key(|(ticket, _)| *ticket);
+    all.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+fn stat(storage: &Storage, name: &str) -> f64 {
+    let name = format!("resty_session_postgres_{name}");
+    let stats = storage.stats().expect("an engine");
+    stats.iter().find(|(known, _)| *known == name).expect("a sample").1
+}
+
+fn split(storage: &Storage) -> f64 {
+    let reasons = ["rejected", "locked", "lost"];
+    reasons
+        .map(|reason| stat(storage, &format!("batches_split_total{{reason=\"{reason}\"}}")))
+        .iter()
+        .sum()
+}
+
+#[test]
+fn a_session_is_saved_and_read_up_to_16_mib() {
+    let db = Database::new();
+    let storage = db.storage();
+    let largest = "x".repeat(MAX_TEXT_BYTES);
+    for size in [1 << 16, (1 << 16) + 1, MAX_TEXT_BYTES] {
+        storage.call(save("key", largest[..size].to_owned()).expect("a text")).expect("a save");
+        let value = storage.get("key").expect("an answer").expect("a session");
+        assert_eq!(value.len(), size);
+    }
+    let error = save("key", largest + "x").err().expect("too long");
+    assert_eq!(error.to_string(), "value is longer than 16 MiB");
+    // Another program may have saved more.
+    db.execute("UPDATE sessions SET data = repeat('x', 16777217)");
+    let error = storage.get("key").expect_err("too large");
+    let expected = "the session's data has 16777217 bytes, of which 16777216 at most are read";
+    assert!(matches!(&error, Error::TooLarge { .. }) && error.to_string() == expected, "{error}");
+    // Its data is no concern of the others.
+    storage.call(session("other", 60)).expect("a save");
+    assert_eq!(storage.get("other").expect("an answer").as_deref(), Some("value"));
+}
+
+#[test]
+fn a_large_session_is_read_beside_the_others() {
+    for pool_size in [1, 4] {
+        let db = Database::new();
+        let storage = db.storage_with(json!({ "pool_size": pool_size }));
+        let value = |n: usize| "x".repeat(if n % 10 == 0 { 1 << 20 } else { n });
+        for n in 0..100 {
+            storage.call(save(&format!("key {n}"), value(n)).expect("a text")).expect("a save");
+        }
+        let get = |n| Get::new(format!("key {n}"), Epoch::now()).expect("a key");
+        let found = outcomes(&storage, (0..100).map(get).collect());
+        for (n, outcome) in found.into_iter().enumerate() {
+            assert_eq!(outcome, Ok(Answer::Value(Some(value(n)))), "{n}");
+        }
+        assert_eq!(split(&storage), 0.0);
+        // The small ones have shared statements, the large ones have one each.
+        let statements = stat(&storage, "batch_operations_count") - 100.0;
+        let single = stat(&storage, "batch_operations_bucket{le=\"1\"}") - 100.0;
+        assert!((10.0..=12.0).contains(&single), "{single}");
+        assert!(statements < 20.0, "{statements}");
+    }
+}
+
+#[test]
+fn texts_that_no_index_holds_fail_by_themselves() {
+    let db = Database::new();
+    let storage = db.storage_with(json!({ "pool_size": 1 }));
+    storage.call(session("first", 60)).expect("a save");
+    // Text that does not compress.
+    let random: String =
+        db.one("SELECT string_agg(md5(n::text), '' ORDER BY n) FROM generate_series(1, 200) AS n");
+    let set = |n: usize| match n % 10 {
+        0 => session(format!("key {n}"), 60).under("audience", &random).expect("a text"),
+        1 => session(format!("{n}{random}"), 60),
+        _ => session(format!("key {n}"), 60)
+            .under("audience", format!("subject {n}"))
+            .expect("a text"),
+    };
+    let saved = outcomes(&storage, (0..100).map(set).collect());
+    for (n, outcome) in saved.iter().enumerate() {
+        match outcome {
+            Err(Error::Database { code, .. }) => {
+                assert!(n % 10 < 2 && &**code == "54000", "{n}: {code}")
+            }
+            outcome => assert!(n % 10 > 1 && outcome.is_ok(), "{n}: {outcome:?}"),
+        }
+    }
+    assert_eq!(split(&storage), 0.0);
+}
+
+#[test]
+fn a_subject_has_100_000_sessions_at_most_in_one_answer() {
+    let db = Database::new();
+    let storage = db.storage();
+    let more = |from: u32, to: u32| {
+        db.execute(&format!(
+            "WITH saved AS (INSERT INTO sessions (sid, exp) \
+               SELECT 'key ' || n, now() + interval '1 hour' FROM generate_series({from}, {to}) AS n \
+               RETURNING sid) \
+             INSERT INTO sessions_meta (aud, sub, sid) SELECT 'shop', 'ada', sid FROM saved"
+        ));
+    };
+    more(1, 100_000);
+    let read = || ReadMetadata::new("shop", "ada", Epoch::now()).expect("texts");
+    assert_eq!(storage.call(read()).map(|sessions| sessions.len()), Ok(100_000));
+    let both = outcomes(&storage, (0..5).map(|_| read()).collect());
+    assert!(both.iter().all(Result::is_ok));
+    more(100_001, 100_001);
+    let error = storage.call(read()).expect_err("too many");
+    let expected = "the subject has more than 100000 sessions: `list` reads them in pages";
+    assert_eq!(error.to_string(), expected);
+    let other = ReadMetadata::new("shop", "bob", Epoch::now()).expect("texts");
+    let outcomes = outcomes(&storage, vec![read(), read(), other]);
+    assert!(outcomes[0].is_err() && outcomes[1].is_err(), "{outcomes:?}");
+    assert_eq!(outcomes[2], Ok(Answer::Expiries(vec![])));
+}

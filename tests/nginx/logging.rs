@@ -102,6 +102,18 @@ fn assert_logged_once(site: &Site, words: &str, level: &str) {
 }
 
 #[test]
+fn a_clean_up_that_fails_is_reported_once() {
+    let site = site::on(support::shared()).conf("cleanup_interval", 50).start();
+    site.sql().batch_execute("ALTER TABLE sessions RENAME exp TO expiry").expect("a column");
+    // Lines are taken to nginx's log with the calls.
+    for _ in 0..10 {
+        thread::sleep(Duration::from_millis(50));
+        let _ = site.get("works");
+    }
+    assert_logged_once(&site, "no clean-up: ", "warn");
+}
+
+#[test]
 fn an_engines_start_and_what_happens_to_its_connections_are_logged() {
     let cluster = Cluster::builder().start();
     let site = site::on(&cluster).nginx(|nginx| nginx.log_level("info")).start();

@@ -90,8 +90,18 @@ impl Storage {
     ///
     /// [`Error::Text`] for a NUL byte; [`Error::Internal`] where the engine cannot be started.
     pub fn set_password(&self, password: &str) -> Result<(), Error> {
-        let password = Secret::new(text("password", password)?);
-        self.engine().map(|engine| engine.set_password(password))
+        let password = text("password", password)?;
+        let engine = self.engine()?;
+        // Those that share the connections; a child of a fork starts with their passwords.
+        let connection = &self.0.config.connection;
+        for storage in lock(STORAGES.get_or_init(Mutex::default)).values() {
+            let other = &storage.0.config.connection;
+            if let Some(given) = other.password.as_ref().filter(|_| other == connection) {
+                given.replace(password.clone());
+            }
+        }
+        engine.set_password(password);
+        Ok(())
     }
 
     /// The configuration.

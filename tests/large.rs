@@ -74,7 +74,7 @@ fn a_large_session_is_read_beside_the_others() {
     for pool_size in [1, 4] {
         let db = Database::new();
         let storage = db.storage_with(json!({ "pool_size": pool_size }));
-        let value = |n: usize| "x".repeat(if n % 10 == 0 { 1 << 20 } else { n });
+        let value = |n: usize| "x".repeat(if n.is_multiple_of(10) { 1 << 20 } else { n });
         for n in 0..100 {
             storage.call(save(&format!("key {n}"), value(n)).expect("a text")).expect("a save");
         }

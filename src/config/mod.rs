@@ -3,11 +3,13 @@
 mod auth;
 mod keys;
 mod libpq;
+mod secret;
 mod tls;
 mod value;
 
 pub(crate) use auth::{AuthConfig, AuthMethod, AuthMethods};
 pub use keys::{KEYS, Key};
+pub(crate) use secret::Secret;
 pub(crate) use tls::{TlsConfig, TlsMode, Verify};
 pub(crate) use value::TableName;
 pub use value::{Host, Kind, Server, Value};
@@ -15,7 +17,6 @@ pub use value::{Host, Kind, Server, Value};
 use crate::Error;
 use crate::host::fork::ForkLocal;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,27 +107,6 @@ pub(crate) struct SessionLimit {
     pub(crate) sessions: u32,
     /// Whether one more is refused. If not, it is saved, and those that would expire first are ended.
     pub(crate) refuses: bool,
-}
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
-    }
-
-    /// The text, to be sent to the server only.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
 }
 
 impl ConnectionConfig {

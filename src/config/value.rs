@@ -2,6 +2,7 @@
 //! and tables.
 
 use super::auth::AuthMethods;
+use secrecy::zeroize::Zeroize;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -46,6 +47,15 @@ pub enum Kind {
     Table,
     /// Methods of authentication.
     AuthMethods,
+}
+
+/// It may be a password.
+impl Drop for Value {
+    fn drop(&mut self) {
+        if let Value::Text(text) = self {
+            text.zeroize();
+        }
+    }
 }
 
 /// What a value means. The configuration is read with the functions that its values are checked with.

@@ -2,12 +2,13 @@
 
 use super::time::Epoch;
 use crate::Error;
+use std::fmt;
 
 /// What becomes of an operation.
 pub type Outcome = Result<Answer, Error>;
 
-/// What an operation that succeeded answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What an operation that succeeded answers. Its `Debug` shows neither keys nor data.
+#[derive(Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It is done, and a write is committed.
     Done,
@@ -25,8 +26,23 @@ pub enum Answer {
     Findings(Vec<Finding>),
 }
 
-/// A session as it is listed, without its data.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Done => f.write_str("Done"),
+            Answer::Value(None) => f.write_str("Value(None)"),
+            Answer::Value(Some(value)) => write!(f, "Value({} bytes)", value.len()),
+            Answer::Found(found) => write!(f, "Found({found})"),
+            Answer::Count(count) => write!(f, "Count({count})"),
+            Answer::Expiries(sessions) => write!(f, "Expiries({})", sessions.len()),
+            Answer::Sessions(sessions) => f.debug_tuple("Sessions").field(sessions).finish(),
+            Answer::Findings(findings) => f.debug_tuple("Findings").field(findings).finish(),
+        }
+    }
+}
+
+/// A session as it is listed, without its data. Its `Debug` shows neither key nor name.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Session {
     /// The key.
     pub key: String,
@@ -36,6 +52,13 @@ pub struct Session {
     pub expires: Epoch,
     /// When its key was first saved, where the sessions table has a column `created` that says so.
     pub created: Option<Epoch>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = (self.expires, self.created);
+        f.debug_tuple("Session").field(&times).finish()
+    }
 }
 
 /// Something about the tables that is wrong or slow.
@@ -93,5 +116,28 @@ impl From<()> for Answer {
 impl Typed for () {
     fn from_answer(answer: Answer) -> Option<Self> {
         (answer == Answer::Done).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Value;
+
+    #[test]
+    fn debug_shows_neither_keys_nor_data() {
+        let text = || "secret".to_owned();
+        let expires = Epoch::now();
+        let listed = Session { key: text(), name: text(), expires, created: None };
+        let answers = [
+            Answer::Value(Some(text())),
+            Answer::Expiries(vec![(text(), expires)]),
+            Answer::Sessions(vec![listed]),
+        ];
+        let pair = (text().into_bytes(), text().into_bytes());
+        let values = [Value::Text(text().into_bytes()), Value::Pairs(vec![pair])];
+        let printed = format!("{answers:?} {values:?}");
+        let bytes = format!("{:?}", "secret".as_bytes());
+        assert!(!printed.contains("secret") && !printed.contains(&bytes), "{printed}");
     }
 }

@@ -3,9 +3,10 @@
 use super::time::Epoch;
 use super::{Param, ParamKind, Spec};
 use crate::Error;
+use std::fmt;
 
-/// An argument as a binding hands it over.
-#[derive(Debug, Clone, PartialEq)]
+/// An argument as a binding hands it over. Its `Debug` shows no text.
+#[derive(Clone, PartialEq)]
 pub enum Value {
     /// It is not given.
     Nothing,
@@ -19,6 +20,19 @@ pub enum Value {
     Pairs(Vec<(Vec<u8>, Vec<u8>)>),
     /// Something that no parameter takes, by the name of its type in the caller's language.
     Other(&'static str),
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Nothing => f.write_str("Nothing"),
+            Value::Text(text) => write!(f, "Text({} bytes)", text.len()),
+            Value::Number(number) => write!(f, "Number({number})"),
+            Value::Flag(flag) => write!(f, "Flag({flag})"),
+            Value::Pairs(pairs) => write!(f, "Pairs({})", pairs.len()),
+            Value::Other(kind) => write!(f, "Other({kind})"),
+        }
+    }
 }
 
 /// Where a caller's arguments are: one for each binding.

@@ -17,7 +17,7 @@ pub(super) const SUBJECT: Param = {
 };
 
 /// Which sessions are meant: all, those with metadata of an audience, or those of a subject in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Scope {
     audience: Option<String>,
     /// `None` where there is no audience.

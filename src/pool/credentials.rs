@@ -13,12 +13,25 @@ use std::sync::Mutex;
 
 /// What new connections authenticate with.
 pub(crate) struct Credentials {
-    pub(super) password: Mutex<Option<Secret>>,
+    password: Mutex<Option<Secret>>,
     /// The content of the password file when the storage was made, if it could be read.
-    pub(super) passwords: Option<Secret>,
+    passwords: Option<Secret>,
 }
 
 impl Credentials {
+    pub(super) fn new(password: Option<Secret>, passwords: Option<Secret>) -> Self {
+        Credentials { password: Mutex::new(password), passwords }
+    }
+
+    /// Replaces the password, also in the configuration that it comes from.
+    pub(super) fn replace(&self, password: String) {
+        let mut given = lock(&self.password);
+        match &*given {
+            Some(given) => given.replace(password),
+            None => *given = Some(Secret::new(password)),
+        }
+    }
+
     /// The content of the password file, read while the process may still be root.
     pub(crate) fn read_ahead(config: &ConnectionConfig) -> Option<Secret> {
         read_file(config.passfile.as_deref()?).ok()
@@ -43,7 +56,7 @@ impl Credentials {
                 return Err(OpenError::refused("passfile", reason));
             }
         };
-        let found = find(content.reveal(), server, &config.database, &config.username);
+        let found = find(&content.reveal(), server, &config.database, &config.username);
         Ok(found.map(Secret::new))
     }
 }

@@ -20,14 +20,14 @@ pub(crate) use statement::{Effect, Sql, StatementId, types};
 
 use crate::Error;
 use crate::config::{Config, Secret};
-use crate::host::{lock, thread};
+use crate::host::thread;
 use crate::tls::Tls;
 use open::Opener;
 use scheduled_thread_pool::{OnPoolDropBehavior, ScheduledThreadPool};
 use status::Status;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 struct Manager(Arc<Opener>);
@@ -84,8 +84,7 @@ pub(crate) struct Pool {
 impl Pool {
     /// A pool without connections, and its one thread, which opens and closes them.
     pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
-        let credentials =
-            Credentials { password: Mutex::new(config.connection.password.clone()), passwords };
+        let credentials = Credentials::new(config.connection.password.clone(), passwords);
         let opener = Arc::new(Opener::new(config, tls, credentials));
         let manager = Manager(Arc::clone(&opener));
         let build = || {
@@ -143,8 +142,8 @@ impl Pool {
         idle
     }
 
-    pub(crate) fn set_password(&self, password: Secret) {
-        *lock(&self.opener.credentials.password) = Some(password);
+    pub(crate) fn set_password(&self, password: String) {
+        self.opener.credentials.replace(password);
     }
 
     pub(crate) fn status(&self) -> &Status {
@@ -155,6 +154,7 @@ impl Pool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::host::lock;
     use crate::tls::Files;
     use std::collections::BTreeSet;
     use std::fs;

@@ -89,7 +89,7 @@ impl Opener {
                 _ => ChannelBinding::Prefer,
             });
         if let Some(password) = self.credentials.password(&self.config, server)? {
-            options.password(password.reveal());
+            options.password(password.reveal().as_str());
         }
         let host = match &server.host {
             Host::Tcp(host) => host,

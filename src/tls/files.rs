@@ -2,7 +2,7 @@
 //! still be root, and again after a failed attempt, because they may have been renewed.
 
 use crate::Error;
-use crate::config::{TlsConfig, TlsMode, Verify};
+use crate::config::{Secret, TlsConfig, TlsMode, Verify};
 use openssl::pkey::PKey;
 use openssl::ssl::{
     SslConnector, SslConnectorBuilder, SslFiletype, SslMethod, SslVerifyMode, SslVersion,
@@ -84,9 +84,9 @@ impl Files {
         }
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
             let password = config.client.as_ref().and_then(|it| it.password.as_ref());
-            let password = password.map_or("", |password| password.reveal());
+            let password = password.map(Secret::reveal).unwrap_or_default();
             of("sslcert", present(&mut builder, certificate))?;
-            of("sslkey", prove(&mut builder, key, password))?;
+            of("sslkey", prove(&mut builder, key, &password))?;
         }
         Ok(Some(builder.build()))
     }

@@ -79,6 +79,15 @@ fn children_of_a_fork_have_storages_of_their_own() {
     }
 }
 
+/// Not under valgrind, whose copies of the memory are in the process, too.
+#[test]
+fn a_password_that_was_replaced_is_wiped() {
+    let (_built, program) = build(AS_C, "secrets");
+    let mut command = Installed::shared().command("timeout");
+    command.args(["--kill-after=5", "60"]).arg(&program);
+    process::run(command.args(["127.0.0.1", "1", "nowhere"]));
+}
+
 /// A test for each program and language.
 macro_rules! programs {
     ($($program:ident)*) => {

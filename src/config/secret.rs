@@ -1,0 +1,93 @@
+//! Passwords and the like: never printed, and wiped from memory when they are replaced or no longer used.
+
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret, SecretString};
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, TryLockError};
+use std::thread;
+use std::time::Duration;
+
+/// A text that is never printed. Its copies share it, and the last one wipes it.
+///
+/// Two of them are equal if they were made of equal texts. The text may be replaced, in all copies; what
+/// they are equal to stays, so that the key of a map is found by the text that it was made of.
+#[derive(Clone)]
+pub(crate) struct Secret {
+    made_of: [u64; 2],
+    text: Arc<Mutex<SecretString>>,
+}
+
+impl Secret {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+        let text = text.into();
+        let made_of = [0, 1].map(|n: usize| HASHERS[n].hash_one(&text));
+        Secret { made_of, text: Arc::new(Mutex::new(text.into())) }
+    }
+
+    /// The text, to be sent to the server only.
+    pub(crate) fn reveal(&self) -> Zeroizing<String> {
+        let text = self.lock();
+        Zeroizing::new(text.map_or(String::new(), |text| text.expose_secret().to_owned()))
+    }
+
+    /// Replaces the text, here and in all copies.
+    pub(crate) fn replace(&self, text: String) {
+        if let Some(mut old) = self.lock() {
+            *old = text.into();
+        }
+    }
+
+    /// Not waited for without end: in a child of a fork, the thread that holds it may be missing.
+    fn lock(&self) -> Option<MutexGuard<'_, SecretString>> {
+        (0..LOCK_TRIES).find_map(|_| match self.text.try_lock() {
+            Ok(text) => Some(text),
+            Err(TryLockError::Poisoned(text)) => Some(text.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(Duration::from_millis(1));
+                None
+            }
+        })
+    }
+}
+
+/// The lock is held for less than a microsecond.
+const LOCK_TRIES: usize = 100;
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.made_of == other.made_of
+    }
+}
+
+impl Eq for Secret {}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.made_of.hash(state);
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_share_a_text_that_may_be_replaced() {
+        let (first, equal, other) = (Secret::new("a"), Secret::new("a"), Secret::new("b"));
+        assert!(first == equal && first != other);
+        let copy = first.clone();
+        first.replace("c".to_owned());
+        let texts = [&first, &copy, &equal].map(Secret::reveal);
+        assert_eq!(texts.each_ref().map(|text| text.as_str()), ["c", "c", "a"]);
+        assert!(first == equal, "it is found by what it was made of");
+        assert_eq!(format!("{first:?}"), "Secret(…)");
+    }
+}

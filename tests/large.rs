@@ -1,6 +1,8 @@
 //! Large sessions, long lists and long texts: they work up to a limit, and cost those who ask for them and
 //! not those whose operations share a statement with theirs.
 
+use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use resty_session_postgres::{
 };
 use serde_json::json;
 
-use crate::support::{Calls, Database, session};
+use crate::support::{self, Calls, Database, process, session, stage};
 
 fn save(key: &str, value: String) -> Result<Set, Error> {
     Set::new("session", key, value, Epoch::now().plus(60))
@@ -144,4 +146,52 @@ fn a_subject_has_100_000_sessions_at_most_in_one_answer() {
     let outcomes = outcomes(&storage, vec![read(), read(), other]);
     assert!(outcomes[0].is_err() && outcomes[1].is_err(), "{outcomes:?}");
     assert_eq!(outcomes[2], Ok(Answer::Expiries(vec![])));
+}
+
+/// Lua's memory is used up but for a few megabytes: the session that does not fit has an error of its own,
+/// and the other outcomes of the same drain have not.
+const SCARCE: &str = r#"
+local module = require("resty_session_postgres")
+local native, port, database = module.native, tonumber(arg[1]), arg[2]
+local storage = native.storage({ port = port, database = database, pool_size = 1 })
+local get, queue = native.methods.get, native.queue()
+local large = assert(get(storage, queue, "n", "large"))
+local small = {}
+for n = 1, 20 do
+  small[n] = assert(get(storage, queue, "n", "small"))
+end
+-- All are ready before the first is taken.
+os.execute("sleep 1")
+local hoard, filler, step = {}, 0, 4 * 1024 * 1024
+while pcall(function() hoard[#hoard + 1] = ("x"):rep(step - #hoard) end) do end
+hoard[#hoard] = nil
+collectgarbage()
+local outcomes, drained = {}, { queue:drain() }
+for n = 1, #drained > 0 and 63 or 0, 3 do
+  outcomes[drained[n]] = { drained[n + 1], drained[n + 2] }
+end
+local failed = outcomes[large] or {}
+hoard = nil
+collectgarbage()
+assert(failed[1] == nil and failed[2]:find("not enough memory"), failed[2])
+for n = 1, 20 do
+  local outcome = outcomes[small[n]] or {}
+  assert(outcome[1] == "value", n .. ": " .. tostring(outcome[2]))
+end
+"#;
+
+#[test]
+fn a_session_that_lua_has_no_memory_for_costs_the_others_nothing() {
+    let db = Database::new();
+    let storage = db.storage();
+    storage.call(session("small", 60)).expect("a save");
+    let large = save("large", "x".repeat(12 << 20)).expect("a text");
+    storage.call(large).expect("a save");
+    let port = support::shared().port();
+    let script = process::folder();
+    let file = script.path().join("scarce.lua");
+    fs::write(&file, SCARCE).expect("a file");
+    let limited = format!("ulimit -v 400000; exec luajit {} {port} {}", file.display(), db.name);
+    let mut command = Command::new("sh");
+    process::run(command.args(["-c", &limited]).env("LUA_CPATH", stage::lua_cpath()));
 }

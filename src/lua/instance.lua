@@ -9,6 +9,21 @@ local pairs = pairs
 local setmetatable = setmetatable
 local type = type
 
+-- A long list comes in slices. Between two of them `pause` lets others run.
+local function whole(slices, pause)
+  local list = {}
+  repeat
+    local more, err = slices:fill(list)
+    if more == nil then
+      return nil, err
+    end
+    if more and pause then
+      pause()
+    end
+  until not more
+  return list
+end
+
 -- Native functions answer `false, message` for what is the caller's mistake; it is raised at the
 -- caller's line. Success and a miss are one value: a second nil would be printed by ngx.print.
 local function method(run, completions)
@@ -24,6 +39,9 @@ local function method(run, completions)
     end
     if queue and first then
       first, second = completions.wait(first, self.seconds)
+    end
+    if type(first) == "userdata" then
+      first, second = whole(first, queue and completions.pause)
     end
     if second == nil then
       return first

@@ -1,6 +1,6 @@
 //! Outcomes as Lua values, and the completion queue from which the pump takes them.
 
-use super::function::{failure, function, protected};
+use super::function::{failure, first_line, function, protected};
 use crate::completion::{CompletionQueue, Ticket};
 use crate::op::{Answer, Finding, Outcome, Session};
 use mlua::{IntoLua, IntoLuaMulti, Lua, MultiValue, Result, Table, UserDataMethods, Value};
@@ -36,7 +36,11 @@ impl Queue {
         let count = taken.len().min(DRAINED);
         let mut drained = MultiValue::with_capacity(3 * count);
         for (ticket, outcome) in taken.drain(..count) {
-            let (first, second) = values(lua, outcome)?;
+            // The others are not to be lost with one that Lua has no memory for.
+            let (first, second) = match values(lua, outcome) {
+                Ok(values) => values,
+                Err(error) => (Value::Nil, first_line(&error).into_lua(lua)?),
+            };
             drained.extend([Value::Number(ticket as f64), first, second]);
         }
         Ok(drained)
@@ -86,23 +90,54 @@ pub(super) fn values(lua: &Lua, outcome: Outcome) -> Result<(Value, Value)> {
         Answer::Value(None) | Answer::Found(false) => Value::Nil,
         Answer::Value(Some(text)) => text.into_lua(lua)?,
         Answer::Count(count) => Value::Number(count as f64),
-        Answer::Expiries(sessions) => {
-            let seconds = sessions.into_iter();
-            let seconds = seconds.map(|(key, expires)| (key, expires.seconds() as f64));
-            Value::Table(lua.create_table_from(seconds)?)
+        Answer::Expiries(sessions) => list(lua, sessions, |_, list, (key, expires)| {
+            list.raw_set(key, expires.seconds() as f64)
+        })?,
+        Answer::Sessions(sessions) => {
+            list(lua, sessions, |lua, list, item| list.raw_push(session(lua, item)?))?
         }
-        Answer::Sessions(sessions) => list(lua, sessions, session)?,
-        Answer::Findings(findings) => list(lua, findings, finding)?,
+        Answer::Findings(findings) => {
+            list(lua, findings, |lua, list, item| list.raw_push(finding(lua, item)?))?
+        }
     };
     Ok((value, Value::Nil))
 }
 
-fn list<T>(lua: &Lua, items: Vec<T>, item: fn(&Lua, T) -> Result<Table>) -> Result<Value> {
-    let list = lua.create_table_with_capacity(items.len(), 0)?;
-    for each in items {
-        list.raw_push(item(lua, each)?)?;
+/// How many items of a list Lua gets at once.
+const SLICE: usize = 1_000;
+
+/// Puts the next items of a list into a table. Returns whether there are more.
+type Fill = Box<dyn FnMut(&Lua, &Table) -> Result<bool>>;
+
+/// A list that is longer than a slice, which `instance.lua` makes a table of: others may run between two
+/// slices.
+struct Slices(RefCell<Fill>);
+
+impl mlua::UserData for Slices {
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
+        methods.add_method("fill", |lua, slices, table: Table| {
+            protected(lua, || (slices.0.borrow_mut())(lua, &table))
+        });
     }
-    Ok(Value::Table(list))
+}
+
+/// A table of the items, or a userdata that fills one.
+fn list<T: 'static>(
+    lua: &Lua,
+    items: Vec<T>,
+    put: fn(&Lua, &Table, T) -> Result<()>,
+) -> Result<Value> {
+    let mut items = items.into_iter();
+    if items.len() <= SLICE {
+        let table = lua.create_table()?;
+        items.try_for_each(|item| put(lua, &table, item))?;
+        return Ok(Value::Table(table));
+    }
+    let fill: Fill = Box::new(move |lua, table| {
+        items.by_ref().take(SLICE).try_for_each(|item| put(lua, table, item))?;
+        Ok(items.len() > 0)
+    });
+    Slices(RefCell::new(fill)).into_lua(lua)
 }
 
 fn session(lua: &Lua, session: Session) -> Result<Table> {

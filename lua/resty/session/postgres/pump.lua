@@ -205,6 +205,11 @@ local function look_for(ticket, seconds)
   until pumping or now() > ends
 end
 
+-- Lets the event loop run.
+function completions.pause()
+  sleep(0)
+end
+
 -- Waits for the outcome of a ticket.
 function completions.wait(ticket, seconds)
   local waiter

@@ -68,6 +68,15 @@ own() {
   [ "$(id -u)" -ne 0 ] || chown -R postgres:postgres "$work"
 }
 
+# psql as a user with a password, which other users of the machine must not see on a command line:
+# as_user NAME PASSWORD DATABASE OPTION…
+as_user() {
+  local name=$1 password=$2 database=$3
+  shift 3
+  PGPASSWORD=$password psql --no-psqlrc --quiet --no-password --set ON_ERROR_STOP=1 \
+    --host 127.0.0.1 --port "$db_port" --username "$name" --dbname "$database" "$@"
+}
+
 make_database() {
   local admin_password
   admin_password=$(random_word)
@@ -85,20 +94,19 @@ make_database() {
     "${as_server[@]}" postgres -D "$work/data" -c listen_addresses=127.0.0.1 -c port="$db_port" \
       -c unix_socket_directories= -c fsync=off -c max_connections=30 >"$work/postgres.log" 2>&1 &
     postgres_pid=$!
-    admin=(psql --no-psqlrc --quiet --no-password --set ON_ERROR_STOP=1
-      "host=127.0.0.1 port=$db_port dbname=postgres user=postgres password=$admin_password")
-    if wait_for "$postgres_pid" "${admin[@]}" --command 'SELECT 1'; then
+    if wait_for "$postgres_pid" as_user postgres "$admin_password" postgres --command 'SELECT 1'; then
       break
     fi
     [ "$attempt" -lt 3 ] || { cat "$work/postgres.log" >&2; fail "PostgreSQL does not start"; }
     stop "$postgres_pid"
   done
 
-  "${admin[@]}" --command "CREATE ROLE $db_name LOGIN PASSWORD '$db_password'" \
-    --command "CREATE DATABASE $db_name OWNER $db_name"
-  database_url="postgresql://$db_name:$db_password@127.0.0.1:$db_port/$db_name"
-  psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 \
-    --file "$stage/share/resty-session-postgres/schema.sql" "$database_url"
+  as_user postgres "$admin_password" postgres <<SQL
+CREATE ROLE $db_name LOGIN PASSWORD '$db_password';
+CREATE DATABASE $db_name OWNER $db_name;
+SQL
+  as_user "$db_name" "$db_password" "$db_name" \
+    --file "$stage/share/resty-session-postgres/schema.sql"
 }
 
 start_nginx() {
@@ -143,7 +151,7 @@ introduce() {
 
   Its sessions are in a temporary PostgreSQL:
 
-      psql $database_url -c 'TABLE sessions_meta'
+      PGPASSWORD=$db_password psql -h 127.0.0.1 -p $db_port -U $db_name -c 'TABLE sessions_meta'
 
   After make install, add the lines that the demo has to your nginx.conf:
 

@@ -3,6 +3,13 @@
 mod browser;
 mod site;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::support::process;
 use browser::{Browser, Driver};
 use site::Site;
 
@@ -34,6 +41,52 @@ impl Browser {
             assert!((1.0..FAR).contains(&left), "{ends} is in {left} s");
         }
     }
+}
+
+/// Whether an argument of a process is, or has in it, one of the random passwords of the demo.
+fn has_password(arguments: &str) -> bool {
+    let is_digit = |c: char| matches!(c, '0'..='9' | 'a'..='f');
+    arguments.split(|c| !is_digit(c)).any(|word| word.len() == 48)
+}
+
+/// Other users of the machine can see them.
+#[test]
+fn no_password_is_on_a_command_line() {
+    let running = AtomicBool::new(true);
+    let seen = thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut seen = BTreeSet::new();
+            while running.load(Ordering::Relaxed) {
+                let processes = fs::read_dir("/proc").expect("procfs").flatten();
+                let lines = processes.map(|process| fs::read(process.path().join("cmdline")));
+                let lines = lines.map(|line| line.unwrap_or_default());
+                seen.extend(lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " ")));
+            }
+            seen
+        });
+        let site = Site::start();
+        running.store(false, Ordering::Relaxed);
+        site.stop();
+        watcher.join().expect("no panic")
+    });
+    assert!(seen.iter().any(|line| line.starts_with("psql ") && line.contains("--file")));
+    let wrong: Vec<_> = seen.iter().filter(|line| has_password(line)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A page of another site may have its name lead here.
+#[test]
+fn only_the_demos_own_name_is_answered() {
+    let site = Site::start();
+    let status = |host: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"]);
+        process::output(curl.args(["--header", &format!("Host: {host}"), &site.url]))
+    };
+    let own = site.url.trim_start_matches("http://").trim_end_matches('/');
+    assert_eq!(status(own), "200");
+    assert_eq!(status("evil.example"), "421");
+    site.stop();
 }
 
 #[test]

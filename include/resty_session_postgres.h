@@ -409,8 +409,8 @@ const char *rsp_completion_finding_problem(const rsp_completion *completion,
                                            size_t index,
                                            size_t *len_out);
 
-// Returns the statements that repair what a finding describes, or NULL if there is no finding of
-// that index.
+// Returns the statements that repair what a finding describes, or NULL if there are none, or no
+// finding of that index.
 const char *rsp_completion_finding_repair(const rsp_completion *completion,
                                           size_t index,
                                           size_t *len_out);

@@ -42,7 +42,10 @@ fn end_texts(answer: &mut Answer) {
             sessions.iter_mut().flat_map(|it| [&mut it.key, &mut it.name]).for_each(end);
         }
         Answer::Findings(findings) => {
-            findings.iter_mut().flat_map(|it| [&mut it.problem, &mut it.repair]).for_each(end);
+            findings.iter_mut().for_each(|it| {
+                end(&mut it.problem);
+                it.repair.iter_mut().for_each(end);
+            });
         }
     }
 }
@@ -229,15 +232,17 @@ pub extern "C" fn rsp_completion_finding_problem(
     guard(ptr::null(), || text(findings(completion).get(index).map(|it| &it.problem), len_out))
 }
 
-/// Returns the statements that repair what a finding describes, or NULL if there is no finding of
-/// that index.
+/// Returns the statements that repair what a finding describes, or NULL if there are none, or no
+/// finding of that index.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_finding_repair(
     completion: Option<&rsp_completion>,
     index: usize,
     len_out: Option<&mut MaybeUninit<usize>>,
 ) -> *const c_char {
-    guard(ptr::null(), || text(findings(completion).get(index).map(|it| &it.repair), len_out))
+    guard(ptr::null(), || {
+        text(findings(completion).get(index).and_then(|it| it.repair.as_ref()), len_out)
+    })
 }
 
 /// Frees a completion.

@@ -81,7 +81,8 @@ impl Output {
         let json = json.map(|found| json!({ "problem": found.problem, "repair": found.repair }));
         let json: Vec<Json> = json.collect();
         let script = findings.iter().map(|found| {
-            format!("-- {}\n{};", printable(&found.problem), statement(&found.repair))
+            let repair = found.repair.iter().map(|repair| format!("\n{};", statement(repair)));
+            format!("-- {}{}", printable(&found.problem), repair.collect::<String>())
         });
         let text = match findings.is_empty() {
             true => "All is well.".to_owned(),

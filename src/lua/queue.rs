@@ -149,5 +149,6 @@ fn session(lua: &Lua, session: Session) -> Result<Table> {
 }
 
 fn finding(lua: &Lua, finding: Finding) -> Result<Table> {
-    lua.create_table_from([("problem", finding.problem), ("repair", finding.repair)])
+    let repair = finding.repair.map(|repair| ("repair", repair));
+    lua.create_table_from([("problem", finding.problem)].into_iter().chain(repair))
 }

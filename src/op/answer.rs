@@ -66,8 +66,8 @@ impl fmt::Debug for Session {
 pub struct Finding {
     /// What, and its consequence.
     pub problem: String,
-    /// The statement that repairs it, or several.
-    pub repair: String,
+    /// The statement that repairs it, or several; `None` where somebody has to decide what is to be done.
+    pub repair: Option<String>,
     /// Whether `migrate` repairs it: it concerns the tables' structure, not their rows or privileges.
     pub(crate) structural: bool,
 }

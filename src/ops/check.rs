@@ -18,7 +18,7 @@ impl Operation for Check {
         details: "",
         params: &[],
         returns: "array of `{ problem = …, repair = … }`: what, in words, and the statement that \
-                  repairs it; empty where nothing was found",
+                  repairs it, if there is one; empty where nothing was found",
     };
 
     type Answer = Vec<Finding>;
@@ -93,5 +93,5 @@ fn expiries(db: &mut Db<'_>) -> Result<Option<Finding>, Fault> {
          WHERE exp > pg_catalog.now() + interval '{from} seconds' \
          AND exp < pg_catalog.now() + interval '{to} seconds'; COMMIT; The repair notes that they are right."
     );
-    Ok(Some(Finding { problem, repair: comment, structural: false }))
+    Ok(Some(Finding { problem, repair: Some(comment), structural: false }))
 }

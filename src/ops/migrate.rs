@@ -92,9 +92,8 @@ impl Migrate {
         db.execute(&LOCK, &[])?;
         // The process that had the lock before may have changed the tables.
         db.tables().forget_info();
-        let mut found = findings(db, self.unlogged)?;
-        found.retain(|finding| finding.structural);
-        let mut statements: Vec<String> = found.into_iter().map(|found| found.repair).collect();
+        let found = findings(db, self.unlogged)?.into_iter().filter(|finding| finding.structural);
+        let mut statements: Vec<String> = found.filter_map(|finding| finding.repair).collect();
         let [sessions, _] = db.tables().names();
         if !db.query(&LACKS_CREATED, &[&sessions])?.is_empty() {
             statements.push(db.tables().fill_in(ADD_CREATED));

@@ -38,6 +38,7 @@ pub(super) fn findings(db: &mut Db<'_>, unlogged: bool) -> Result<Vec<Finding>, 
             found.extend(lookup(db, table, &wanted)?);
         }
         found.extend(privileges(db, table, &wanted)?);
+        found.extend(others(db, table)?);
     }
     if theirs.is_some_and(|theirs| theirs.is_table) && ours.is_none_or(|ours| ours.is_table) {
         let is_unlogged = |relation: Option<Relation>| relation.is_some_and(|it| it.unlogged);
@@ -52,7 +53,7 @@ fn relation(db: &mut Db<'_>, table: &String) -> Result<Option<Relation>, Fault> 
 }
 
 fn structural(problem: String, repair: &[String]) -> Finding {
-    Finding { problem, repair: repair.join("; "), structural: true }
+    Finding { problem, repair: Some(repair.join("; ")), structural: true }
 }
 
 /// The tables that are missing, made in one step.
@@ -207,10 +208,35 @@ fn privileges(
     let missing = db.rows(&catalog::MISSING_PRIVILEGES, &[table, &wanted.privileges])?;
     let finding = |(missing, user): &(String, String)| Finding {
         problem: format!("The user {user} may not {missing} on {table}."),
-        repair: format!("GRANT {missing} ON {table} TO {user}"),
+        repair: Some(format!("GRANT {missing} ON {table} TO {user}")),
         structural: false,
     };
     Ok(missing.first().map(finding))
+}
+
+/// What others have put on a table, which changes what statements do. A site may have it so.
+fn others(db: &mut Db<'_>, table: &String) -> Result<Vec<Finding>, Fault> {
+    type Others = (String, Option<String>, Option<String>, bool);
+    let Some((owner, triggers, rules, hides)) =
+        db.rows::<Others>(&catalog::OTHERS, &[table])?.pop()
+    else {
+        return Ok(Vec::new());
+    };
+    let code = |kind: &str, names: String| {
+        format!(
+            "{table}, which belongs to {owner}, has the {kind} {names}: each save and deletion runs \
+             what they say, with the rights of the user that saves or deletes."
+        )
+    };
+    let security =
+        "Row security hides rows from this user, or refuses them: sessions may not be found.";
+    let problems = [
+        triggers.map(|names| code("triggers", names)),
+        rules.map(|names| code("rules", names)),
+        hides.then(|| format!("{table}, which belongs to {owner}, has row security. {security}")),
+    ];
+    let finding = |problem| Finding { problem, repair: None, structural: false };
+    Ok(problems.into_iter().flatten().map(finding).collect())
 }
 
 /// A foreign key that does not delete with the session forbids its deletion, whatever the others do.

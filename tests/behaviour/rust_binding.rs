@@ -61,7 +61,9 @@ impl Binding for RustBinding {
             }
             RustAnswer::Findings(findings) => {
                 let pairs = findings.into_iter();
-                Answer::Findings(pairs.map(|found| (found.problem, found.repair)).collect())
+                Answer::Findings(
+                    pairs.map(|found| (found.problem, found.repair.unwrap_or_default())).collect(),
+                )
             }
         })
     }

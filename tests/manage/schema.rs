@@ -20,7 +20,7 @@ pub(super) fn migrate(storage: &Storage, unlogged: bool) -> Result<u64, Error> {
 pub(super) fn check(storage: &Storage) -> Vec<(String, String)> {
     let findings = storage.call(Check::default()).expect("a check");
     let findings = findings.into_iter();
-    findings.map(|found| (found.problem, found.repair)).collect()
+    findings.map(|found| (found.problem, found.repair.unwrap_or_default())).collect()
 }
 
 pub(super) fn repair(storage: &Storage, db: &Database) {
@@ -243,6 +243,55 @@ fn check_names_the_privileges_that_the_user_lacks() {
 }
 
 /// Functions in place of Citus's note their arguments, in order.
+#[test]
+fn check_reports_what_others_have_put_on_the_tables() {
+    let db = Database::new();
+    let storage = db.storage();
+    repair(&storage, &db);
+    assert_eq!(check(&storage), []);
+    let owner = db.create_role("owner");
+    db.execute(&format!(
+        "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+         CREATE TRIGGER \"Audit\" BEFORE INSERT ON sessions EXECUTE FUNCTION audit();
+         CREATE TRIGGER another AFTER DELETE ON sessions EXECUTE FUNCTION audit();
+         CREATE TRIGGER \"off\" AFTER DELETE ON sessions EXECUTE FUNCTION audit();
+         ALTER TABLE sessions DISABLE TRIGGER \"off\";
+         CREATE RULE watch AS ON INSERT TO sessions_meta DO ALSO NOTIFY saved;
+         ALTER TABLE sessions OWNER TO {owner}; ALTER TABLE sessions_meta OWNER TO {owner}"
+    ));
+    let found = check(&storage);
+    assert!(found.iter().all(|(_, repair)| repair.is_empty()), "{found:?}");
+    let problems: Vec<_> = found.into_iter().map(|(problem, _)| problem).collect();
+    let begins = |place: usize, words: &str| {
+        assert!(problems[place].starts_with(words), "{problems:#?}");
+    };
+    begins(
+        0,
+        &format!("\"sessions\", which belongs to {owner}, has the triggers \"Audit\", another: "),
+    );
+    begins(1, &format!("\"sessions_meta\", which belongs to {owner}, has the rules watch: "));
+    assert_eq!(problems.len(), 2);
+
+    // A superuser and the owner do not notice it. PostgreSQL applies it to no table of template1 here.
+    let visitor = db.create_role("visitor");
+    db.execute(&format!(
+        "CREATE SCHEMA web;
+         CREATE TABLE web.sessions (LIKE sessions INCLUDING ALL);
+         CREATE TABLE web.sessions_meta (LIKE sessions_meta INCLUDING ALL);
+         ALTER TABLE web.sessions ENABLE ROW LEVEL SECURITY;
+         GRANT USAGE ON SCHEMA web TO {visitor};
+         GRANT ALL ON ALL TABLES IN SCHEMA web TO {visitor}"
+    ));
+    let hidden = |username: &str| {
+        let keys = json!({ "username": username, "table_name": "web.sessions" });
+        let found = check(&db.storage_with(keys));
+        found.iter().any(|(problem, _)| {
+            problem.contains("\"sessions\", which belongs to postgres, has row security")
+        })
+    };
+    assert!(hidden(&visitor) && !hidden("postgres"));
+}
+
 #[test]
 fn migrate_distributes_new_tables() {
     let db = bare();

@@ -300,7 +300,7 @@ end
 --
 -- @function instance:check
 -- @return array of `{ problem = …, repair = … }`: what, in words, and the statement that
---   repairs it; empty where nothing was found; or nil
+--   repairs it, if there is one; empty where nothing was found; or nil
 -- @treturn string error message
 
 ---

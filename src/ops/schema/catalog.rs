@@ -123,3 +123,16 @@ pub(super) const MISSING_PRIVILEGES: Fixed = Fixed::reads(
      WHERE NOT pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), p) HAVING pg_catalog.count(*) > 0",
     &[TEXT, TEXTS],
 );
+
+/// The owner of the table $1, quoted; its triggers and its rules that are not PostgreSQL's own, quoted,
+/// with commas between them; and whether row security is on for the user.
+pub(super) const OTHERS: Fixed = Fixed::reads(
+    "SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(c.relowner)), \
+     (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(tgname), ', ' ORDER BY tgname) \
+       FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal AND tgenabled <> 'D'), \
+     (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(rulename), ', ' ORDER BY rulename) \
+       FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND rulename <> '_RETURN' AND ev_enabled <> 'D'), \
+     pg_catalog.row_security_active(c.oid) \
+     FROM pg_catalog.pg_class AS c WHERE c.oid = pg_catalog.to_regclass($1)::oid",
+    &[TEXT],
+);

@@ -1,6 +1,7 @@
 //! What operations may ask of a connection: statements on their tables, transactions, and what is known
 //! of the tables.
 
+mod strangers;
 mod tables;
 
 pub(crate) use crate::pool::{Effect, Fault, Retry, Sql, column, types};

@@ -120,6 +120,10 @@ const INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct Limited(Mutex<(Option<Instant>, usize)>);
 
 impl Limited {
+    pub(crate) const fn new() -> Self {
+        Limited(Mutex::new((None, 0)))
+    }
+
     /// Leaves the line that `text` makes for the host, if it is time for one.
     pub(crate) fn log(&self, level: Level, text: impl FnOnce() -> String) {
         let now = Instant::now();

@@ -2,7 +2,7 @@
 //! engine runs in the background.
 
 use crate::Error;
-use crate::db::types::{INT, TEXTS, TIME};
+use crate::db::types::{BOOL, INT, TEXTS, TIME};
 use crate::db::{Db, Effect, Fault, Fixed, texts};
 use crate::host::lock;
 use crate::op::ParamKind::Count;
@@ -63,9 +63,12 @@ impl Operation for Cleanup {
         loop {
             let limit = self.limit.map_or(u64::MAX, u64::from);
             let rows = (limit - removed).min(ROWS.1.into()) as u32;
-            match sweep(db, self.now, rows, since) {
+            match sweep(db, self.now, rows, since, false) {
                 // The engine tries again later, and gives the connection back until then.
-                Ok(None) if removed == 0 => return Err(db.locked("another process cleans up")),
+                Ok(None) if removed == 0 => {
+                    db.report_strangers("clean-ups")?;
+                    return Err(db.locked("another process cleans up"));
+                }
                 Ok(None) => return Ok(removed),
                 Ok(Some(swept)) => {
                     removed += u64::from(swept.removed);
@@ -98,11 +101,12 @@ impl Operation for Sweep {
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
-        let (rows, since) = self.pace.begin();
+        let (rows, since, anyway) = self.pace.begin();
         let start = Instant::now();
-        let swept = sweep(db, Epoch::now(), rows, since)?;
-        if let Some(swept) = &swept {
-            db.note_cleaned(swept.removed.into());
+        let swept = sweep(db, Epoch::now(), rows, since, anyway)?;
+        match &swept {
+            Some(swept) => db.note_cleaned(swept.removed.into()),
+            None => db.report_strangers("clean-ups")?,
         }
         self.pace.end(rows, swept.as_ref(), start.elapsed());
         Ok(swept.map_or(0, |swept| swept.removed.into()))
@@ -118,7 +122,13 @@ struct Pace {
     since: Option<Epoch>,
     /// Until the next statement, where there is more to do.
     pause: Option<Duration>,
+    /// How many turns in a row another process has had.
+    missed: u32,
 }
+
+/// After so many turns that another process has had in a row, this one no longer waits for its own: a
+/// clean-up holds its lock for milliseconds, so it is not a clean-up that has it.
+const MOST_MISSED: u32 = 10;
 
 /// The time that one statement should take, since it holds a connection and rows for so long.
 const STATEMENT_TIME: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(6));
@@ -129,22 +139,29 @@ const PAUSE_FACTOR: u32 = 9;
 
 impl Default for SweepPace {
     fn default() -> Self {
-        SweepPace(Mutex::new(Pace { rows: ROWS.0, since: None, pause: None }))
+        SweepPace(Mutex::new(Pace { rows: ROWS.0, since: None, pause: None, missed: 0 }))
     }
 }
 
 impl SweepPace {
-    fn begin(&self) -> (u32, Option<Epoch>) {
+    /// The next statement: its rows, what the last one reached, and whether it is to be without a turn.
+    fn begin(&self) -> (u32, Option<Epoch>, bool) {
         let mut pace = lock(&self.0);
         pace.pause = None;
-        (pace.rows, pace.since.take())
+        (pace.rows, pace.since.take(), pace.missed >= MOST_MISSED)
     }
 
     fn end(&self, rows: u32, swept: Option<&Swept>, took: Duration) {
-        let Some(swept) = swept.filter(|swept| swept.removed >= rows) else {
+        let mut pace = lock(&self.0);
+        let Some(swept) = swept else {
+            pace.missed += 1;
             return;
         };
-        let mut pace = lock(&self.0);
+        if swept.removed < rows {
+            // The next clean-up waits for its turn again.
+            pace.missed = if pace.missed < MOST_MISSED { 0 } else { MOST_MISSED - 1 };
+            return;
+        }
         pace.since = swept.until;
         if took < STATEMENT_TIME.0 {
             pace.rows = (rows * 2).min(ROWS.1);
@@ -168,24 +185,25 @@ struct Swept {
 }
 
 /// Deletes at most `rows` sessions; all that had expired before `since` are known to be gone. `None`
-/// where another process cleans up at the moment.
+/// where another process cleans up at the moment, unless this one is to do so `anyway`.
 fn sweep(
     db: &mut Db<'_>,
     now: Epoch,
     rows: u32,
     since: Option<Epoch>,
+    anyway: bool,
 ) -> Result<Option<Swept>, Fault> {
     let info = db.table_info()?;
     let rows = i64::from(rows);
     if !info.is_plain {
-        return db.transaction(|db| sweep_in_steps(db, now, rows));
+        return db.transaction(|db| sweep_in_steps(db, now, rows, anyway));
     }
     let sweep = match info.leaves_metadata {
         true => &SWEEP_WITH_METADATA,
         false => &SWEEP,
     };
     let (ours, removed, until): (bool, i64, Option<Epoch>) =
-        db.row(sweep, &[&now, &rows, &since])?;
+        db.row(sweep, &[&now, &rows, &since, &anyway])?;
     let removed = removed as u32;
     Ok(ours.then_some(Swept { removed, until }))
 }
@@ -202,7 +220,7 @@ macro_rules! sweep {
     ($metadata:literal) => {
         concat!(
             "turn AS MATERIALIZED ( \
-               SELECT pg_catalog.pg_try_advisory_xact_lock({locks}, 16) AS ours, \
+               SELECT pg_catalog.pg_try_advisory_xact_lock({locks}, 16) OR $4 AS ours, \
                  least($1, pg_catalog.date_trunc('second', pg_catalog.now())) - interval '60 seconds' AS before, \
                  pg_catalog.set_config('synchronous_commit', 'off', true)), \
              dead AS MATERIALIZED ( \
@@ -222,7 +240,7 @@ const SWEEP: Fixed = Fixed {
     with: sweep!(""),
     body: "SELECT ours, (SELECT pg_catalog.count(*) FROM gone), \
            (SELECT pg_catalog.max(exp) FROM gone WHERE pg_catalog.isfinite(exp)) FROM turn",
-    types: &[TIME, INT, TIME],
+    types: &[TIME, INT, TIME, BOOL],
     effect: Effect::WritesAndAnswers,
 };
 
@@ -236,9 +254,9 @@ const SWEEP_WITH_METADATA: Fixed = Fixed {
 
 /// Whether it is this process's turn, and before when a session must have expired.
 const TURN: Fixed = Fixed::reads(
-    "SELECT pg_catalog.pg_try_advisory_xact_lock({locks}, 16), \
+    "SELECT pg_catalog.pg_try_advisory_xact_lock({locks}, 16) OR $2, \
      least($1, pg_catalog.date_trunc('second', pg_catalog.now())) - interval '60 seconds'",
-    &[TIME],
+    &[TIME, BOOL],
 );
 
 const FIND: Fixed =
@@ -259,8 +277,13 @@ const DELETE_METADATA: Fixed = Fixed {
 
 /// The same in several statements of one transaction: distributed tables, views and partitions do not
 /// take the single statement.
-fn sweep_in_steps(db: &mut Db<'_>, now: Epoch, rows: i64) -> Result<Option<Swept>, Fault> {
-    let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now])?;
+fn sweep_in_steps(
+    db: &mut Db<'_>,
+    now: Epoch,
+    rows: i64,
+    anyway: bool,
+) -> Result<Option<Swept>, Fault> {
+    let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now, &anyway])?;
     if !ours {
         return Ok(None);
     }

@@ -142,10 +142,14 @@ impl Operation for Set {
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<(), Fault> {
-        match db.tables().limit() {
+        let saved = match db.tables().limit() {
             Some(limit) if !self.metadata.is_empty() => save_limited(self, limit, db),
             _ => save(&[self], db),
+        };
+        if saved.as_ref().is_err_and(Fault::is_lock) && !self.metadata.is_empty() {
+            db.report_strangers("saves")?;
         }
+        saved
     }
 
     fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {

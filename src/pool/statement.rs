@@ -14,6 +14,7 @@ pub(crate) mod types {
     pub(crate) const TIMES: Oid = 1185;
     /// `bigint`
     pub(crate) const INT: Oid = 20;
+    pub(crate) const BOOL: Oid = 16;
 }
 
 /// What a statement does.

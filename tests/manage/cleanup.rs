@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use postgres::{Client, NoTls};
 use resty_session_postgres::Epoch;
 use resty_session_postgres::ops::Cleanup;
 use serde_json::json;
@@ -89,6 +90,12 @@ fn a_locked_row_is_left_for_the_next_time() {
     assert_eq!(storage.cleanup(None), Ok(1));
 }
 
+/// The first number of the advisory locks of tables of that name.
+fn locks(table: &str) -> i32 {
+    let step = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    table.bytes().fold(0x811c_9dc5, step).cast_signed()
+}
+
 #[test]
 fn one_process_cleans_up_at_a_time() {
     let db = Database::new();
@@ -96,11 +103,7 @@ fn one_process_cleans_up_at_a_time() {
     fill(&db, 100);
     // The lock is the library's own.
     let mut holder = other.transaction().expect("a transaction");
-    let taken = "SELECT pg_advisory_xact_lock(hash, 16) FROM (VALUES ($1::int)) AS lock (hash)";
-    let hash = "sessions"
-        .bytes()
-        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let taken = holder.execute(taken, &[&hash.cast_signed()]);
+    let taken = holder.execute("SELECT pg_advisory_xact_lock($1, 16)", &[&locks("sessions")]);
     taken.expect("the lock");
     let storage = db.storage_with(json!({ "send_timeout": 200, "read_timeout": 200 }));
     let error = storage.cleanup(None).expect_err("a clean-up").to_string();
@@ -108,6 +111,50 @@ fn one_process_cleans_up_at_a_time() {
     assert_eq!(db.number(EXPIRED), 50);
     holder.rollback().expect("the end");
     assert_eq!(storage.cleanup(None), Ok(50));
+}
+
+/// Any role that may connect can take any advisory lock.
+#[test]
+fn a_strangers_locks_stop_no_clean_up_and_only_saves_with_metadata() {
+    let content = "local user = require('site').storage()
+        local metadata = ngx.var.arg_subject and { audiences = { 'shop' }, subjects = { 'ada' } }
+        local ok, err = user:set('n', 'key', 'value', 60, ngx.time(), nil, nil, metadata)
+        ngx.print(ok and 'saved' or err)";
+    let plan = site::on(support::shared()).conf("cleanup_interval", 50).content("/save", content);
+    let site = plan.start();
+    let database = &*site.database;
+    let mut admin = site.sql();
+    let stranger = format!("stranger_{database}");
+    admin.batch_execute(&format!("CREATE ROLE {stranger} LOGIN")).expect("a role");
+    let mut sql = Client::connect(
+        &format!(
+            "host=127.0.0.1 port={} dbname={database} user={stranger}",
+            support::shared().port()
+        ),
+        NoTls,
+    )
+    .expect("a connection");
+    let take = "SELECT pg_advisory_lock($1, n) FROM generate_series(0, 16) AS n";
+    sql.execute(take, &[&locks("sessions")]).expect("all locks");
+
+    let save = |query: &str| site.nginx.get(&format!("/save{query}")).body;
+    assert_eq!(save(""), "saved");
+    assert!(save("?subject=ada").contains("locked by another transaction"));
+    admin
+        .batch_execute(
+            "INSERT INTO sessions (sid, exp) SELECT 'old ' || n, now() - interval '1 hour'
+             FROM generate_series(1, 5000) AS n",
+        )
+        .expect("sessions");
+    process::wait_until(20, "no expired session is left", || {
+        support::one::<i64>(&mut admin, EXPIRED) == 0
+    });
+    assert_eq!(save(""), "saved");
+    let log = site.nginx.error_log();
+    let named = format!("an advisory lock that the role {stranger} holds");
+    assert!(log.contains(&named), "{log}");
+    drop(sql);
+    process::wait_until(5, "no save", || save("?subject=ada") == "saved");
 }
 
 /// One operation, and nothing after it.

@@ -1,6 +1,7 @@
 //! Functions and operators that another role has planted in a schema of the search_path.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::thread;
 
 use postgres::Client;
@@ -12,10 +13,10 @@ use resty_session_postgres::ops::{
 use resty_session_postgres::{Epoch, Error, Storage};
 use serde_json::json;
 
-use crate::support::{Calls, Cluster, session};
+use crate::support::{Calls, Cluster, PgBouncer, session, stage};
 
 /// The tables, without what `check` asks for; columns may be varchar.
-fn create(sql: &mut Client, text: &str, partitioned: bool) {
+fn create(sql: &mut Client, owner: &str, text: &str, partitioned: bool) {
     let partition = match partitioned {
         true => {
             "PARTITION BY HASH (sid); CREATE TABLE partition PARTITION OF sessions
@@ -27,7 +28,9 @@ fn create(sql: &mut Client, text: &str, partitioned: bool) {
         "DROP TABLE IF EXISTS sessions, sessions_meta;
          CREATE TABLE sessions (sid {text}, name {text}, data {text}, exp timestamptz, UNIQUE (sid))
          {partition};
-         CREATE TABLE sessions_meta (aud {text}, sub {text}, sid {text}, UNIQUE (aud, sub, sid))"
+         CREATE TABLE sessions_meta (aud {text}, sub {text}, sid {text}, UNIQUE (aud, sub, sid));
+         ALTER TABLE sessions OWNER TO {owner}; ALTER TABLE sessions_meta OWNER TO {owner};
+         ALTER TABLE IF EXISTS partition OWNER TO {owner}"
     );
     sql.batch_execute(&tables).expect("tables");
 }
@@ -74,6 +77,34 @@ fn run(storage: &Storage) -> Result<(), Error> {
     storage.call(RevokeAudience::new("shop")?)?;
     storage.call(Migrate::default())?;
     storage.call(Check::default()).map(drop)
+}
+
+/// The same by the command line.
+fn run_commands(dsn: &str) {
+    let program = stage::root().join("bin/resty-session-postgres");
+    let commands = [
+        "check",
+        "set --name n --key k --value v --ttl 60 --metadata shop ada",
+        "get --key k",
+        "touch --key k --ttl 70",
+        "read-metadata --audience shop --subject ada",
+        "list",
+        "count --audience shop",
+        "cleanup",
+        "revoke --audience shop --subject ada",
+        "revoke-audience --audience shop",
+        "delete --key k",
+        "migrate",
+        "health",
+    ];
+    for command in commands {
+        let output = Command::new(&program).args(command.split(' ')).args(["--dsn", dsn]).output();
+        let status = output.expect("an end").status.code();
+        assert!(
+            status == Some(0) || command == "check" && status == Some(3),
+            "{command}: {status:?}"
+        );
+    }
 }
 
 /// Plants a decoy for each of the functions, with the numbers of arguments that they have, and of the
@@ -150,19 +181,30 @@ fn no_function_or_operator_of_another_role_runs() {
             })
         })
     });
-    let run_all = |sql: &mut Client, name: &str| {
+    let pooler = PgBouncer::start(&cluster, "transaction", "");
+    let mut modes = modes.concat();
+    modes.push(json!({ "port": pooler.port() }));
+    let run_all = |sql: &mut Client, name: &str, user: &str| {
         for (text, partitioned) in [("text", false), ("varchar", false), ("varchar", true)] {
-            for mode in modes.as_flattened() {
-                create(sql, text, partitioned);
+            for mode in &modes {
+                create(sql, user, text, partitioned);
                 let mut keys = mode.clone();
                 keys["pool"] = json!(name);
+                keys["username"] = json!(user);
                 keys["cleanup_interval"] = json!(0);
                 run(&cluster.storage(&database, keys))
                     .unwrap_or_else(|error| panic!("{mode}: {error}"));
             }
         }
+        create(sql, user, "varchar", false);
+        run_commands(&format!(
+            "host=127.0.0.1 port={} dbname={database} user={user}",
+            cluster.port()
+        ));
     };
-    run_all(&mut sql, "before");
+    let web = "CREATE ROLE web LOGIN; GRANT CREATE ON SCHEMA public TO web";
+    sql.batch_execute(web).expect("a role");
+    run_all(&mut sql, "before", "postgres");
     let log = cluster.log();
     let [functions, operators] = named(&mut sql, &log[begin..]);
     assert!(functions.len() > 20 && operators.len() > 6, "{functions:?} {operators:?}");
@@ -181,7 +223,9 @@ fn no_function_or_operator_of_another_role_runs() {
     sql.batch_execute(inexact).expect("an answer");
     assert_eq!(decoys(&cluster.log()[begin..]).len(), 2);
     let begin = cluster.log().len();
-    run_all(&mut sql, "after");
+    for user in ["postgres", "web"] {
+        run_all(&mut sql, "after", user);
+    }
     let log = cluster.log();
     let ran: BTreeSet<&str> = decoys(&log[begin..]).into_iter().collect();
     assert!(ran.is_empty(), "decoys ran in {ran:#?}");

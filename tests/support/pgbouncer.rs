@@ -43,7 +43,7 @@ impl PgBouncer {
         let port = process::free_port();
         let ini = folder.path().join("pgbouncer.ini");
         let users = folder.path().join("users");
-        fs::write(&users, "\"postgres\" \"\"\n").expect("the user list");
+        fs::write(&users, "\"postgres\" \"\"\n\"web\" \"\"\n").expect("the user list");
         let configuration = format!(
             "[databases]\n* = host={host} port={server}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\

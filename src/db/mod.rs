@@ -33,7 +33,7 @@ pub struct Db<'a> {
     connection: &'a mut Connection,
     tables: &'a Arc<Tables>,
     /// No other operations wait for the connection.
-    alone: bool,
+    separate: bool,
     /// How many expired sessions the operation has deleted, if it is a clean-up.
     cleaned: Option<u64>,
 }
@@ -45,15 +45,15 @@ impl<'a> Db<'a> {
         tables: &'a Arc<Tables>,
         until: Instant,
         timeout: Duration,
-        alone: bool,
+        separate: bool,
     ) -> Self {
         connection.set_deadline(until, timeout);
-        Db { connection, tables, alone, cleaned: None }
+        Db { connection, tables, separate, cleaned: None }
     }
 
     /// Whether the operation may take long: no others wait for the connection.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.alone
+    pub(crate) fn is_separate(&self) -> bool {
+        self.separate
     }
 
     pub(crate) fn tables(&self) -> &'a Arc<Tables> {

@@ -104,8 +104,8 @@ pub(super) struct Queue {
     pub(super) locked: Vec<(Instant, BoxedJob)>,
     /// Jobs that are to run by themselves, such as reads of large sessions, and how many do. Their
     /// sessions stay in use, too.
-    pub(super) alone: VecDeque<BoxedJob>,
-    pub(super) running_alone: usize,
+    pub(super) separate: VecDeque<BoxedJob>,
+    pub(super) running_separate: usize,
     /// A locked job is being tried; or was tried last, so that the others are next.
     pub(super) trying: bool,
     tried_last: bool,
@@ -127,7 +127,7 @@ pub(super) struct Batch {
     /// It is a locked job's next try.
     pub(super) retry: bool,
     /// It is a job that runs by itself: others do not wait for it.
-    pub(super) alone: bool,
+    pub(super) separate: bool,
 }
 
 /// Which thread is to be woken, to run what waits.
@@ -140,7 +140,7 @@ pub(super) enum Wake {
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.jobs.len() + self.locked.len() + self.alone.len()
+        self.jobs.len() + self.locked.len() + self.separate.len()
     }
 
     /// Whether the one job that waits is the only one there is.
@@ -165,16 +165,18 @@ impl Queue {
 
     /// Threads that are awake for what others wait for.
     fn serving(&self) -> usize {
-        self.threads - self.sleeping - self.running_alone
+        self.threads - self.sleeping - self.running_separate
     }
 
     /// Whether a job may run by itself: on half of the threads at most, so that the others have theirs.
-    fn may_run_alone(&self, most_threads: usize) -> bool {
-        !self.alone.is_empty() && self.running_alone < (most_threads / 2).max(1)
+    fn may_run_separate(&self, most_threads: usize) -> bool {
+        !self.separate.is_empty() && self.running_separate < (most_threads / 2).max(1)
     }
 
     pub(super) fn has_work(&mut self, now: Instant, most_threads: usize) -> bool {
-        self.jobs.first().is_some() || self.due(now).is_some() || self.may_run_alone(most_threads)
+        self.jobs.first().is_some()
+            || self.due(now).is_some()
+            || self.may_run_separate(most_threads)
     }
 
     /// Takes what to do next; nothing where nothing can run now.
@@ -187,28 +189,28 @@ impl Queue {
             self.tried_last = true;
             let (_, job) = self.locked.remove(place);
             let jobs = vec![job];
-            return Some(Batch { jobs, retry: true, alone: false });
+            return Some(Batch { jobs, retry: true, separate: false });
         }
         let others_serve = !has_fresh || self.serving() > 1 || most_threads == 1;
         if !fresh_first
             && others_serve
-            && self.may_run_alone(most_threads)
-            && let Some(job) = self.alone.pop_front()
+            && self.may_run_separate(most_threads)
+            && let Some(job) = self.separate.pop_front()
         {
-            self.running_alone += 1;
+            self.running_separate += 1;
             self.tried_last = true;
             let jobs = vec![job];
-            return Some(Batch { jobs, retry: false, alone: true });
+            return Some(Batch { jobs, retry: false, separate: true });
         }
         let jobs = self.jobs.take(BATCH);
-        (!jobs.is_empty()).then_some(Batch { jobs, retry: false, alone: false })
+        (!jobs.is_empty()).then_some(Batch { jobs, retry: false, separate: false })
     }
 
     /// Decides which thread is to be woken to run what waits, and counts it as woken.
     pub(super) fn wake(&mut self, now: Instant, most_threads: usize) -> Wake {
         let active = self.serving();
-        let alone = self.may_run_alone(most_threads);
-        let retry = self.due(now).is_some() || alone;
+        let separate = self.may_run_separate(most_threads);
+        let retry = self.due(now).is_some() || separate;
         let late = match self.jobs.first() {
             Some(oldest) => {
                 let waited = now.saturating_duration_since(oldest.submitted);
@@ -218,7 +220,7 @@ impl Queue {
             None => return Wake::Nothing,
         };
         // One thread at a time waits for a connection; the others would only open more of them.
-        let late = late || alone && active < 2;
+        let late = late || separate && active < 2;
         if active > 0 && (!late || self.connecting > 0) {
             Wake::Nothing
         } else if self.sleeping > 0 {
@@ -241,8 +243,8 @@ impl Queue {
             removed.push(job);
         }
         let (ended, kept): (VecDeque<_>, _) =
-            std::mem::take(&mut self.alone).into_iter().partition(|job| which(job));
-        self.alone = kept;
+            std::mem::take(&mut self.separate).into_iter().partition(|job| which(job));
+        self.separate = kept;
         for job in ended {
             self.jobs.release(&job.footprint);
             removed.push(job);

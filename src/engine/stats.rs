@@ -169,7 +169,7 @@ impl Stats {
         self.splits.count(match retry {
             Retry::WhenUnlocked => "locked",
             Retry::Split => "rejected",
-            Retry::Never | Retry::Alone | Retry::Later | Retry::AtOnce => "lost",
+            Retry::Never | Retry::Separate | Retry::Later | Retry::AtOnce => "lost",
         });
     }
 

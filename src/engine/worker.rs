@@ -37,7 +37,7 @@ pub(super) fn run(engine: &Arc<Engine>) {
             let now = Instant::now();
             let mut queue = engine.lock();
             let batch = queue.take(now, engine.most_threads);
-            if batch.as_ref().is_some_and(|batch| batch.alone) {
+            if batch.as_ref().is_some_and(|batch| batch.separate) {
                 // Another thread may have to serve the others.
                 engine.dispatch(queue, now);
             } else {
@@ -165,7 +165,7 @@ fn run_statement(
     // deadline.
     let (until, timeout) = (first.expires(), first.timeouts.statement);
     let operations: Vec<&dyn AnyOperation> = batch.jobs.iter().map(|job| &*job.operation).collect();
-    let mut db = Db::new(connection.get(), &first.tables, until, timeout, batch.alone);
+    let mut db = Db::new(connection.get(), &first.tables, until, timeout, batch.separate);
     let answers = (first.operation.kind().run)(&operations, &mut db)?;
     if let Some(cleaned) = db.cleaned() {
         engine.stats.cleaned(cleaned);
@@ -181,7 +181,7 @@ enum Next {
     /// The same after a pause.
     RetryAfter(Duration),
     /// The same beside the others.
-    RetryAlone,
+    RetrySeparate,
 }
 
 /// Answers each operation of a batch, or has it tried again. Returns how many are tried at once.
@@ -203,7 +203,7 @@ fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize
         };
         failed = true;
         job.footprint.group = None;
-        match next(&mut job, &fault, batched, batch.alone) {
+        match next(&mut job, &fault, batched, batch.separate) {
             Next::Answer(error) => {
                 queue.jobs.release(&job.footprint);
                 outcomes.push((job, Err(error)));
@@ -215,14 +215,14 @@ fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize
                 let at = Some(now + pause).filter(|at| *at + 2 * LOCK_TIMEOUT < end);
                 queue.locked.push((at.unwrap_or(end), job));
             }
-            Next::RetryAlone => queue.alone.push_back(job),
+            Next::RetrySeparate => queue.separate.push_back(job),
         }
     }
     let tried_again = again.len();
     if tried_again > 0 {
         queue.jobs.put_back(again);
     }
-    queue.running_alone -= usize::from(batch.alone);
+    queue.running_separate -= usize::from(batch.separate);
     if batch.retry {
         queue.trying = false;
         if !failed {
@@ -238,10 +238,10 @@ fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize
     tried_again
 }
 
-fn next(job: &mut Job, fault: &Fault, batched: bool, alone: bool) -> Next {
+fn next(job: &mut Job, fault: &Fault, batched: bool, separate: bool) -> Next {
     match fault.retry {
         Retry::Split if batched => Next::Retry,
-        Retry::Alone if !alone => Next::RetryAlone,
+        Retry::Separate if !separate => Next::RetrySeparate,
         // Not at once: until it is known which of them the lock is for, each may have to wait.
         Retry::WhenUnlocked if batched => Next::RetryAfter(Duration::ZERO),
         Retry::WhenUnlocked | Retry::Later => {
@@ -254,7 +254,7 @@ fn next(job: &mut Job, fault: &Fault, batched: bool, alone: bool) -> Next {
             job.last_error = Some(fault.error.clone());
             Next::Retry
         }
-        Retry::Never | Retry::Split | Retry::Alone | Retry::AtOnce => {
+        Retry::Never | Retry::Split | Retry::Separate | Retry::AtOnce => {
             Next::Answer(fault.error.clone())
         }
     }

@@ -71,7 +71,7 @@ impl Operation for Get {
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<Option<String>, Fault> {
-        let most = if db.is_alone() { MAX_TEXT_BYTES as i64 } else { SMALL };
+        let most = if db.is_separate() { MAX_TEXT_BYTES as i64 } else { SMALL };
         let row = db.rows(&ONE, &[&self.key, &self.now, &most])?.pop();
         row.map_or(Ok(None), |(text, bytes)| data(text, bytes, most))
     }

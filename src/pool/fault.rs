@@ -24,7 +24,7 @@ pub(crate) enum Retry {
     /// One by one: one of them is at fault. A single one is answered.
     Split,
     /// By itself, without others that wait for its connection. One that was by itself is answered.
-    Alone,
+    Separate,
     /// One by one, and as often as the time allows: one of them met a lock of another transaction.
     WhenUnlocked,
     /// After a pause, as often as the time allows.
@@ -57,7 +57,7 @@ impl Fault {
     /// The answer is too large for a statement that others wait for, or for this library.
     pub(crate) fn too_large(reason: impl Into<Arc<str>>) -> Self {
         let reason = reason.into();
-        Fault::new(Error::TooLarge { reason }, Retry::Alone, Verdict::Usable)
+        Fault::new(Error::TooLarge { reason }, Retry::Separate, Verdict::Usable)
     }
 
     /// A defect of this library.

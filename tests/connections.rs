@@ -2,9 +2,11 @@
 //! the server gets to see, and what becomes of one that has no caller any more.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::RawFd;
 use std::os::unix::net::UnixListener;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -192,5 +194,72 @@ fn a_frozen_backend_costs_one_operation_over_tcp_and_over_a_unix_socket() {
         assert!(matches!(frozen, Err(Error::Timeout { .. })), "{frozen:?}");
         assert!(took < Duration::from_millis(1000), "{host}: {took:?}");
         after.unwrap_or_else(|error| panic!("{host}: {error}"));
+    }
+}
+
+fn opened(storage: &Storage) -> f64 {
+    let name = "resty_session_postgres_connections_opened_total";
+    let stats = storage.stats().expect("an engine");
+    stats.iter().find(|(known, _)| known == name).expect("a sample").1
+}
+
+#[test]
+fn a_plan_that_is_out_of_date_is_made_again_and_another_refusal_costs_no_connection() {
+    let cluster = Cluster::builder().setting("lc_messages", "C").start();
+    let (storage, mut sql) = storage_on(&cluster, "127.0.0.1");
+    save(&storage, "key").expect("a save");
+    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("value"));
+    sql.batch_execute("ALTER TABLE sessions ALTER data TYPE varchar").expect("another type");
+    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("value"));
+    assert!(cluster.log().contains("cached plan must not change result type"));
+
+    let before = opened(&storage);
+    let raises = "CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS
+                  $$BEGIN RAISE 'not here' USING ERRCODE = 'feature_not_supported'; END$$;
+                  CREATE TRIGGER raise BEFORE INSERT ON sessions EXECUTE FUNCTION raise()";
+    sql.batch_execute(raises).expect("a trigger");
+    for _ in 0..3 {
+        let error = save(&storage, "other").expect_err("the trigger raises");
+        assert_eq!(error.to_string(), "not here (SQLSTATE 0A000)");
+    }
+    assert_eq!(opened(&storage), before);
+}
+
+/// A proxy in front of a server that refuses start-up messages with options; returns its port.
+fn proxy(server: u16, code: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let serve = move |mut client: TcpStream| -> io::Result<()> {
+        let mut length = [0; 4];
+        client.read_exact(&mut length)?;
+        let mut rest = vec![0; u32::from_be_bytes(length) as usize - 4];
+        client.read_exact(&mut rest)?;
+        if rest.windows(8).any(|word| word == b"options\0") {
+            let fields = format!("SFATAL\0VFATAL\0C{code}\0Mno options here\0\0");
+            let length = (fields.len() as u32 + 4).to_be_bytes();
+            return client.write_all(&[b"E", &length[..], fields.as_bytes()].concat());
+        }
+        let mut server = TcpStream::connect(("127.0.0.1", server))?;
+        server.write_all(&[&length[..], &rest].concat())?;
+        let (mut from_server, mut to_client) = (server.try_clone()?, client.try_clone()?);
+        thread::spawn(move || io::copy(&mut from_server, &mut to_client));
+        io::copy(&mut client, &mut server).map(drop)
+    };
+    thread::spawn(move || {
+        while let Ok((client, _)) = listener.accept() {
+            thread::spawn(move || serve(client));
+        }
+    });
+    port
+}
+
+#[test]
+fn a_proxy_may_refuse_options_with_any_state() {
+    let cluster = Cluster::builder().start();
+    let database = cluster.create_database();
+    for code in ["08P01", "0A000", "22023", "42704", "XX000"] {
+        let server = ("127.0.0.1", proxy(cluster.port(), code));
+        let storage = storage(&[server], &cluster, &database);
+        save(&storage, "key").unwrap_or_else(|error| panic!("{code}: {error}"));
     }
 }

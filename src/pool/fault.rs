@@ -119,10 +119,13 @@ pub(super) fn classify(answer: &DbError, server: &Arc<str>, timeout: Duration) -
         | SqlState::T_R_SERIALIZATION_FAILURE => return Fault::locked(timeout, message),
         // The server's statement_timeout, which is as long as our own limit.
         SqlState::QUERY_CANCELED => return Fault::timed_out(server, timeout),
-        SqlState::INVALID_SQL_STATEMENT_NAME
-        | SqlState::DUPLICATE_PSTATEMENT
-        // "cached plan must not change result type": a column was altered.
-        | SqlState::FEATURE_NOT_SUPPORTED => (Retry::AtOnce, Verdict::AllBroken),
+        SqlState::INVALID_SQL_STATEMENT_NAME | SqlState::DUPLICATE_PSTATEMENT => {
+            (Retry::AtOnce, Verdict::AllBroken)
+        }
+        // "cached plan must not change result type", in any language: a column was altered.
+        SqlState::FEATURE_NOT_SUPPORTED if answer.routine() == Some("RevalidateCachedQuery") => {
+            (Retry::AtOnce, Verdict::AllBroken)
+        }
         // A standby, or a primary that has been replaced: after a failover, new connections lead to
         // a server that takes writes within moments.
         SqlState::READ_ONLY_SQL_TRANSACTION => (Retry::Later, Verdict::AllBroken),

@@ -55,12 +55,15 @@ impl OpenError {
             // No line of pg_hba.conf fits the connection, or the server misses a client
             // certificate.
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION => (true, Remedy::Encryption),
-            // Poolers refuse settings with this.
-            SqlState::PROTOCOL_VIOLATION => (false, Remedy::NoSettings),
             SqlState::INVALID_CATALOG_NAME | SqlState::INSUFFICIENT_PRIVILEGE => {
                 (true, Remedy::None)
             }
-            _ => (code.code().starts_with("28"), Remedy::None),
+            // A wrong password; too many connections; a server that starts or stops.
+            _ if ["28", "53", "57"].contains(&code.code().get(..2).unwrap_or_default()) => {
+                (code.code().starts_with("28"), Remedy::None)
+            }
+            // Poolers and proxies refuse settings, with one state or another.
+            _ => (false, Remedy::NoSettings),
         };
         OpenError {
             reason: format!("start-up: {message} (SQLSTATE {state})").into(),

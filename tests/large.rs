@@ -1,8 +1,6 @@
 //! Large sessions, long lists and long texts: they work up to a limit, and cost those who ask for them and
 //! not those whose operations share a statement with theirs.
 
-use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -187,11 +185,7 @@ fn a_session_that_lua_has_no_memory_for_costs_the_others_nothing() {
     storage.call(session("small", 60)).expect("a save");
     let large = save("large", "x".repeat(12 << 20)).expect("a text");
     storage.call(large).expect("a save");
-    let port = support::shared().port();
-    let script = process::folder();
-    let file = script.path().join("scarce.lua");
-    fs::write(&file, SCARCE).expect("a file");
-    let limited = format!("ulimit -v 400000; exec luajit {} {port} {}", file.display(), db.name);
-    let mut command = Command::new("sh");
-    process::run(command.args(["-c", &limited]).env("LUA_CPATH", stage::lua_cpath()));
+    let port = support::shared().port().to_string();
+    let mut command = stage::luajit(SCARCE, &[&port, &db.name]);
+    process::run(command.env("LIMIT", "400000"));
 }

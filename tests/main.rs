@@ -12,6 +12,7 @@ mod durability;
 mod failover;
 mod generated;
 mod hostile;
+mod instances;
 mod large;
 mod manage;
 mod map;

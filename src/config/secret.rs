@@ -20,10 +20,13 @@ pub(crate) struct Secret {
 
 impl Secret {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
         let text = text.into();
-        let made_of = [0, 1].map(|n: usize| HASHERS[n].hash_one(&text));
-        Secret { made_of, text: Arc::new(Mutex::new(text.into())) }
+        Secret { made_of: identity(&text), text: Arc::new(Mutex::new(text.into())) }
+    }
+
+    #[cfg(feature = "lua-module")]
+    pub(crate) fn is_made_of(&self, text: &str) -> bool {
+        self.made_of == identity(text)
     }
 
     /// The text, to be sent to the server only.
@@ -54,6 +57,11 @@ impl Secret {
 
 /// The lock is held for less than a microsecond.
 const LOCK_TRIES: usize = 100;
+
+fn identity(text: &str) -> [u64; 2] {
+    static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+    [0, 1].map(|n: usize| HASHERS[n].hash_one(text))
+}
 
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {

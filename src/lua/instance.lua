@@ -4,10 +4,78 @@
 
 local native = ...
 
+local concat = table.concat
 local error = error
+local find = string.find
+local getmetatable = getmetatable
+local next = next
 local pairs = pairs
 local setmetatable = setmetatable
 local type = type
+
+-- Storages that were made, by what their configurations hold: some sites hand one over with each
+-- request. Passwords are not kept here. A site has a few; when there are so many, all are forgotten.
+local MOST_MADE = 100
+local made = {}
+local made_count = 0
+
+local parts = {}
+
+-- What a configuration holds but for its password, as a text. nil for one that is wrong, or that has
+-- more than a text says, such as a list of hosts.
+local function text_of(configuration)
+  if configuration == nil then
+    return ""
+  end
+  if type(configuration) ~= "table" or getmetatable(configuration) ~= nil then
+    return nil
+  end
+  local n = 0
+  for key, value in next, configuration do
+    local kind = type(value)
+    if type(key) ~= "string" or key == "sslpassword" or find(key, "\0", 1, true) then
+      return nil
+    elseif key == "password" then
+      if kind ~= "string" then
+        return nil
+      end
+    else
+      if kind == "boolean" then
+        value = value and "true" or "false"
+      elseif kind == "number" then
+        -- Other numbers have the same text as their neighbours.
+        if value % 1 ~= 0 or value < 0 or value > 1e9 then
+          return nil
+        end
+      elseif kind ~= "string" or find(value, "\0", 1, true) then
+        return nil
+      end
+      parts[n + 1], parts[n + 2], parts[n + 3] = key, kind, value
+      n = n + 3
+    end
+  end
+  return concat(parts, "\0", 1, n)
+end
+
+-- Returns the storage of a configuration, with the seconds that its operations may take, and whether
+-- it is a new one. For a wrong configuration, false and a message.
+local function storage_of(configuration)
+  local text = text_of(configuration)
+  local known = text and made[text]
+  local password = configuration and configuration.password
+  if known and native.has_password(known[1], password) then
+    return known[1], known[2], false
+  end
+  local storage, seconds = native.storage(configuration)
+  if text and storage then
+    if made_count >= MOST_MADE then
+      made, made_count = {}, 0
+    end
+    made_count = made_count + 1
+    made[text] = { storage, seconds }
+  end
+  return storage, seconds, true
+end
 
 -- A long list comes in slices. Between two of them `pause` lets others run.
 local function whole(slices, pause)
@@ -69,14 +137,14 @@ return function(completions)
   local storage = {}
 
   function storage.new(configuration)
-    local made, seconds = native.storage(configuration)
-    if not made then
+    local native_storage, seconds, is_new = storage_of(configuration)
+    if not native_storage then
       error(seconds, 2)
     end
-    if completions then
+    if is_new and completions then
       completions.log()
     end
-    return setmetatable({ storage = made, seconds = seconds }, metatable)
+    return setmetatable({ storage = native_storage, seconds = seconds }, metatable)
   end
 
   return storage

@@ -6,7 +6,7 @@ use crate::host::lock;
 use crate::host::log::{self, Level};
 use crate::op::utf8;
 use crate::{Config, Error, Storage};
-use mlua::{IntoLuaMulti, Lua, MultiValue, Result, Table, UserDataRef, Value};
+use mlua::{IntoLuaMulti, Lua, LuaString, MultiValue, Result, Table, UserDataRef, Value};
 use std::collections::BTreeSet;
 use std::result::Result as StdResult;
 use std::sync::Mutex;
@@ -23,6 +23,7 @@ pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
     methods.set("stats", function(lua, stats)?)?;
     methods.set("metrics", function(lua, metrics)?)?;
     native.set("local_methods", methods)?;
+    native.set("has_password", function(lua, has_password)?)?;
     native.set("storage", function(lua, new)?)
 }
 
@@ -44,6 +45,16 @@ fn new(lua: &Lua, configuration: Value) -> Result<MultiValue> {
             (false, format!("resty.session.postgres: {message}")).into_lua_multi(lua)
         }
     }
+}
+
+/// `has_password(storage, password)`: whether the storage was made with that password, or with none.
+fn has_password(_: &Lua, given: (UserDataRef<Handle>, Option<LuaString>)) -> Result<bool> {
+    let (storage, given) = given;
+    Ok(match (&storage.0.config().connection.password, given) {
+        (Some(password), Some(given)) => password.is_made_of(&given.to_str()?),
+        (None, None) => true,
+        _ => false,
+    })
 }
 
 fn unexpected(name: &'static str, accepted: &str, given: &Value) -> Error {

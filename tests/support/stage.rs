@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use super::process;
 
@@ -46,4 +47,20 @@ pub fn lua_cpath() -> String {
         root().display(),
         env::consts::ARCH
     )
+}
+
+/// A LuaJIT that runs a script with the staged module. With `LIMIT` in its environment it has so many
+/// kilobytes of address space.
+pub fn luajit(script: &str, arguments: &[&str]) -> Command {
+    let luajit = process::program("/usr/bin/luajit", "luajit");
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "ulimit -v ${LIMIT:-unlimited}; exec \"$@\"", "sh"])
+        .arg(luajit)
+        .args(["-e", script, "-"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env("LUA_PATH", lua_path(&[]))
+        .env("LUA_CPATH", lua_cpath());
+    command
 }

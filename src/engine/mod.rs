@@ -141,14 +141,13 @@ impl Engine {
             && let Some(mut connection) = self.pool.idle()
             && let Some(batch) = queue.take(now, self.most_threads)
         {
-            // For as long as it helps, it is one of the engine's threads.
             queue.threads += 1;
             drop(queue);
+            let helping = Helping(self);
             worker::run_batch(self, &mut connection, batch);
             drop(connection);
+            drop(helping);
             queue = self.lock();
-            queue.threads -= 1;
-            self.ended.notify_all();
         }
         self.dispatch(queue, now);
         Ok(())
@@ -235,6 +234,17 @@ impl Engine {
         let count = jobs.len();
         self.answer(jobs.into_iter().map(|job| (job, Err(error.clone()))));
         count
+    }
+}
+
+/// A caller that runs a statement counts as one of the engine's threads until this is dropped, also by a
+/// panic.
+struct Helping<'a>(&'a Engine);
+
+impl Drop for Helping<'_> {
+    fn drop(&mut self) {
+        self.0.lock().threads -= 1;
+        self.0.ended.notify_all();
     }
 }
 

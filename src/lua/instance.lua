@@ -13,16 +13,17 @@ local pairs = pairs
 local setmetatable = setmetatable
 local type = type
 
--- Storages that were made, by what their configurations hold: some sites hand one over with each
--- request. Passwords are not kept here. A site has a few; when there are so many, all are forgotten.
+-- Storages that were made, by what their configurations hold: some sites hand one over with
+-- each request. Passwords are not kept here. A site has a few; when there are so many, all are
+-- forgotten.
 local MOST_MADE = 100
 local made = {}
 local made_count = 0
 
 local parts = {}
 
--- What a configuration holds but for its password, as a text. nil for one that is wrong, or that has
--- more than a text says, such as a list of hosts.
+-- What a configuration holds but for its password, as a text. nil for one that is wrong, or
+-- that has more than a text says, such as a list of hosts.
 local function text_of(configuration)
   if configuration == nil then
     return ""
@@ -57,8 +58,8 @@ local function text_of(configuration)
   return concat(parts, "\0", 1, n)
 end
 
--- Returns the storage of a configuration, with the seconds that its operations may take, and whether
--- it is a new one. For a wrong configuration, false and a message.
+-- Returns the storage of a configuration, with the seconds that its operations may take, and
+-- whether it is a new one. For a wrong configuration, false and a message.
 local function storage_of(configuration)
   local text = text_of(configuration)
   local known = text and made[text]

@@ -116,8 +116,11 @@ fn report_unknown(table: &Table) {
         if Key::find(&key).is_some() {
             continue;
         }
-        let mut reported = lock(&REPORTED);
-        if reported.len() < 1_000 && reported.insert(key.clone()) {
+        let is_new = {
+            let mut reported = lock(&REPORTED);
+            reported.len() < 1_000 && reported.insert(key.clone())
+        };
+        if is_new {
             let nearest = Key::nearest(&key);
             let text =
                 format!("configuration: unknown key {key:?} is ignored (is {nearest:?} meant?)");

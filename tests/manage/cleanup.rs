@@ -79,6 +79,21 @@ fn a_session_that_is_alive_by_either_clock_stays() {
     assert_eq!(cleanup(now.plus(90 * 60)), 2);
 }
 
+/// A row of a child may be where one of its parent is that has expired.
+#[test]
+fn live_sessions_of_a_table_that_inherits_stay() {
+    let db = Database::new();
+    db.execute(
+        "CREATE TABLE more () INHERITS (sessions);
+         INSERT INTO sessions (sid, exp) SELECT 'old ' || n, now() - interval '1 hour'
+         FROM generate_series(1, 100) AS n;
+         INSERT INTO more (sid, exp) SELECT 'live ' || n, now() + interval '1 hour'
+         FROM generate_series(1, 100) AS n",
+    );
+    assert_eq!(db.storage().cleanup(None), Ok(100));
+    assert_eq!(db.number("SELECT count(*) FROM sessions WHERE sid LIKE 'live %'"), 100);
+}
+
 #[test]
 fn a_locked_row_is_left_for_the_next_time() {
     let db = Database::new();

@@ -45,3 +45,34 @@ fn a_storage_that_is_first_used_when_all_timers_run_works_later() {
     process::wait_until(5, "a set succeeds", works);
     site.assert_works();
 }
+
+/// Semaphores that are never posted, and end each wait at once.
+const DEAF: &str = "init_worker_by_lua_block {
+    waited = 0
+    local function wait(_, seconds)
+      waited = waited + seconds
+      return nil, 'timeout'
+    end
+    package.loaded['ngx.semaphore'] = {
+      new = function() return { wait = wait, post = function() end } end,
+    }
+  }";
+
+/// Where an outcome does not come, a caller waits for its limit, and not for it once more.
+#[test]
+fn a_coroutine_waits_for_its_limit_once() {
+    let content = "local storage = require('site').storage()
+        local before = waited
+        local value, err = storage:get('n', 'key')
+        ngx.print(waited - before, ' ', value, ' ', err)";
+    let site =
+        site::on(support::shared()).nginx(|nginx| nginx.http(DEAF)).content("/wait", content);
+    let site = site.start();
+    // The first one starts the pump.
+    site.nginx.get("/wait");
+    let limit = (site::CONNECT + site::ANSWER).as_secs_f64();
+    let body = site.nginx.get("/wait").body;
+    let waited: f64 = body.split(' ').next().and_then(|n| n.parse().ok()).expect(&body);
+    assert!(body.contains("no outcome after"), "{body}");
+    assert!(waited > limit && waited < 1.5 * limit, "{body}");
+}

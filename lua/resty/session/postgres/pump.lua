@@ -227,12 +227,15 @@ function completions.wait(ticket, seconds)
   waiting[ticket] = waiter
   waiting_count = waiting_count + 1
   local limit = seconds + GRACE
-  local ok, err = waiter.semaphore:wait(pumping and limit or START)
-  if not ok and not pumping and waiting[ticket] then
-    look_for(ticket, limit)
-  end
-  if not ok and pumping and waiting[ticket] then
-    ok, err = waiter.semaphore:wait(limit)
+  local starting = not pumping
+  local ok, err = waiter.semaphore:wait(starting and START or limit)
+  if starting and not ok and waiting[ticket] then
+    if not pumping then
+      look_for(ticket, limit)
+    end
+    if pumping and waiting[ticket] then
+      ok, err = waiter.semaphore:wait(limit)
+    end
   end
   if waiting[ticket] then
     waiting[ticket] = nil

@@ -10,11 +10,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use resty_session_postgres::op::Operation;
 use resty_session_postgres::ops::{self, Delete, Get, Set};
-use resty_session_postgres::{CompletionQueue, Outcome, Storage};
+use resty_session_postgres::{CompletionQueue, Epoch, Outcome, Storage};
 use serde_json::json;
 
 use crate::behaviour::call::{Call, delete, get, set};
-use crate::support::Database;
+use crate::support::{Database, session, stat, together};
 
 /// Few enough that most operations meet another one's session.
 const KEYS: u32 = 8;
@@ -159,4 +159,77 @@ fn a_batch_does_what_its_operations_do_one_by_one() {
 #[test]
 fn batches_on_several_connections_do_what_their_operations_do_one_by_one() {
     compare_on(4);
+}
+
+/// Saves that are submitted together, on one connection. Returns their outcomes, and how many statements
+/// they took.
+fn save_together(
+    storage: &Storage,
+    number: usize,
+    value: fn(usize) -> &'static str,
+) -> (Vec<Outcome>, f64) {
+    let count = || stat(storage, "batch_operations_count");
+    storage.call(session("first", 60)).expect("a save");
+    let before = count();
+    let save = |n| {
+        let expires = Epoch::now().plus(60);
+        Set::new("session", format!("key {n}"), value(n), expires).expect("texts")
+    };
+    let outcomes = together(storage, (0..number).map(save).collect());
+    (outcomes, count() - before)
+}
+
+#[test]
+fn a_batch_that_is_rejected_is_split_by_halves() {
+    let db = Database::new();
+    db.execute("ALTER TABLE sessions ADD CHECK (data <> 'refused')");
+    let storage = db.storage_with(json!({ "pool_size": 1 }));
+    let value = |n| if n == 77 { REFUSED } else { "value" };
+    let (outcomes, statements) = save_together(&storage, 100, value);
+    let failed: Vec<usize> = (0..100).filter(|n| outcomes[*n].is_err()).collect();
+    assert_eq!(failed, [77]);
+    assert!(statements < 25.0, "{statements}");
+}
+
+#[test]
+fn a_batch_whose_connection_breaks_is_tried_again_as_one() {
+    let db = Database::new();
+    db.execute(
+        "CREATE SEQUENCE broken;
+         CREATE FUNCTION break() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF (SELECT count(*) FROM saved) > 10 AND nextval('broken') = 1 THEN
+             PERFORM pg_terminate_backend(pg_backend_pid());
+           END IF;
+           RETURN NULL; END $$;
+         CREATE TRIGGER break AFTER INSERT ON sessions REFERENCING NEW TABLE AS saved
+         FOR EACH STATEMENT EXECUTE FUNCTION break()",
+    );
+    let storage = db.storage_with(json!({ "pool_size": 1 }));
+    let (outcomes, statements) = save_together(&storage, 100, |_| "value");
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    // A second statement has had as many.
+    assert!(db.number("SELECT last_value FROM broken WHERE is_called") > 1);
+    assert!(statements < 15.0, "{statements}");
+}
+
+#[test]
+fn saves_that_a_lock_of_the_table_held_up_share_statements_again() {
+    let db = Database::new();
+    let storage = db.storage_with(json!({ "pool_size": 1 }));
+    storage.call(session("first", 60)).expect("a save");
+    let mut other = db.sql();
+    let count = || stat(&storage, "batch_operations_count");
+    let (outcomes, during) = thread::scope(|scope| {
+        let mut holder = other.transaction().expect("a transaction");
+        holder.batch_execute("LOCK TABLE sessions IN EXCLUSIVE MODE").expect("the lock");
+        let saves = (0..300).map(|n| session(format!("key {n}"), 60)).collect();
+        let saves = scope.spawn(|| together(&storage, saves));
+        thread::sleep(Duration::from_millis(500));
+        let during = count();
+        holder.rollback().expect("the end");
+        (saves.join().expect("no panic"), during)
+    });
+    assert!(outcomes.iter().all(Result::is_ok));
+    let statements = count() - during;
+    assert!(statements < 60.0, "{statements}");
 }

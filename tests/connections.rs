@@ -16,7 +16,7 @@ use resty_session_postgres::{Error, Storage};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Calls, Cluster, one, process, session};
+use crate::support::{Calls, Cluster, one, process, session, stat};
 
 /// A storage with one connection, which has half a second for an answer.
 fn storage(servers: &[(&str, u16)], cluster: &Cluster, database: &str) -> Storage {
@@ -198,9 +198,7 @@ fn a_frozen_backend_costs_one_operation_over_tcp_and_over_a_unix_socket() {
 }
 
 fn opened(storage: &Storage) -> f64 {
-    let name = "resty_session_postgres_connections_opened_total";
-    let stats = storage.stats().expect("an engine");
-    stats.iter().find(|(known, _)| known == name).expect("a sample").1
+    stat(storage, "connections_opened_total")
 }
 
 #[test]

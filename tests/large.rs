@@ -1,42 +1,14 @@
 //! Large sessions, long lists and long texts: they work up to a limit, and cost those who ask for them and
 //! not those whose operations share a statement with theirs.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use resty_session_postgres::op::Operation;
 use resty_session_postgres::ops::{Get, ReadMetadata, Set};
-use resty_session_postgres::{
-    Answer, CompletionQueue, Epoch, Error, MAX_TEXT_BYTES, Outcome, Storage,
-};
+use resty_session_postgres::{Answer, Epoch, Error, MAX_TEXT_BYTES, Storage};
 use serde_json::json;
 
-use crate::support::{self, Calls, Database, process, session, stage};
+use crate::support::{self, Calls, Database, process, session, stage, stat, together};
 
 fn save(key: &str, value: String) -> Result<Set, Error> {
     Set::new("session", key, value, Epoch::now().plus(60))
-}
-
-/// The outcomes of operations that are submitted together, in their order.
-fn outcomes<T: Operation>(storage: &Storage, operations: Vec<T>) -> Vec<Outcome> {
-    let queue = Arc::new(CompletionQueue::new());
-    let submit = |operation| storage.submit(operation, &queue).expect("room");
-    let tickets: Vec<_> = operations.into_iter().map(submit).collect();
-    let (mut all, end) = (Vec::new(), Instant::now() + Duration::from_secs(10));
-    while all.len() < tickets.len() {
-        let mut taken = Vec::new();
-        queue.drain_into(&mut taken);
-        all.append(&mut taken);
-        assert!(Instant::now() < end, "{} of {}", all.len(), tickets.len());
-    }
-    all.sort_by_key(|(ticket, _)| *ticket);
-    all.into_iter().map(|(_, outcome)| outcome).collect()
-}
-
-fn stat(storage: &Storage, name: &str) -> f64 {
-    let name = format!("resty_session_postgres_{name}");
-    let stats = storage.stats().expect("an engine");
-    stats.iter().find(|(known, _)| *known == name).expect("a sample").1
 }
 
 fn split(storage: &Storage) -> f64 {
@@ -79,7 +51,7 @@ fn a_large_session_is_read_beside_the_others() {
             storage.call(save(&format!("key {n}"), value(n)).expect("a text")).expect("a save");
         }
         let get = |n| Get::new(format!("key {n}"), Epoch::now()).expect("a key");
-        let found = outcomes(&storage, (0..100).map(get).collect());
+        let found = together(&storage, (0..100).map(get).collect());
         for (n, outcome) in found.into_iter().enumerate() {
             assert_eq!(outcome, Ok(Answer::Value(Some(value(n)))), "{n}");
         }
@@ -107,7 +79,7 @@ fn texts_that_no_index_holds_fail_by_themselves() {
             .under("audience", format!("subject {n}"))
             .expect("a text"),
     };
-    let saved = outcomes(&storage, (0..100).map(set).collect());
+    let saved = together(&storage, (0..100).map(set).collect());
     for (n, outcome) in saved.iter().enumerate() {
         match outcome {
             Err(Error::Database { code, .. }) => {
@@ -134,14 +106,14 @@ fn a_subject_has_100_000_sessions_at_most_in_one_answer() {
     more(1, 100_000);
     let read = || ReadMetadata::new("shop", "ada", Epoch::now()).expect("texts");
     assert_eq!(storage.call(read()).map(|sessions| sessions.len()), Ok(100_000));
-    let both = outcomes(&storage, (0..5).map(|_| read()).collect());
+    let both = together(&storage, (0..5).map(|_| read()).collect());
     assert!(both.iter().all(Result::is_ok));
     more(100_001, 100_001);
     let error = storage.call(read()).expect_err("too many");
     let expected = "the subject has more than 100000 sessions: `list` reads them in pages";
     assert_eq!(error.to_string(), expected);
     let other = ReadMetadata::new("shop", "bob", Epoch::now()).expect("texts");
-    let outcomes = outcomes(&storage, vec![read(), read(), other]);
+    let outcomes = together(&storage, vec![read(), read(), other]);
     assert!(outcomes[0].is_err() && outcomes[1].is_err(), "{outcomes:?}");
     assert_eq!(outcomes[2], Ok(Answer::Expiries(vec![])));
 }

@@ -8,13 +8,26 @@
 use rustc_hash::FxHashMap;
 use std::any::TypeId;
 use std::collections::VecDeque;
+use std::time::Instant;
+
+/// Operations on the same tables (their address), of the same type and of the same round may share a
+/// statement.
+pub(super) type Group = (usize, TypeId, Round);
+
+/// The round of operations that are tried again: those that have failed together, which have one deadline,
+/// or a part of them. Others are in the default round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Round {
+    pub(super) deadline: Option<Instant>,
+    /// 0 for all, 1 and 2 for its halves, 3 and 4 for those of 1, and so on.
+    pub(super) part: u32,
+}
 
 /// What the planner must know of an operation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Footprint {
-    /// Operations on the same tables (their address) and of the same type may share a statement; with
-    /// `None` it has a statement of its own.
-    pub(super) group: Option<(usize, TypeId)>,
+    /// With `None` it has a statement of its own.
+    pub(super) group: Option<Group>,
     pub(super) writes: bool,
     /// Hashes of them: its own and, of a set, the one it replaces. Two sessions with one hash merely
     /// wait for each other.

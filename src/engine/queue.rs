@@ -1,7 +1,7 @@
 //! The operations that wait, each with what the engine knows of it, and the threads that are awake to run
 //! them. All of it under one lock, which is never held across I/O.
 
-use super::batch::{Footprint, Limits, Planned, Planner};
+use super::batch::{Footprint, Group, Limits, Planned, Planner, Round};
 use crate::Error;
 use crate::completion::Reply;
 use crate::config::Timeouts;
@@ -47,7 +47,6 @@ pub(crate) struct Job {
     pub(super) pause: Duration,
     /// Why it was not carried out when it was last tried; the answer, should its time run out.
     pub(super) last_error: Option<Error>,
-    /// Its group is taken away when it failed in a batch, or was interrupted.
     pub(super) footprint: Footprint,
 }
 
@@ -63,10 +62,9 @@ impl Job {
     ) -> BoxedJob {
         static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let kind = operation.kind();
-        let group = (Arc::as_ptr(tables) as usize, kind.id);
         Box::new(Job {
             footprint: Footprint {
-                group: operation.batches(tables).then_some(group),
+                group: group(&*operation, tables, Round::default()),
                 writes: kind.writes,
                 sessions: operation.keys().map(|key| Some(HASHER.hash_one(key?))),
                 bytes: operation.bytes(),
@@ -84,10 +82,20 @@ impl Job {
         })
     }
 
+    /// Its group in the round of those that have its deadline.
+    pub(super) fn group_again(&self, part: u32) -> Option<Group> {
+        group(&*self.operation, &self.tables, Round { deadline: self.deadline, part })
+    }
+
     /// Until when it may wait: for a connection first, then for its answer.
     pub(super) fn expires(&self) -> Instant {
         self.deadline.unwrap_or_else(|| self.submitted + self.timeouts.connect)
     }
+}
+
+fn group(operation: &dyn AnyOperation, tables: &Arc<Tables>, round: Round) -> Option<Group> {
+    let tables_address = Arc::as_ptr(tables) as usize;
+    operation.batches(tables).then_some((tables_address, operation.kind().id, round))
 }
 
 impl Planned for BoxedJob {
@@ -148,8 +156,17 @@ impl Queue {
         self.len() == 1 && self.jobs.is_idle() && self.threads == self.sleeping
     }
 
-    /// A lock was released: jobs that wait for one may try now.
+    /// A lock was released: jobs that wait for one may try now. Those that have not met it by themselves
+    /// do so together.
     pub(super) fn try_locked_now(&mut self, now: Instant) {
+        let is_untried = |(_, job): &mut (_, BoxedJob)| job.pause.is_zero();
+        let untried = self.locked.extract_if(.., is_untried).map(|(_, mut job)| {
+            job.footprint.group = job.group_again(0);
+            job
+        });
+        let mut untried: Vec<BoxedJob> = untried.collect();
+        untried.sort_by_key(|job| job.submitted);
+        self.jobs.put_back(untried);
         for (at, _) in &mut self.locked {
             *at = now.min(*at);
         }

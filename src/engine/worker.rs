@@ -161,8 +161,7 @@ fn run_statement(
     let Some(first) = batch.jobs.first() else {
         return Ok(Vec::new());
     };
-    // Operations that were tried before have statements of their own, so all of a batch have the same
-    // deadline.
+    // Operations that were tried before share a statement with those of the same deadline only.
     let (until, timeout) = (first.expires(), first.timeouts.statement);
     let operations: Vec<&dyn AnyOperation> = batch.jobs.iter().map(|job| &*job.operation).collect();
     let mut db = Db::new(connection.get(), &first.tables, until, timeout, batch.separate);
@@ -176,6 +175,10 @@ fn run_statement(
 /// What follows for an operation after its fault.
 enum Next {
     Answer(Error),
+    /// At once, with those that have failed with it.
+    RetryTogether,
+    /// At once, with a half of them: the one that is at fault costs the others few statements.
+    RetryHalf,
     /// In a statement of its own, at once.
     Retry,
     /// The same after a pause.
@@ -187,12 +190,12 @@ enum Next {
 /// Answers each operation of a batch, or has it tried again. Returns how many are tried at once.
 fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize {
     let now = Instant::now();
-    let batched = batch.jobs.len() > 1;
-    let mut outcomes = Vec::with_capacity(batch.jobs.len());
+    let size = batch.jobs.len();
+    let mut outcomes = Vec::with_capacity(size);
     let mut again = Vec::new();
     let mut failed = false;
     let mut queue = engine.lock();
-    for (mut job, answer) in batch.jobs.into_iter().zip(answers) {
+    for (place, (mut job, answer)) in batch.jobs.into_iter().zip(answers).enumerate() {
         let fault = match answer {
             Ok(answer) => {
                 queue.jobs.release(&job.footprint);
@@ -202,11 +205,20 @@ fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize
             Err(fault) => fault,
         };
         failed = true;
-        job.footprint.group = None;
-        match next(&mut job, &fault, batched, batch.separate) {
+        let part = job.footprint.group.take().map_or(0, |(.., round)| round.part);
+        match next(&mut job, &fault, size > 1, batch.separate) {
             Next::Answer(error) => {
                 queue.jobs.release(&job.footprint);
                 outcomes.push((job, Err(error)));
+            }
+            Next::RetryTogether => {
+                job.footprint.group = job.group_again(part);
+                again.push(job);
+            }
+            Next::RetryHalf => {
+                let half = if place * 2 < size { 1 } else { 2 };
+                job.footprint.group = job.group_again(part * 2 + half);
+                again.push(job);
             }
             Next::Retry => again.push(job),
             Next::RetryAfter(pause) => {
@@ -240,7 +252,7 @@ fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize
 
 fn next(job: &mut Job, fault: &Fault, batched: bool, separate: bool) -> Next {
     match fault.retry {
-        Retry::Split if batched => Next::Retry,
+        Retry::Split if batched => Next::RetryHalf,
         Retry::Separate if !separate => Next::RetrySeparate,
         // Not at once: until it is known which of them the lock is for, each may have to wait.
         Retry::WhenUnlocked if batched => Next::RetryAfter(Duration::ZERO),
@@ -252,7 +264,8 @@ fn next(job: &mut Job, fault: &Fault, batched: bool, separate: bool) -> Next {
         Retry::AtOnce if job.losses < MOST_LOSSES => {
             job.losses += 1;
             job.last_error = Some(fault.error.clone());
-            Next::Retry
+            // One of them may be what breaks connections.
+            if job.losses == 1 { Next::RetryTogether } else { Next::Retry }
         }
         Retry::Never | Retry::Split | Retry::Separate | Retry::AtOnce => {
             Next::Answer(fault.error.clone())

@@ -1,11 +1,14 @@
 //! Configurations, and calls of the crate's own interface with the arguments that most tests have.
 
+use std::sync::Arc;
+
 use resty_session_postgres::config::{Draft, Value};
+use resty_session_postgres::op::Operation;
 use resty_session_postgres::ops::{Cleanup, Delete, Get, Revoke, Set};
-use resty_session_postgres::{Config, Epoch, Error, Storage};
+use resty_session_postgres::{CompletionQueue, Config, Epoch, Error, Outcome, Storage};
 use serde_json::Value as Json;
 
-use super::Cluster;
+use super::{Cluster, process};
 
 fn setting(json: &Json) -> Value {
     match json {
@@ -38,6 +41,29 @@ impl Cluster {
 pub fn session(key: impl AsRef<str>, seconds: i64) -> Set {
     let expires = Epoch::now().plus(seconds);
     Set::new("session", key.as_ref(), "value", expires).expect("texts that can be stored")
+}
+
+/// The outcomes of operations that are submitted together, in their order.
+pub fn together<T: Operation>(storage: &Storage, operations: Vec<T>) -> Vec<Outcome> {
+    let queue = Arc::new(CompletionQueue::new());
+    let submit = |operation| storage.submit(operation, &queue).expect("room");
+    let tickets: Vec<_> = operations.into_iter().map(submit).collect();
+    let mut outcomes = Vec::new();
+    process::wait_until(20, "each has an outcome", || {
+        let mut ready = Vec::new();
+        queue.drain_into(&mut ready);
+        outcomes.append(&mut ready);
+        outcomes.len() == tickets.len()
+    });
+    outcomes.sort_by_key(|(ticket, _)| *ticket);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// A sample of the storage's statistics, by its name without the common beginning.
+pub fn stat(storage: &Storage, name: &str) -> f64 {
+    let name = format!("resty_session_postgres_{name}");
+    let stats = storage.stats().expect("an engine");
+    stats.iter().find(|(known, _)| *known == name).expect("a sample").1
 }
 
 pub trait Calls {

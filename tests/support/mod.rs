@@ -15,7 +15,7 @@ pub mod stage;
 
 use std::sync::OnceLock;
 
-pub use calls::{Calls, session};
+pub use calls::{Calls, session, stat, together};
 pub use cluster::{Builder, Cluster, Stop};
 pub use database::{Database, disconnect, one};
 pub use nginx::{Builder as NginxBuilder, Nginx, Response};

@@ -32,7 +32,7 @@ fn op(id: usize, kind: Kind, sessions: &[u64]) -> Op {
         Kind::Delete => (TypeId::of::<u32>(), |count| count),
     };
     let footprint = Footprint {
-        group: Some((0, type_id)),
+        group: Some((0, type_id, Round::default())),
         writes: matches!(kind, Kind::Set | Kind::Delete),
         sessions: [sessions.first().copied(), sessions.get(1).copied()],
         bytes: 10,

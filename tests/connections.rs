@@ -16,7 +16,7 @@ use resty_session_postgres::{Error, Storage};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Calls, Cluster, one, process, session, stat};
+use crate::support::{Calls, Cluster, Database, one, process, session, stat};
 
 /// A storage with one connection, which has half a second for an answer.
 fn storage(servers: &[(&str, u16)], cluster: &Cluster, database: &str) -> Storage {
@@ -221,6 +221,29 @@ fn a_plan_that_is_out_of_date_is_made_again_and_another_refusal_costs_no_connect
         assert_eq!(error.to_string(), "not here (SQLSTATE 0A000)");
     }
     assert_eq!(opened(&storage), before);
+}
+
+/// Each of these storages has statements of its own on the connection that they share.
+#[test]
+fn the_statements_that_a_connection_keeps_are_bounded() {
+    let db = Database::new();
+    db.execute(
+        "CREATE TABLE prepared (number bigint);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN INSERT INTO prepared SELECT count(*) FROM pg_prepared_statements; RETURN NULL; END$$;
+         CREATE TRIGGER note AFTER INSERT ON sessions EXECUTE FUNCTION note()",
+    );
+    for n in 1..=400 {
+        let keys = json!({
+            "pool": "shared",
+            "pool_size": 1,
+            "max_sessions_per_subject": n,
+            "cleanup_interval": 0,
+        });
+        db.storage_with(keys).call(session("key", 60)).expect("a save");
+    }
+    let most = db.number("SELECT max(number) FROM prepared");
+    assert!((200..=260).contains(&most), "{most}");
 }
 
 /// A proxy in front of a server that refuses start-up messages with options; returns its port.

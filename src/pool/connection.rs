@@ -45,6 +45,11 @@ pub(super) enum Ready {
     Text(String, Vec<Type>),
 }
 
+/// How many statements are kept ready. A pair of tables usually has some forty; a site with many pairs on
+/// one pool, and many kinds of saves, could have thousands, which take memory of the server. When there
+/// are so many, all are given up.
+const MOST_STATEMENTS: usize = 256;
+
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// The time for a request to cancel. The pooler finds the statement by the client's connection, so
@@ -104,6 +109,9 @@ impl Connection {
         params: &Params<'_>,
     ) -> Result<Vec<Row>, Fault> {
         if !self.statements.contains_key(&id) {
+            if self.statements.len() >= MOST_STATEMENTS {
+                self.statements.clear();
+            }
             let ready = self.prepare(&make())?;
             self.statements.insert(id, ready);
         }

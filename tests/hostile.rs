@@ -6,7 +6,8 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -176,6 +177,42 @@ fn the_deadline_holds_while_bytes_arrive_without_a_pause() {
         assert!(matches!(value, Err(Error::Timeout { .. })), "{}: {value:?}", flood.name);
         assert!(took < Duration::from_millis(1000), "{took:?}");
         closed.recv_timeout(Duration::from_secs(1)).expect("the connection is still open");
+    }
+}
+
+/// The operation waits and tries again, as with any other lost connection.
+#[test]
+fn a_connection_that_is_lost_during_the_tls_handshake_is_no_refusal() {
+    for (reset, answer) in [(false, &b"S"[..]), (true, b"S"), (false, b""), (true, b"")] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let attempts = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&attempts);
+        thread::spawn(move || {
+            while let Ok((mut client, _)) = listener.accept() {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let _ = client.read(&mut [0; 8]);
+                if !answer.is_empty() {
+                    let _ = client.write_all(answer);
+                    let _ = client.read(&mut [0; 16]);
+                }
+                if reset {
+                    let socket = socket2::SockRef::from(&client);
+                    socket.set_linger(Some(Duration::ZERO)).expect("an option");
+                }
+            }
+        });
+        let keys = json!({
+            "port": port,
+            "ssl": true,
+            "ssl_required": true,
+            "connect_timeout": 400,
+        });
+        let start = Instant::now();
+        let error = support::shared().storage("any", keys).get("key").expect_err("no server");
+        let (took, attempts) = (start.elapsed(), attempts.load(Ordering::Relaxed));
+        assert!(matches!(error, Error::NoConnection { .. }), "{reset}, {answer:?}: {error}");
+        assert!(took > Duration::from_millis(300) && attempts > 2, "{took:?}, {attempts}");
     }
 }
 

@@ -10,14 +10,15 @@ pub(crate) use files::{Files, read_private};
 pub(crate) use guard::{Allowance, Refused};
 pub(crate) use stream::Stream;
 
-use crate::Error;
 use crate::config::{AuthConfig, TlsConfig, TlsMode, Verify};
 use crate::host::lock;
 use guard::Guard;
-use openssl::ssl::SslConnector;
+use openssl::error::ErrorStack;
+use openssl::ssl::{self, ErrorCode, SslConnector};
 use postgres::tls::{MakeTlsConnect, TlsConnect};
 use postgres_openssl::TlsConnector;
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -35,16 +36,20 @@ pub(crate) struct Tls {
 }
 
 /// What the files held when they were last read, and the connector made from that, if TLS is on.
-type State = Result<(Files, Option<SslConnector>), Error>;
+type State = Result<(Files, Option<SslConnector>), crate::Error>;
 
-fn load(config: &TlsConfig, files: Result<Files, Error>) -> State {
+fn load(config: &TlsConfig, files: Result<Files, crate::Error>) -> State {
     let files = files?;
     let connector = files.connector(config)?;
     Ok((files, connector))
 }
 
 impl Tls {
-    pub(crate) fn new(config: TlsConfig, auth: AuthConfig, files: Result<Files, Error>) -> Self {
+    pub(crate) fn new(
+        config: TlsConfig,
+        auth: AuthConfig,
+        files: Result<Files, crate::Error>,
+    ) -> Self {
         Tls { state: Mutex::new(load(&config, files)), config, auth }
     }
 
@@ -109,7 +114,7 @@ impl Tls {
                 let mut session = connector.configure()?;
                 session.set_verify_hostname(self.config.verify == Verify::Name);
                 let connected = TlsConnector::new(session, host).connect(socket).await;
-                let stream = connected.map_err(io::Error::other)?;
+                let stream = connected.map_err(handshake_error)?;
                 return Ok(Transport::Tls(Box::new(stream)));
             }
             if self.config.mode == TlsMode::Require {
@@ -123,6 +128,20 @@ impl Tls {
         }
         Ok(Transport::Plain(socket))
     }
+}
+
+/// A handshake that a lost connection has ended is no refusal.
+fn handshake_error(error: Box<dyn Error + Send + Sync>) -> io::Error {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<ssl::Error>());
+    let ends_early = |reason: &ErrorStack| {
+        reason.errors().iter().any(|it| it.reason() == Some("unexpected eof while reading"))
+    };
+    let is_lost = cause.is_some_and(|cause| {
+        let is_closed = matches!(cause.code(), ErrorCode::SYSCALL | ErrorCode::ZERO_RETURN);
+        is_closed || cause.io_error().is_some() || cause.ssl_error().is_some_and(ends_early)
+    });
+    let kind = if is_lost { io::ErrorKind::ConnectionReset } else { io::ErrorKind::Other };
+    io::Error::new(kind, error)
 }
 
 /// Asks the server for TLS. Reads its answer of one byte and nothing more: what an attacker may

@@ -9,6 +9,7 @@ use crate::host::{fork::ForkLocal, lock};
 use crate::op::{AnyOperation, Operation, Outcome, Typed, text};
 use crate::pool::Credentials;
 use crate::tls::Files;
+use secrecy::zeroize::Zeroizing;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -90,17 +91,17 @@ impl Storage {
     ///
     /// [`Error::Text`] for a NUL byte; [`Error::Internal`] where the engine cannot be started.
     pub fn set_password(&self, password: &str) -> Result<(), Error> {
-        let password = text("password", password)?;
+        let password = Zeroizing::new(text("password", password)?);
         let engine = self.engine()?;
-        // Those that share the connections; a child of a fork starts with their passwords.
-        let connection = &self.0.config.connection;
+        // A child of a fork starts with these passwords.
         for storage in lock(STORAGES.get_or_init(Mutex::default)).values() {
-            let other = &storage.0.config.connection;
-            if let Some(given) = other.password.as_ref().filter(|_| other == connection) {
-                given.replace(password.clone());
+            let other = &storage.0.config;
+            let shares = Engine::is_shared(other, &self.0.config);
+            if let Some(given) = other.connection.password.as_ref().filter(|_| shares) {
+                given.replace(&password);
             }
         }
-        engine.set_password(password);
+        engine.set_password(&password);
         Ok(())
     }
 

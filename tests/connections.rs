@@ -246,6 +246,43 @@ fn the_statements_that_a_connection_keeps_are_bounded() {
     assert!((200..=260).contains(&most), "{most}");
 }
 
+/// More connections are needed, and refused: the one that there is serves all the same.
+#[test]
+fn a_refused_connection_keeps_nobody_from_the_one_that_there_is() {
+    let db = Database::new();
+    let role = db.create_role("limited");
+    db.execute(&format!(
+        "ALTER ROLE {role} CONNECTION LIMIT 1; GRANT ALL ON sessions, sessions_meta TO {role};
+         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN PERFORM pg_sleep(0.004); RETURN NULL; END$$;
+         CREATE TRIGGER slow AFTER INSERT ON sessions FOR EACH STATEMENT EXECUTE FUNCTION slow()"
+    ));
+    let storage = db.storage_with(json!({ "username": role, "cleanup_interval": 0 }));
+    let end = Instant::now() + Duration::from_secs(3);
+    let mut times = thread::scope(|scope| {
+        for n in 0..4 {
+            let storage = &storage;
+            scope.spawn(move || {
+                while Instant::now() < end {
+                    storage.call(session(format!("key {n}"), 60)).expect("a save");
+                    thread::sleep(Duration::from_millis(3));
+                }
+            });
+        }
+        let mut times = Vec::new();
+        while Instant::now() < end {
+            let start = Instant::now();
+            storage.get("key 1").expect("an answer");
+            times.push(start.elapsed());
+            thread::sleep(Duration::from_millis(5));
+        }
+        times
+    });
+    times.sort();
+    let late = times[times.len() * 98 / 100];
+    assert!(late < Duration::from_millis(50), "{late:?} of {}", times.len());
+}
+
 /// A proxy in front of a server that refuses start-up messages with options; returns its port.
 fn proxy(server: u16, code: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -64,6 +64,34 @@ fn a_large_session_is_read_beside_the_others() {
     }
 }
 
+/// An index takes long keys that compress well.
+#[test]
+fn a_subject_whose_keys_are_too_long_for_one_answer_fails_by_itself() {
+    let db = Database::new();
+    let storage = db.storage_with(json!({ "pool_size": 1 }));
+    for (number, subject) in [(250, "long"), (1, "short")] {
+        db.execute(&format!(
+            "WITH saved AS (INSERT INTO sessions (sid, exp) \
+               SELECT '{subject} ' || n || repeat('x', {number} * 600), now() + interval '1 hour' \
+               FROM generate_series(1, {number}) AS n RETURNING sid) \
+             INSERT INTO sessions_meta (aud, sub, sid) SELECT 'shop', '{subject}', sid FROM saved"
+        ));
+    }
+    let read = |n: usize| {
+        let subject = if n == 30 { "long" } else { "short" };
+        ReadMetadata::new("shop", subject, Epoch::now()).expect("texts")
+    };
+    for (n, outcome) in together(&storage, (0..60).map(read).collect()).iter().enumerate() {
+        match outcome {
+            Err(Error::TooLarge { reason }) => {
+                assert!(n == 30 && reason.contains("MiB"), "{reason}")
+            }
+            Ok(Answer::Expiries(sessions)) => assert!(n != 30 && sessions.len() == 1, "{n}"),
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn texts_that_no_index_holds_fail_by_themselves() {
     let db = Database::new();

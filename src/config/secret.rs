@@ -20,8 +20,8 @@ pub(crate) struct Secret {
 
 impl Secret {
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        let text = text.into();
-        Secret { made_of: identity(&text), text: Arc::new(Mutex::new(text.into())) }
+        let text = Zeroizing::new(text.into());
+        Secret { made_of: identity(&text), text: Arc::new(Mutex::new(exact(&text))) }
     }
 
     #[cfg(feature = "lua-module")]
@@ -29,16 +29,16 @@ impl Secret {
         self.made_of == identity(text)
     }
 
-    /// The text, to be sent to the server only.
-    pub(crate) fn reveal(&self) -> Zeroizing<String> {
-        let text = self.lock();
-        Zeroizing::new(text.map_or(String::new(), |text| text.expose_secret().to_owned()))
+    /// The text, to be sent to the server only. None where a thread that this process does not have was
+    /// about to replace it when its parent forked.
+    pub(crate) fn reveal(&self) -> Option<Zeroizing<String>> {
+        Some(Zeroizing::new(self.lock()?.expose_secret().to_owned()))
     }
 
     /// Replaces the text, here and in all copies.
-    pub(crate) fn replace(&self, text: String) {
+    pub(crate) fn replace(&self, text: &str) {
         if let Some(mut old) = self.lock() {
-            *old = text.into();
+            *old = exact(text);
         }
     }
 
@@ -57,6 +57,11 @@ impl Secret {
 
 /// The lock is held for less than a microsecond.
 const LOCK_TRIES: usize = 100;
+
+/// A copy without room to spare: to give that back would leave another copy behind.
+fn exact(text: &str) -> SecretString {
+    SecretString::new(text.into())
+}
 
 fn identity(text: &str) -> [u64; 2] {
     static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
@@ -92,8 +97,8 @@ mod tests {
         let (first, equal, other) = (Secret::new("a"), Secret::new("a"), Secret::new("b"));
         assert!(first == equal && first != other);
         let copy = first.clone();
-        first.replace("c".to_owned());
-        let texts = [&first, &copy, &equal].map(Secret::reveal);
+        first.replace("c");
+        let texts = [&first, &copy, &equal].map(|it| it.reveal().expect("no fork"));
         assert_eq!(texts.each_ref().map(|text| text.as_str()), ["c", "c", "a"]);
         assert!(first == equal, "it is found by what it was made of");
         assert_eq!(format!("{first:?}"), "Secret(…)");

@@ -1,27 +1,43 @@
 //! Roles that hold an advisory lock of these tables and have no right to them. Any role that may connect
 //! to the database can take any advisory lock; saves and clean-ups then wait for it.
 
-use super::{Db, Fault, Fixed, types};
+use super::{Db, Fixed, types};
 use crate::host::log::{Level, Limited};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-/// Who holds one of the tables' locks and may not delete from the table $1.
+/// Who holds one of the tables' locks, or waits for it before others, and may not delete from the table $1.
 const STRANGERS: Fixed = Fixed::reads(
     "SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.usesysid)), a.pid \
      FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid \
-     WHERE l.locktype = 'advisory' AND l.granted AND l.mode = 'ExclusiveLock' \
+     WHERE l.locktype = 'advisory' \
      AND l.database = a.datid AND a.datname = pg_catalog.current_database() \
      AND l.classid = ({locks})::oid AND l.objsubid = 2 AND l.objid::bigint <= 17 \
-     AND NOT pg_catalog.has_table_privilege(a.usesysid, pg_catalog.to_regclass($1), 'DELETE') LIMIT 1",
+     AND NOT pg_catalog.has_table_privilege(a.usesysid, pg_catalog.to_regclass($1), 'DELETE') \
+     ORDER BY l.granted DESC LIMIT 1",
     &[types::TEXT],
 );
 
+/// How often the server is asked at most.
+const INTERVAL: Duration = Duration::from_secs(1);
+
 impl Db<'_> {
-    /// Logs, once in a while, who it is that holds `what` up.
-    pub(crate) fn report_strangers(&mut self, what: &str) -> Result<(), Fault> {
+    /// Logs, once in a while, who it is that holds `what` up. Where the server does not say, nobody.
+    pub(crate) fn report_strangers(&mut self, what: &str) {
         static REPORTS: Limited = Limited::new();
+        static ASKED: Mutex<Option<Instant>> = Mutex::new(None);
+        // Not waited for: a child of a fork would wait for a thread that it does not have.
+        let Ok(mut asked) = ASKED.try_lock() else {
+            return;
+        };
+        if asked.is_some_and(|at| at.elapsed() < INTERVAL) {
+            return;
+        }
+        *asked = Some(Instant::now());
+        drop(asked);
         let [sessions, _] = self.tables().names();
-        let strangers: Vec<(String, i32)> = self.rows(&STRANGERS, &[&sessions])?;
-        if let Some((role, pid)) = strangers.first() {
+        let strangers = self.rows::<(String, i32)>(&STRANGERS, &[&sessions]);
+        if let Some((role, pid)) = strangers.unwrap_or_default().pop() {
             REPORTS.log(Level::Warn, || {
                 format!(
                     "{what} of {sessions} wait for an advisory lock that the role {role} holds, which has no \
@@ -29,6 +45,5 @@ impl Db<'_> {
                 )
             });
         }
-        Ok(())
     }
 }

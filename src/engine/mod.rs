@@ -112,7 +112,7 @@ impl Engine {
     }
 
     /// Replaces the password of the connections to come.
-    pub(crate) fn set_password(&self, password: String) {
+    pub(crate) fn set_password(&self, password: &str) {
         self.pool.set_password(password);
     }
 

@@ -114,9 +114,10 @@ pub(super) struct Queue {
     /// sessions stay in use, too.
     pub(super) separate: VecDeque<BoxedJob>,
     pub(super) running_separate: usize,
-    /// A locked job is being tried; or was tried last, so that the others are next.
+    /// A locked job is being tried.
     pub(super) trying: bool,
-    tried_last: bool,
+    /// Which of the three kinds of jobs comes first.
+    next: usize,
     /// Threads that exist, that sleep, and that were notified but have not woken yet. A caller that
     /// runs its own statement counts as a thread meanwhile.
     pub(super) threads: usize,
@@ -198,27 +199,35 @@ impl Queue {
 
     /// Takes what to do next; nothing where nothing can run now.
     pub(super) fn take(&mut self, now: Instant, most_threads: usize) -> Option<Batch> {
-        let has_fresh = self.jobs.first().is_some();
-        let fresh_first = self.tried_last && has_fresh;
-        self.tried_last = false;
-        if !fresh_first && let Some(place) = self.due(now) {
-            self.trying = true;
-            self.tried_last = true;
-            let (_, job) = self.locked.remove(place);
-            let jobs = vec![job];
-            return Some(Batch { jobs, retry: true, separate: false });
+        // They take turns, so that none of them keeps the others waiting.
+        let takes = [Self::take_locked, Self::take_separate, Self::take_fresh];
+        let first = self.next;
+        (0..takes.len()).map(|n| (first + n) % takes.len()).find_map(|kind| {
+            let batch = takes[kind](self, now, most_threads)?;
+            self.next = kind + 1;
+            Some(batch)
+        })
+    }
+
+    fn take_locked(&mut self, now: Instant, _: usize) -> Option<Batch> {
+        let place = self.due(now)?;
+        self.trying = true;
+        let (_, job) = self.locked.remove(place);
+        Some(Batch { jobs: vec![job], retry: true, separate: false })
+    }
+
+    fn take_separate(&mut self, _: Instant, most_threads: usize) -> Option<Batch> {
+        let has_others = self.jobs.first().is_some();
+        let others_are_served = !has_others || self.serving() > 1 || most_threads == 1;
+        if !others_are_served || !self.may_run_separate(most_threads) {
+            return None;
         }
-        let others_serve = !has_fresh || self.serving() > 1 || most_threads == 1;
-        if !fresh_first
-            && others_serve
-            && self.may_run_separate(most_threads)
-            && let Some(job) = self.separate.pop_front()
-        {
-            self.running_separate += 1;
-            self.tried_last = true;
-            let jobs = vec![job];
-            return Some(Batch { jobs, retry: false, separate: true });
-        }
+        let job = self.separate.pop_front()?;
+        self.running_separate += 1;
+        Some(Batch { jobs: vec![job], retry: false, separate: true })
+    }
+
+    fn take_fresh(&mut self, _: Instant, _: usize) -> Option<Batch> {
         let jobs = self.jobs.take(BATCH);
         (!jobs.is_empty()).then_some(Batch { jobs, retry: false, separate: false })
     }
@@ -308,6 +317,27 @@ mod tests {
             let taken = taken(&mut queue, threads, most_threads);
             assert_eq!(taken, expected, "{threads} of {most_threads}, {others}");
         }
+    }
+
+    #[test]
+    fn locked_separate_and_fresh_jobs_take_turns() {
+        let mut queue = Queue { threads: 1, ..Queue::default() };
+        let now = Instant::now();
+        for n in 0..2 {
+            queue.separate.push_back(job(&format!("large {n}")));
+            queue.locked.push((now, job(&format!("locked {n}"))));
+        }
+        let kinds: Vec<_> = std::iter::from_fn(|| {
+            let batch = queue.take(now, 1)?;
+            (queue.trying, queue.running_separate) = (false, 0);
+            if queue.jobs.len() == 0 && !queue.separate.is_empty() {
+                queue.jobs.push(job(&format!("small {}", queue.separate.len())));
+            }
+            Some((batch.retry, batch.separate))
+        })
+        .collect();
+        let (locked, separate, fresh) = ((true, false), (false, true), (false, false));
+        assert_eq!(kinds, [locked, separate, fresh, locked, separate, fresh]);
     }
 
     #[test]

@@ -25,16 +25,25 @@ const EXIT_TIME: Duration = Duration::from_millis(800);
 /// How often an engine that is being stopped looks whether its threads have ended.
 const STOP_STEP: Duration = Duration::from_millis(5);
 
+fn key(config: &Config) -> Key {
+    let pool = &config.pool;
+    let limits = pool.name.is_none().then(|| (pool.clone(), config.timeouts));
+    (config.connection.clone(), pool.name.clone(), limits)
+}
+
 impl Engine {
+    /// Whether storages of both configurations have the same engine.
+    pub(crate) fn is_shared(one: &Config, other: &Config) -> bool {
+        key(one) == key(other)
+    }
+
     /// The engine of a configuration, started if this process has none.
     pub(crate) fn of(
         config: &Config,
         files: &Result<Files, Error>,
         passwords: &Option<Secret>,
     ) -> Result<Arc<Engine>, Error> {
-        let pool = &config.pool;
-        let limits = pool.name.is_none().then(|| (pool.clone(), config.timeouts));
-        let key = (config.connection.clone(), pool.name.clone(), limits);
+        let key = key(config);
         let mut engines = lock(ENGINES.get_or_init(Mutex::default));
         if let Some(engine) = engines.get(&key) {
             return Ok(Arc::clone(engine));

@@ -227,7 +227,11 @@ fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize
                 let at = Some(now + pause).filter(|at| *at + 2 * LOCK_TIMEOUT < end);
                 queue.locked.push((at.unwrap_or(end), job));
             }
-            Next::RetrySeparate => queue.separate.push_back(job),
+            Next::RetrySeparate => {
+                let (server, timeout) = (Arc::clone(&engine.server), job.timeouts.statement);
+                job.last_error = Some(Error::Timeout { server, timeout });
+                queue.separate.push_back(job);
+            }
         }
     }
     let tried_again = again.len();

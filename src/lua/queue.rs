@@ -111,12 +111,20 @@ type Fill = Box<dyn FnMut(&Lua, &Table) -> Result<bool>>;
 
 /// A list that is longer than a slice, which `instance.lua` makes a table of: others may run between two
 /// slices.
-struct Slices(RefCell<Fill>);
+struct Slices(RefCell<Option<Fill>>);
 
 impl mlua::UserData for Slices {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_method("fill", |lua, slices, table: Table| {
-            protected(lua, || (slices.0.borrow_mut())(lua, &table))
+            protected(lua, || {
+                let mut fill = slices.0.borrow_mut();
+                let more = fill.as_mut().map_or(Ok(false), |fill| fill(lua, &table))?;
+                if !more {
+                    // Lua does not know how much memory it holds.
+                    *fill = None;
+                }
+                Ok(more)
+            })
         });
     }
 }
@@ -137,7 +145,7 @@ fn list<T: 'static>(
         items.by_ref().take(SLICE).try_for_each(|item| put(lua, table, item))?;
         Ok(items.len() > 0)
     });
-    Slices(RefCell::new(fill)).into_lua(lua)
+    Slices(RefCell::new(Some(fill))).into_lua(lua)
 }
 
 fn session(lua: &Lua, session: Session) -> Result<Table> {

@@ -98,14 +98,18 @@ impl Operation for Revoke {
 
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         loop {
-            let (found, alive) = db.transaction(|db| {
+            let ended = db.transaction(|db| {
                 // A statement sees what was committed when it began, so the lock has one of its own.
                 db.query(&FENCE, &[&self.audience])?;
                 let (audience, subject) = (&self.audience, &self.subject);
                 let found = db.query(&FIND, &[audience, subject, &self.except, &AT_ONCE])?;
                 // Metadata without a session would be found again and again.
                 Ok((found.len(), delete_with_metadata(texts(&found)?, db)?))
-            })?;
+            });
+            if ended.as_ref().is_err_and(Fault::is_lock) {
+                db.report_strangers("revocations");
+            }
+            let (found, alive) = ended?;
             let before = self.alive.fetch_add(alive, Ordering::Relaxed);
             if found < AT_ONCE as usize {
                 return Ok(before + alive);

@@ -176,7 +176,7 @@ impl Connection {
     fn fault(&self, error: &Error) -> Fault {
         let Some(answer) = error.as_db_error() else {
             return match self.client.is_closed() {
-                true if is_refused(error) => Fault::refused(&self.server, &causes(error)),
+                true if is_refused(error) => Fault::refused(&causes(error)),
                 true => Fault::lost(&self.server, &causes(error)),
                 // What follows cannot be made sense of either.
                 false => {

@@ -7,6 +7,7 @@ use super::open_error::OpenError;
 use crate::config::{ConnectionConfig, Host, Secret, Server};
 use crate::host::lock;
 use crate::tls::read_private;
+use secrecy::zeroize::Zeroizing;
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
@@ -24,7 +25,7 @@ impl Credentials {
     }
 
     /// Replaces the password, also in the configuration that it comes from.
-    pub(super) fn replace(&self, password: String) {
+    pub(super) fn replace(&self, password: &str) {
         let mut given = lock(&self.password);
         match &*given {
             Some(given) => given.replace(password),
@@ -56,13 +57,15 @@ impl Credentials {
                 return Err(OpenError::refused("passfile", reason));
             }
         };
-        let found = find(&content.reveal(), server, &config.database, &config.username);
+        let found = content
+            .reveal()
+            .and_then(|content| find(&content, server, &config.database, &config.username));
         Ok(found.map(Secret::new))
     }
 }
 
 fn read_file(path: &Path) -> io::Result<Secret> {
-    let content = read_private(path, 0o077)?;
+    let content = Zeroizing::new(read_private(path, 0o077)?);
     Ok(Secret::new(String::from_utf8_lossy(&content).into_owned()))
 }
 
@@ -76,7 +79,7 @@ fn find(content: &str, server: &Server, database: &str, user: &str) -> Option<St
         Host::Unix(folder) => folder.display().to_string(),
     };
     let is_default = DEFAULT_FOLDERS.contains(&&*host);
-    let fits = |fields: &Vec<String>| {
+    let fits = |fields: &Zeroizing<Vec<String>>| {
         let wanted = [&*host, &port, database, user];
         let mut pairs = fields.iter().zip(wanted);
         fields.len() == 5
@@ -90,8 +93,8 @@ fn find(content: &str, server: &Server, database: &str, user: &str) -> Option<St
 }
 
 /// The fields of a line. The fifth is the rest of the line, with its colons.
-fn fields(line: &str) -> Vec<String> {
-    let mut fields = vec![String::new()];
+fn fields(line: &str) -> Zeroizing<Vec<String>> {
+    let mut fields = Zeroizing::new(vec![String::new()]);
     let mut characters = line.chars();
     while let Some(c) = characters.next() {
         let last = fields.len() == 5;

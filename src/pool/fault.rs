@@ -94,9 +94,10 @@ impl Fault {
         Fault::new(error, Retry::AtOnce, Verdict::AllBroken)
     }
 
-    /// The server has sent what it must not: to ask again would bring the same.
-    pub(super) fn refused(server: &Arc<str>, reason: &str) -> Self {
-        Fault { retry: Retry::Never, ..Fault::lost(server, reason) }
+    /// The server has sent more than this library reads, in answer to one of the operations.
+    pub(super) fn refused(reason: &str) -> Self {
+        let reason = excerpt(reason).into();
+        Fault::new(Error::TooLarge { reason }, Retry::Split, Verdict::Broken)
     }
 
     /// Whether the operations wait for another transaction.

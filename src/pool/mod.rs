@@ -142,7 +142,7 @@ impl Pool {
         idle
     }
 
-    pub(crate) fn set_password(&self, password: String) {
+    pub(crate) fn set_password(&self, password: &str) {
         self.opener.credentials.replace(password);
     }
 

@@ -89,7 +89,10 @@ impl Opener {
                 _ => ChannelBinding::Prefer,
             });
         if let Some(password) = self.credentials.password(&self.config, server)? {
-            options.password(password.reveal().as_str());
+            let password = password.reveal();
+            let reason = "the process was forked while it was replaced";
+            let password = password.ok_or_else(|| OpenError::failed("password", reason))?;
+            options.password(password.as_str());
         }
         let host = match &server.host {
             Host::Tcp(host) => host,

@@ -84,7 +84,7 @@ impl Files {
         }
         if let (Some(certificate), Some(key)) = (&self.certificate, &self.key) {
             let password = config.client.as_ref().and_then(|it| it.password.as_ref());
-            let password = password.map(Secret::reveal).unwrap_or_default();
+            let password = password.and_then(Secret::reveal).unwrap_or_default();
             of("sslcert", present(&mut builder, certificate))?;
             of("sslkey", prove(&mut builder, key, &password))?;
         }

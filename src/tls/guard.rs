@@ -97,11 +97,11 @@ impl Guard {
             }
             let has_code = kind == AUTHENTICATION && self.method.is_some() && length >= 8;
             if self.filled == if has_code { 9 } else { 5 } {
+                self.skip = length.saturating_sub(self.filled - 1);
+                self.filled = 0;
                 if has_code {
                     self.authenticate(u32::from_be_bytes(code))?;
                 }
-                self.skip = length.saturating_sub(self.filled - 1);
-                self.filled = 0;
             }
         }
         Ok(())

@@ -149,7 +149,8 @@ fn a_strangers_locks_stop_no_clean_up_and_only_saves_with_metadata() {
         NoTls,
     )
     .expect("a connection");
-    let take = "SELECT pg_advisory_lock($1, n) FROM generate_series(0, 16) AS n";
+    let take = "SELECT pg_advisory_lock_shared($1, 16), pg_advisory_lock($1, n)
+                FROM generate_series(0, 15) AS n";
     sql.execute(take, &[&locks("sessions")]).expect("all locks");
 
     let save = |query: &str| site.nginx.get(&format!("/save{query}")).body;
@@ -170,6 +171,37 @@ fn a_strangers_locks_stop_no_clean_up_and_only_saves_with_metadata() {
     assert!(log.contains(&named), "{log}");
     drop(sql);
     process::wait_until(5, "no save", || save("?subject=ada") == "saved");
+}
+
+#[test]
+fn a_strangers_lock_does_not_stop_a_clean_up_that_is_asked_for() {
+    let db = Database::new();
+    fill(&db, 100);
+    let mut holder = db.sql();
+    holder.execute("SELECT pg_advisory_lock($1, 16)", &[&locks("sessions")]).expect("the lock");
+    let storage = db.storage_with(json!({ "cleanup_interval": 0 }));
+    assert_eq!(storage.cleanup(None), Ok(50));
+}
+
+/// Who holds a lock is looked up for the log only.
+#[test]
+fn a_role_that_may_not_see_locks_waits_for_them_like_any_other() {
+    let db = Database::new();
+    let role = db.create_role("web");
+    db.execute(&format!(
+        "GRANT ALL ON sessions, sessions_meta TO {role};
+         REVOKE SELECT ON pg_locks, pg_stat_activity FROM PUBLIC"
+    ));
+    let storage = db.storage_with(json!({ "username": role, "cleanup_interval": 0 }));
+    storage.call(login("key 1")).expect("a save");
+    let mut other = db.sql();
+    thread::scope(|scope| {
+        let holder = site::lock_row(&mut other, "key 1");
+        let saved = scope.spawn(|| storage.call(login("key 1")));
+        thread::sleep(Duration::from_millis(400));
+        holder.rollback().expect("the end");
+        saved.join().expect("no panic").expect("a save");
+    });
 }
 
 /// One operation, and nothing after it.

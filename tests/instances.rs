@@ -74,8 +74,8 @@ for _, wrong in ipairs({
   end
 end
 for _, other in ipairs({ 1, "x", false }) do
-  local _, ok = cost(other)
-  assert(not ok)
+  local _, ok, err = cost(other)
+  assert(not ok and err:find("bad argument #1 to 'new'", 1, true), err)
 end
 
 -- Each has its own storage.

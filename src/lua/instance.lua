@@ -63,9 +63,11 @@ end
 local function storage_of(configuration)
   local text = text_of(configuration)
   local known = text and made[text]
-  local password = configuration and configuration.password
-  if known and native.has_password(known[1], password) then
-    return known[1], known[2], false
+  if known then
+    local password = configuration and configuration.password
+    if native.has_password(known[1], password) then
+      return known[1], known[2], false
+    end
   end
   local storage, seconds = native.storage(configuration)
   if text and storage then

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
 use resty_session_postgres::Epoch;
-use resty_session_postgres::ops::Cleanup;
+use resty_session_postgres::ops::{Cleanup, Get};
 use serde_json::json;
 
 use super::login;
@@ -210,6 +210,9 @@ fn a_site_at_rest_is_cleaned_up() {
     let db = Database::new();
     let storage = db.storage_with(json!({ "cleanup_interval": 200, "keepalive_timeout": 1_000 }));
     storage.call(login("first")).expect("a save");
+    // A caller whose clock is far behind holds nothing up.
+    let long_ago = Epoch::from_seconds("current_time", 0.0).expect("a time");
+    storage.call(Get::new("first", long_ago).expect("a key")).expect("an answer");
     // The clean-up comes, whether the connection is still there or not.
     support::disconnect(&mut db.sql());
     fill(&db, 2_000);

@@ -56,6 +56,18 @@ fn json_of(db: &Database, arguments: &[&str]) -> Json {
     serde_json::from_str(&out(&output)).expect("JSON")
 }
 
+/// Texts in base64url begin with a dash once in 64 times.
+#[test]
+fn a_text_may_begin_with_a_dash() {
+    let db = Database::new();
+    let save = ["set", "--name", "n", "--key", "-k", "--value", "-v", "--ttl", "60"];
+    assert!(cli(&db, &[&save[..], &["--metadata", "-shop", "-ada"]].concat()).status.success());
+    assert_eq!(out(&cli(&db, &["get", "--key", "-k"])), "-v\n");
+    let ada = ["--audience", "-shop", "--subject", "-ada"];
+    assert_eq!(json_of(&db, &[&["count"][..], &ada].concat()), count(1));
+    assert_eq!(json_of(&db, &[&["revoke"][..], &ada].concat()), count(1));
+}
+
 #[test]
 fn the_commands_do_what_their_help_says() {
     let db = Database::new();

@@ -192,6 +192,20 @@ fn the_problem_says_how_to_keep_one_of_each_session() {
 
 /// Its table has the indexes and the keys.
 #[test]
+fn a_table_name_with_a_dollar_works_with_and_without_prepared_statements() {
+    for prepared in ["true", "false"] {
+        let db = bare();
+        let keys = json!({ "table_name": "sess$1", "prepared_statements": prepared });
+        let storage = db.storage_with(keys);
+        assert!(migrate(&storage, false).expect("tables") > 0);
+        storage.call(login("key")).expect("a save");
+        assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("value"));
+        assert_eq!(storage.revoke("shop", "ada", None), Ok(1));
+        assert_eq!(storage.cleanup(None), Ok(0));
+    }
+}
+
+#[test]
 fn a_view_is_not_to_be_indexed() {
     let db = Database::new();
     db.execute(

@@ -5,18 +5,19 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::RawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use postgres::Client;
+use postgres::{Client, NoTls};
 use resty_session_postgres::{Error, Storage};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{Calls, Cluster, Database, one, process, session, stat};
+use crate::support::{self, Calls, Cluster, Database, one, process, session, stat};
 
 /// A storage with one connection, which has half a second for an answer.
 fn storage(servers: &[(&str, u16)], cluster: &Cluster, database: &str) -> Storage {
@@ -281,6 +282,16 @@ fn a_refused_connection_keeps_nobody_from_the_one_that_there_is() {
     times.sort();
     let late = times[times.len() * 98 / 100];
     assert!(late < Duration::from_millis(50), "{late:?} of {}", times.len());
+}
+
+/// Any user of the machine can connect to it.
+#[test]
+fn the_tests_own_server_lets_nobody_in_without_a_password() {
+    let port = support::shared().port();
+    let any = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
+    assert!(Client::connect(&any, NoTls).is_err());
+    let folder = support::shared().socket_dir().metadata().expect("the socket's folder");
+    assert_eq!(folder.mode() & 0o077, 0);
 }
 
 /// A proxy in front of a server that refuses start-up messages with options; returns its port.

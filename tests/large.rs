@@ -151,7 +151,9 @@ fn a_subject_has_100_000_sessions_at_most_in_one_answer() {
 const SCARCE: &str = r#"
 local module = require("resty_session_postgres")
 local native, port, database = module.native, tonumber(arg[1]), arg[2]
-local storage = native.storage({ port = port, database = database, pool_size = 1 })
+local storage = native.storage({
+  port = port, database = database, password = os.getenv("PGPASSWORD"), pool_size = 1,
+})
 local get, queue = native.methods.get, native.queue()
 local large = assert(get(storage, queue, "n", "large"))
 local small = {}
@@ -187,5 +189,5 @@ fn a_session_that_lua_has_no_memory_for_costs_the_others_nothing() {
     storage.call(large).expect("a save");
     let port = support::shared().port().to_string();
     let mut command = stage::luajit(SCARCE, &[&port, &db.name]);
-    process::run(command.env("LIMIT", "400000"));
+    process::run(command.env("LIMIT", "400000").env("PGPASSWORD", support::password()));
 }

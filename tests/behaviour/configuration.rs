@@ -98,7 +98,10 @@ pub fn the_other_spelling_of_the_table_keys_works(store: &LuaStore) {
 
 pub fn the_database_is_named_after_the_user(store: &LuaStore) {
     let name = &store.db.name;
-    store.db.execute(&format!("CREATE ROLE {name} LOGIN; GRANT ALL ON sessions TO {name}"));
+    store.db.execute(&format!(
+        "CREATE ROLE {name} LOGIN PASSWORD '{}'; GRANT ALL ON sessions TO {name}",
+        crate::support::password()
+    ));
     let mut user = store.with("username", &**name);
     user.conf.remove("database");
     user.run(&set("key", "value"));

@@ -22,6 +22,7 @@ pub fn run<B: Binding>(binding: Arc<B>, behaviour: fn(&Store<B>)) {
     let conf = [
         ("port", Value::from(f64::from(support::shared().port()))),
         ("database", Value::from(&*db.name)),
+        ("password", Value::from(support::password())),
     ];
     let store = Store {
         binding,

@@ -50,6 +50,9 @@ static inline rsp_config *test_config(char **argv) {
     set_key(config, "host", argv[1]);
     set_key(config, "port", argv[2]);
     set_key(config, "database", argv[3]);
+    if (getenv("PGPASSWORD") != NULL) {
+        set_key(config, "password", getenv("PGPASSWORD"));
+    }
     /* Programs are slow under valgrind. */
     set_key(config, "connect_timeout", "60000");
     set_key(config, "read_timeout", "60000");

@@ -5,7 +5,7 @@ mod examples;
 mod installed;
 mod sources;
 
-use crate::support::{Database, process};
+use crate::support::{self, Database, process};
 pub use installed::Installed;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -45,7 +45,8 @@ fn run(language: (&str, &[&str]), name: &str) {
             .arg(process::program("/usr/bin/valgrind", "valgrind"))
             .args(VALGRIND)
             .arg(program)
-            .args(database.address()),
+            .args(database.address())
+            .env("PGPASSWORD", support::password()),
     );
 }
 

@@ -140,10 +140,12 @@ fn a_strangers_locks_stop_no_clean_up_and_only_saves_with_metadata() {
     let database = &*site.database;
     let mut admin = site.sql();
     let stranger = format!("stranger_{database}");
-    admin.batch_execute(&format!("CREATE ROLE {stranger} LOGIN")).expect("a role");
+    let password = support::password();
+    let role = format!("CREATE ROLE {stranger} LOGIN PASSWORD '{password}'");
+    admin.batch_execute(&role).expect("a role");
     let mut sql = Client::connect(
         &format!(
-            "host=127.0.0.1 port={} dbname={database} user={stranger}",
+            "host=127.0.0.1 port={} dbname={database} user={stranger} password={password}",
             support::shared().port()
         ),
         NoTls,

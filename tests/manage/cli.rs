@@ -191,9 +191,10 @@ fn a_connection_string_comes_in_every_spelling_and_variables_fill_its_gaps() {
     let db = Database::new();
     let port = support::shared().port();
     let database = &db.name;
+    let password = support::password();
     for dsn in [
         format!("postgresql://postgres@127.0.0.1:{port}/{database}?sslmode=disable"),
-        format!("postgres://postgres:un%2Fused@127.0.0.1:{port}/{database}?connect_timeout=9"),
+        format!("postgres://postgres:{password}@127.0.0.1:{port}/{database}?connect_timeout=9"),
         format!("postgres:///{database}"),
         "postgres://postgres@".to_owned(),
         format!("host = '127.0.0.1' port={port} application_name='it\\'s us'"),

@@ -13,7 +13,7 @@ use resty_session_postgres::ops::{
 use resty_session_postgres::{Epoch, Error, Storage};
 use serde_json::json;
 
-use crate::support::{Calls, Cluster, PgBouncer, session, stage};
+use crate::support::{self, Calls, Cluster, PgBouncer, session, stage};
 
 /// The tables, without what `check` asks for; columns may be varchar.
 fn create(sql: &mut Client, owner: &str, text: &str, partitioned: bool) {
@@ -98,7 +98,11 @@ fn run_commands(dsn: &str) {
         "health",
     ];
     for command in commands {
-        let output = Command::new(&program).args(command.split(' ')).args(["--dsn", dsn]).output();
+        let output = Command::new(&program)
+            .args(command.split(' '))
+            .args(["--dsn", dsn])
+            .env("PGPASSWORD", support::password())
+            .output();
         let status = output.expect("an end").status.code();
         assert!(
             status == Some(0) || command == "check" && status == Some(3),
@@ -202,8 +206,11 @@ fn no_function_or_operator_of_another_role_runs() {
             cluster.port()
         ));
     };
-    let web = "CREATE ROLE web LOGIN; GRANT CREATE ON SCHEMA public TO web";
-    sql.batch_execute(web).expect("a role");
+    let password = support::password();
+    let web = format!(
+        "CREATE ROLE web LOGIN PASSWORD '{password}'; GRANT CREATE ON SCHEMA public TO web"
+    );
+    sql.batch_execute(&web).expect("a role");
     run_all(&mut sql, "before", "postgres");
     let log = cluster.log();
     let [functions, operators] = named(&mut sql, &log[begin..]);

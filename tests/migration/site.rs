@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::support::{Cluster, Nginx, process, stage};
+use crate::support::{Cluster, Nginx, password, process, stage};
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Storage {
@@ -39,11 +39,14 @@ impl<'a> Site<'a> {
                    secret = "of the tests",
                    audience = "tests",
                    storage = "postgres",
-                   postgres = {{ port = {}, database = "{database}", cleanup_interval = 0 }},
+                   postgres = {{
+                     port = {}, database = "{database}", password = "{}", cleanup_interval = 0,
+                   }},
                    store_metadata = true,
                  }})
                }}"#,
-            cluster.port()
+            cluster.port(),
+            password()
         );
         let nginx = Nginx::builder()
             .workers(2)

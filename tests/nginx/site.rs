@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use postgres::{Client, Transaction};
 use serde_json::{Value as Json, json};
 
-use crate::support::{Cluster, Nginx, NginxBuilder, Response, process};
+use crate::support::{self, Cluster, Nginx, NginxBuilder, Response, process};
 
 /// The limits of most sites here: an operation waits for a connection for `CONNECT` at most, and
 /// for its answer for `ANSWER`.
@@ -36,6 +36,7 @@ pub fn on(cluster: &Cluster) -> Plan<'_> {
     let conf = json!({
         "port": cluster.port(),
         "database": database,
+        "password": support::password(),
         "connect_timeout": CONNECT.as_millis(),
         "send_timeout": answer,
         "read_timeout": answer,
@@ -53,6 +54,10 @@ impl<'a> Plan<'a> {
     /// Sets a key of the storage's configuration.
     pub fn conf(mut self, key: &str, value: impl Into<Json>) -> Self {
         self.conf[key] = value.into();
+        if key == "passfile" {
+            // A password that is given would count before it.
+            self.conf.as_object_mut().expect("an object").remove("password");
+        }
         self
     }
 

@@ -32,7 +32,7 @@ fn assert_works_in_nginx(lua: &Path, module: &Path) {
     let content = format!(
         r#"content_by_lua_block {{
             local storage = require("resty.session.postgres").new({{
-              port = {}, database = "{}",
+              port = {}, database = "{}", password = "{}",
             }})
             assert(storage:set("session", "key", "value", 60))
             ngx.print(assert(storage:get("session", "key")), " ",
@@ -40,7 +40,8 @@ fn assert_works_in_nginx(lua: &Path, module: &Path) {
               package.searchpath("resty_session_postgres", package.cpath))
         }}"#,
         support::shared().port(),
-        database.name
+        database.name,
+        support::password()
     );
     let nginx = Nginx::builder().lua_paths(&path, &cpath).location("= /", &content).start();
     let answer = nginx.get("/");

@@ -10,9 +10,10 @@ fn the_lua_samples_run() {
     let samples = of("lua");
     let database = Database::new();
     let here = format!(
-        "{{ host = '127.0.0.1', port = {}, database = '{}' }}",
+        "{{ host = '127.0.0.1', port = {}, database = '{}', password = '{}' }}",
         support::shared().port(),
-        database.name
+        database.name,
+        support::password()
     );
     let mut nginx = Nginx::builder().lua_folder(Path::new(ROOT).join("tests/samples/lua"));
     for (number, sample) in samples.iter().enumerate() {

@@ -103,10 +103,12 @@ fn of(language: &str) -> Vec<Sample> {
 fn filled_in(text: &str, database: &str) -> String {
     let port = support::shared().port();
     let server = format!("host = \"127.0.0.1\",\nport = {port}");
+    let password = format!("password = \"{}\"", support::password());
     text.replace("/usr/local", &stage::root().display().to_string())
         .replace("host = \"db.example\"", &server)
-        .replace("database = \"sessions\"", &format!("database = \"{database}\""))
+        .replace("database = \"sessions\"", &format!("database = \"{database}\",\n{password}"))
         .replace("username = \"web\"", "username = \"postgres\"")
+        .replace("password = \"…\"", &password)
 }
 
 /// A block without a language is a drawing, one in an unknown language would go unnoticed.

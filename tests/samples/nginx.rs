@@ -24,12 +24,13 @@ fn run(sample: &Sample) {
     let content = format!(
         r#"content_by_lua_block {{
              local storage = require("resty.session").storage
-               or require("resty.session.postgres").new({{ port = {}, database = "{}" }})
+               or require("resty.session.postgres").new({{ port = {}, database = "{}", password = "{}" }})
              assert(storage:set("session", "key", "value", 60))
              ngx.print(assert(storage:get("session", "key")))
            }}"#,
         support::shared().port(),
-        database.name
+        database.name,
+        support::password()
     );
     let nginx = Nginx::builder()
         .lua_paths(

@@ -26,6 +26,10 @@ impl Cluster {
         let mut draft = Draft::default();
         draft.set("port", &Value::Number(self.port().into()))?;
         draft.set("database", &Value::Text(database.to_owned()))?;
+        // A password that is given would count before a file.
+        if keys.get("passfile").is_none() {
+            draft.set("password", &Value::Text(super::password().to_owned()))?;
+        }
         for (key, value) in keys.as_object().expect("an object") {
             draft.set(key, &setting(value))?;
         }

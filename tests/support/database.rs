@@ -46,7 +46,7 @@ impl Database {
     /// A new role that may connect; its name begins as given.
     pub fn create_role(&self, prefix: &str) -> String {
         let role = format!("{prefix}_{}", self.name);
-        self.execute(&format!("CREATE ROLE {role} LOGIN"));
+        self.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD '{}'", super::password()));
         role
     }
 
@@ -84,13 +84,17 @@ impl Database {
 
     pub fn dsn(&self) -> String {
         let [host, port, database] = self.address();
-        format!("host={host} port={port} dbname={database} user=postgres")
+        let password = super::password();
+        format!("host={host} port={port} dbname={database} user=postgres password={password}")
     }
 
     /// Adds libpq's environment variables for this database.
     pub fn environment<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         let variables = ["PGHOST", "PGPORT", "PGDATABASE"];
-        command.envs(variables.into_iter().zip(self.address())).env("PGUSER", "postgres")
+        command
+            .envs(variables.into_iter().zip(self.address()))
+            .env("PGUSER", "postgres")
+            .env("PGPASSWORD", super::password())
     }
 }
 

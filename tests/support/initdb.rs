@@ -39,14 +39,16 @@ fn initialise() -> TempDir {
     );
     // In single-user mode a line is a statement.
     let mut single = command("postgres")
-        .args(["--single", "-F", "-c", "log_checkpoints=off", "-D"])
+        .args(["--single", "-F", "-c", "log_checkpoints=off"])
+        .args(["-c", "password_encryption=md5", "-D"])
         .args([folder.path().as_os_str(), "template1".as_ref()])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .expect("postgres --single");
     let mut input = single.stdin.take().expect("piped");
-    input.write_all(TABLES.as_bytes()).expect("a live server");
+    let password = format!("ALTER ROLE postgres PASSWORD '{}'\n", super::password());
+    input.write_all((password + TABLES).as_bytes()).expect("a live server");
     drop(input);
     assert!(single.wait().expect("our own child").success());
     folder

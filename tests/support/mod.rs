@@ -13,6 +13,7 @@ pub mod process;
 mod settings;
 pub mod stage;
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 pub use calls::{Calls, session, stat, together};
@@ -20,6 +21,16 @@ pub use cluster::{Builder, Cluster, Stop};
 pub use database::{Database, disconnect, one};
 pub use nginx::{Builder as NginxBuilder, Nginx, Response};
 pub use pgbouncer::PgBouncer;
+
+/// The password of every role, by TCP: any user of the machine can connect to these servers. It is
+/// another one in each run.
+pub fn password() -> &'static str {
+    static PASSWORD: OnceLock<String> = OnceLock::new();
+    PASSWORD.get_or_init(|| {
+        let random = |n: u8| RandomState::new().hash_one(n);
+        format!("{:016x}{:016x}", random(1), random(2))
+    })
+}
 
 /// The cluster of all tests that do not change it. Each has its own database.
 pub fn shared() -> &'static Cluster {

@@ -43,11 +43,13 @@ impl PgBouncer {
         let port = process::free_port();
         let ini = folder.path().join("pgbouncer.ini");
         let users = folder.path().join("users");
-        fs::write(&users, "\"postgres\" \"\"\n\"web\" \"\"\n").expect("the user list");
+        let password = super::password();
+        let list = format!("\"postgres\" \"{password}\"\n\"web\" \"{password}\"\n");
+        fs::write(&users, list).expect("the user list");
         let configuration = format!(
             "[databases]\n* = host={host} port={server}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = trust\nauth_file = {users}\npool_mode = {pool_mode}\n\
+             auth_type = md5\nauth_file = {users}\npool_mode = {pool_mode}\n\
              default_pool_size = 2\nmax_client_conn = 200\n{settings}\n",
             host = cluster.socket_dir().display(),
             server = cluster.port(),
@@ -80,6 +82,7 @@ impl PgBouncer {
             .host("127.0.0.1")
             .port(self.port)
             .user("postgres")
+            .password(super::password())
             .dbname(database)
             .connect(NoTls)
     }

@@ -34,7 +34,7 @@ local function environment(here)
     for key, value in pairs(here) do
       conf[key] = value
     end
-    conf.username, conf.password, conf.ssl, conf.ssl_required = nil, nil, nil, nil
+    conf.username, conf.ssl, conf.ssl_required = nil, nil, nil
     return strict(module.new(conf))
   end
 

@@ -290,8 +290,9 @@ fn the_tests_own_server_lets_nobody_in_without_a_password() {
     let port = support::shared().port();
     let any = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
     assert!(Client::connect(&any, NoTls).is_err());
-    let folder = support::shared().socket_dir().metadata().expect("the socket's folder");
-    assert_eq!(folder.mode() & 0o077, 0);
+    let socket = support::shared().socket_dir().join(format!(".s.PGSQL.{port}"));
+    let socket = socket.metadata().expect("the socket");
+    assert_eq!(socket.mode() & 0o077, 0);
 }
 
 /// A proxy in front of a server that refuses start-up messages with options; returns its port.

@@ -78,14 +78,15 @@ impl Builder {
         initdb::copy_to(&data);
 
         let hba = match self.hba.as_str() {
-            // The folder of the socket is private. SCRAM, which takes long in a build for tests, is for
-            // passwords that are kept for it.
+            // The socket is private. SCRAM, which takes long in a build for tests, is for passwords that are
+            // kept for it.
             "" => "local all all trust\nhost all all 127.0.0.1/32 md5\n",
             lines => lines,
         };
         fs::write(data.join("pg_hba.conf"), rules(hba)).expect("pg_hba.conf");
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\n\
+             unix_socket_permissions = 0700\n\
              max_connections = 200\nfsync = off\ntimezone = 'UTC'\n{}",
             folder.path().display(),
             self.settings

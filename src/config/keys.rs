@@ -113,8 +113,7 @@ pub static KEYS: &[Key] = &[
     word("sslnegotiation", &["postgres", "direct"])
         .libpq("sslnegotiation", "PGSSLNEGOTIATION")
         .doc(
-            "`direct` starts TLS without asking the server first, which saves a round trip. It \
-             requires PostgreSQL 17 or later.",
+            "`direct` starts TLS without asking first and saves a round trip (PostgreSQL 17 or later).",
         ),
     key("channel_binding", BINDING, Ok("prefer"))
         .libpq("channel_binding", "PGCHANNELBINDING")
@@ -127,8 +126,8 @@ pub static KEYS: &[Key] = &[
     key("require_auth", Kind::AuthMethods, Err("any"))
         .libpq("require_auth", "PGREQUIREAUTH")
         .doc(
-            "How the server must authenticate this client, such as `scram-sha-256`; with `!` before each, \
-             how it must not. A server that asks for something else gets no answer.",
+            "What the server must ask for, such as `scram-sha-256`. If it asks for something else, it \
+             gets no answer.",
         ),
     key("allow_cleartext", Kind::Flag, Err("`false`")).doc(
         "If the server asks for it, send the password in clear text over a connection without \

@@ -1,4 +1,4 @@
-//! Roles that hold an advisory lock of these tables and have no right to them. Any role that may connect
+//! Roles that hold an advisory lock of these tables and have no rights to them. Any role that may connect
 //! to the database can take any advisory lock; saves and clean-ups then wait for it.
 
 use super::{Db, Fixed, types};
@@ -22,7 +22,7 @@ const STRANGERS: Fixed = Fixed::reads(
 const INTERVAL: Duration = Duration::from_secs(1);
 
 impl Db<'_> {
-    /// Logs, once in a while, who it is that holds `what` up. Where the server does not say, nobody.
+    /// Logs, at a limited rate, which role holds `what` up. If the server does not say, nothing is logged.
     pub(crate) fn report_strangers(&mut self, what: &str) {
         static REPORTS: Limited = Limited::new();
         static ASKED: Mutex<Option<Instant>> = Mutex::new(None);

@@ -219,7 +219,7 @@ impl Stats {
             counter("operations_total", "Operations by kind and outcome.", operations.collect()),
             counter(
                 "batches_split_total",
-                "Batches that were split and retried one by one, by the reason.",
+                "Batches that failed and whose operations were tried again, by the reason.",
                 self.splits.samples("reason"),
             ),
             gauge("connections", "Connections by state.", states.into()),

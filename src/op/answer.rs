@@ -66,7 +66,7 @@ impl fmt::Debug for Session {
 pub struct Finding {
     /// What, and its consequence.
     pub problem: String,
-    /// The statement that repairs it, or several; `None` where somebody has to decide what is to be done.
+    /// The statement that repairs it, or several; `None` if an administrator has to decide.
     pub repair: Option<String>,
     /// Whether `migrate` repairs it: it concerns the tables' structure, not their rows or privileges.
     pub(crate) structural: bool,

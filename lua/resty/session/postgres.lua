@@ -92,18 +92,16 @@ end
 --   Default: none.
 -- @field ssl_min_protocol_version The oldest accepted version of TLS. Accepts one of TLSv1,
 --   TLSv1.1, TLSv1.2, TLSv1.3. Default: `"TLSv1.2"`.
--- @field sslnegotiation `direct` starts TLS without asking the server first, which saves a round
---   trip. It requires PostgreSQL 17 or later. Accepts one of postgres, direct. Default:
---   `"postgres"`.
+-- @field sslnegotiation `direct` starts TLS without asking first and saves a round trip
+--   (PostgreSQL 17 or later). Accepts one of postgres, direct. Default: `"postgres"`.
 -- @field channel_binding Whether SCRAM authentication is bound to the TLS session. Accepts one of
 --   disable, prefer, require. Default: `"prefer"`.
 -- @field passfile A file with passwords in libpq's format, used if `password` is not set. It may
 --   be readable by its owner only. It is read for each new connection; if that fails, what was
 --   read when the storage was created is used. Accepts the absolute path of a file. Default: none.
--- @field require_auth How the server must authenticate this client, such as `scram-sha-256`; with
---   `!` before each, how it must not. A server that asks for something else gets no answer.
---   Accepts several of none, password, md5, scram-sha-256, gss, sspi, comma-separated, or with !
---   before each. Default: any.
+-- @field require_auth What the server must ask for, such as `scram-sha-256`. If it asks for
+--   something else, it gets no answer. Accepts several of none, password, md5, scram-sha-256, gss,
+--   sspi, comma-separated, or with ! before each. Default: any.
 -- @field allow_cleartext If the server asks for it, send the password in clear text over a
 --   connection without TLS. Accepts a boolean. Default: `false`.
 -- @field target_session_attrs Which of several servers to use. `read-write` finds the primary,

@@ -5,11 +5,14 @@ use crate::Config;
 use crate::op::Epoch;
 use crate::ops::Get;
 
+fn job_on(tables: &Arc<Tables>, key: &str) -> BoxedJob {
+    let get = Box::new(Get::new(key, Epoch::now()).expect("a key"));
+    Job::new(get, tables, Config::default().timeouts, Reply::callback(|_| {}))
+}
+
 fn job(key: &str) -> BoxedJob {
     let config = Config::default();
-    let tables = Arc::new(Tables::new(config.sessions, config.metadata, None));
-    let get = Box::new(Get::new(key, Epoch::now()).expect("a key"));
-    Job::new(get, &tables, config.timeouts, Reply::callback(|_| {}))
+    job_on(&Arc::new(Tables::new(config.sessions, config.metadata, None)), key)
 }
 
 /// So many threads are awake; each takes a batch. Which of them are separate.
@@ -74,4 +77,39 @@ fn a_separate_job_wakes_a_thread_of_its_own() {
     queue.sleeping = 1;
     assert!(matches!(wake(&mut queue), Wake::Sleeper));
     assert_eq!(queue.remove_if(|_| true).len(), 1);
+}
+
+#[test]
+fn jobs_that_have_not_met_the_lock_by_themselves_are_tried_together_again() {
+    let mut queue = Queue { threads: 1, ..Queue::default() };
+    let now = Instant::now();
+    let later = now + Duration::from_secs(1);
+    let config = Config::default();
+    let tables = Arc::new(Tables::new(config.sessions, config.metadata, None));
+    for (key, pause) in [("tried", 20), ("first", 0), ("second", 0)] {
+        let mut job = job_on(&tables, key);
+        job.footprint.group = None;
+        job.pause = Duration::from_millis(pause);
+        queue.locked.push((later, job));
+    }
+    queue.try_locked_now(now);
+    let keys = |batch: Option<Batch>| -> Vec<String> {
+        let jobs = batch.expect("a batch").jobs.into_iter();
+        jobs.map(|job| job.operation.keys()[0].expect("a key").to_owned()).collect()
+    };
+    assert_eq!(keys(queue.take(now, 1)), ["tried"]);
+    assert_eq!(keys(queue.take(now, 1)), ["first", "second"]);
+}
+
+#[test]
+fn only_the_jobs_that_are_picked_are_removed() {
+    let mut queue = Queue::default();
+    for key in ["picked", "other"] {
+        queue.jobs.push(job(key));
+        queue.separate.push_back(job(key));
+        queue.locked.push((Instant::now(), job(key)));
+    }
+    let removed = queue.remove_if(|job| job.operation.keys()[0] == Some("picked"));
+    assert_eq!((removed.len(), queue.len()), (3, 3));
+    assert_eq!((queue.separate.len(), queue.locked.len()), (1, 1));
 }

@@ -20,6 +20,7 @@ mod nginx;
 mod packages;
 mod pgbouncer;
 mod samples;
+mod serving;
 mod support;
 mod symbols;
 mod tls;

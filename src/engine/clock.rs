@@ -1,15 +1,15 @@
 //! The engine's clock: a thread that answers operations whose time is up, whatever the worker threads are
-//! stuck in, wakes another thread where a locked operation is due or the oldest has waited too long, and
-//! starts clean-ups.
+//! stuck in, wakes another thread where a locked operation is due, the oldest has waited too long or a
+//! connection may be opened again, and starts clean-ups.
 
-use super::{BoxedJob, Engine};
+use super::{BoxedJob, Engine, Queue};
 use crate::Error;
 use crate::host::log::Level;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often it looks. Deadlines are kept to about this.
-const TICK: Duration = Duration::from_millis(20);
+/// How often it looks, if nothing is planned earlier. Deadlines are kept to about this.
+pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// It goes on ticking for so long after the last operation, so that callers need not wake it while there
 /// is traffic.
@@ -21,18 +21,12 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 pub(super) fn run(engine: &Arc<Engine>) {
     let mut queue = engine.lock();
     while !queue.stopping {
-        let recent = queue.last_submit.is_some_and(|at| at.elapsed() < LINGER);
-        queue.clock_sleeps = queue.len() == 0 && !recent;
-        let pause = if queue.clock_sleeps {
-            // Under the queue's lock, which the end of a clean-up takes before it wakes the clock.
-            let next = engine.cleaner.next();
-            next.map_or(LONGEST_SLEEP, |at| at.saturating_duration_since(Instant::now()))
-        } else {
-            TICK
-        };
-        let woken = engine.tick.wait_timeout(queue, pause);
+        let now = Instant::now();
+        let next = next_tick(engine, &mut queue, now);
+        queue.next_tick = Some(next);
+        let woken = engine.tick.wait_timeout(queue, next.saturating_duration_since(now));
         queue = woken.unwrap_or_else(PoisonError::into_inner).0;
-        queue.clock_sleeps = false;
+        queue.next_tick = None;
         let now = Instant::now();
         let expired = queue.remove_if(|job| job.expires() <= now);
         engine.dispatch(queue, now);
@@ -44,12 +38,26 @@ pub(super) fn run(engine: &Arc<Engine>) {
     }
 }
 
+/// When there is something to look at next.
+fn next_tick(engine: &Engine, queue: &mut Queue, now: Instant) -> Instant {
+    let recent = queue.last_submit.is_some_and(|at| now.saturating_duration_since(at) < LINGER);
+    if queue.len() == 0 && !recent {
+        // Under the queue's lock, which the end of a clean-up takes before it wakes the clock.
+        return engine.cleaner.next().unwrap_or(now + LONGEST_SLEEP);
+    }
+    // What is past has been looked at.
+    let attempt = engine.pool.status().next_attempt().filter(|_| queue.len() > 0);
+    let late_at = queue.late_at(engine.most_threads);
+    let events = [attempt, late_at].into_iter().flatten().filter(|at| *at > now);
+    events.min().map_or(now + TICK, |at| at.min(now + TICK))
+}
+
 fn expire(engine: &Engine, expired: Vec<BoxedJob>) {
     let status = engine.pool.status();
     let failure = status.last_failure().map(|failure| failure.reason);
     let why: Arc<str> = match &failure {
         Some(reason) => Arc::clone(reason),
-        None if status.is_opening() => "still connecting".into(),
+        None if status.opening() > 0 => "still connecting".into(),
         None => {
             report_busy(engine, &expired);
             "all connections are busy".into()

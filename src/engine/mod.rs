@@ -46,8 +46,6 @@ pub(crate) struct Engine {
     ended: Condvar,
     /// The servers, for messages.
     server: Arc<str>,
-    /// How long an attempt to connect takes at most.
-    attempt_time: Duration,
     most_threads: usize,
     /// As configured; what would hold a connection each in a pool without batching does not count
     /// as waiting.
@@ -83,7 +81,6 @@ impl Engine {
             tick: Condvar::new(),
             ended: Condvar::new(),
             server: connection.describe(),
-            attempt_time: config.timeouts.connect + Duration::from_millis(100),
             most_threads: config.pool.size,
             backlog: config.pool.backlog,
         });
@@ -163,7 +160,7 @@ impl Engine {
             Error::Backlog { limit }
         } else {
             queue.last_submit = Some(job.submitted);
-            queue.jobs.push(job);
+            queue.push(job);
             return Ok(queue);
         };
         drop(queue);
@@ -180,8 +177,17 @@ impl Engine {
 
     /// Unlocks the queue and has a thread woken for what is in it, if one is needed.
     fn dispatch(self: &Arc<Self>, mut queue: MutexGuard<'_, Queue>, now: Instant) {
-        let wake = queue.wake(now, self.most_threads);
-        let wake_clock = queue.len() > 0 && std::mem::take(&mut queue.clock_sleeps);
+        let wake = queue.wake(now, self.most_threads, |queue| self.has_room(queue, now));
+        // A thread that was woken will take what waits; if not, the clock looks as usual.
+        let look_at = match wake {
+            Wake::Nothing => queue.late_at(self.most_threads).filter(|late_at| *late_at > now),
+            Wake::Sleeper | Wake::NewThread => None,
+        };
+        let look_at = look_at.unwrap_or(now + clock::TICK);
+        let wake_clock = queue.len() > 0 && queue.next_tick.is_some_and(|tick| look_at < tick);
+        if wake_clock {
+            queue.next_tick = None;
+        }
         drop(queue);
         match wake {
             Wake::Nothing => {}
@@ -203,6 +209,11 @@ impl Engine {
         }
     }
 
+    /// Whether a thread would get a connection now. One at a time opens one.
+    fn has_room(&self, queue: &Queue, now: Instant) -> bool {
+        self.pool.idle_count() > 0 || queue.connecting == 0 && self.pool.may_open(now)
+    }
+
     /// Puts the clean-ups that are due into the queue.
     fn start_clean_ups(self: &Arc<Self>, now: Instant) {
         for (sweep, tables, timeouts) in self.cleaner.due(now) {
@@ -210,12 +221,12 @@ impl Engine {
             let reply = Reply::callback(move |outcome| {
                 engine.cleaner.done(&swept, outcome.err().as_ref());
                 // The clock sleeps until the next event that it knew of.
-                engine.lock().clock_sleeps = false;
+                drop(engine.lock());
                 engine.tick.notify_one();
             });
             let job = Job::new(Box::new(sweep), &tables, timeouts, reply);
             let mut queue = self.lock();
-            queue.jobs.push(job);
+            queue.push(job);
             self.dispatch(queue, now);
         }
     }

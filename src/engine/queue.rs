@@ -22,15 +22,35 @@ pub(super) const BATCH: Limits = Limits { operations: 128, bytes: 1 << 20 };
 /// millisecond: an operation that has waited longer was not in the next one.
 const WAIT_THRESHOLD: Duration = Duration::from_millis(2);
 
-/// How much the threshold grows with each further thread: 10 ms with two, 50 ms with three, and so on.
+/// How much the threshold grows with each further thread, up to a limit: 10 ms with two, 50 ms with three.
 /// Two connections keep PostgreSQL busy, one being served while the other's batch fills up; more of them
 /// make for smaller batches, and only help where statements are held up, by a slow disk or a slow
 /// network.
 const THRESHOLD_GROWTH: u32 = 5;
 
+/// Far below the time that an operation has: where all connections are stuck, there must be time for others.
+const LONGEST_THRESHOLD: Duration = Duration::from_millis(250);
+
 fn wait_threshold(active: usize) -> Duration {
     let further = active.saturating_sub(1).min(6) as u32;
-    WAIT_THRESHOLD * THRESHOLD_GROWTH.pow(further)
+    (WAIT_THRESHOLD * THRESHOLD_GROWTH.pow(further)).min(LONGEST_THRESHOLD)
+}
+
+/// Jobs that run by themselves, beside the others: on half of the threads at most, and on all but one
+/// together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// Reads of large sessions.
+    Large,
+    /// Operations that may take long.
+    Long,
+}
+
+/// The jobs of a lane that wait, and how many run.
+#[derive(Default)]
+pub(super) struct Separate {
+    pub(super) waiting: VecDeque<BoxedJob>,
+    pub(super) running: usize,
 }
 
 pub(crate) struct Job {
@@ -110,23 +130,22 @@ pub(super) struct Queue {
     /// Jobs that met a lock, and when to try again. Their sessions stay in use: what comes later
     /// for them must not overtake.
     pub(super) locked: Vec<(Instant, BoxedJob)>,
-    /// Jobs that are to run by themselves, such as reads of large sessions, and how many do. Their
-    /// sessions stay in use, too.
-    pub(super) separate: VecDeque<BoxedJob>,
-    pub(super) running_separate: usize,
+    /// One for each [`Lane`]. Their sessions stay in use, too.
+    pub(super) separate: [Separate; 2],
     /// A locked job is being tried.
     pub(super) trying: bool,
-    /// Which of the three kinds of jobs comes first.
+    /// Which of the four kinds of jobs comes first.
     next: usize,
     /// Threads that exist, that sleep, and that were notified but have not woken yet. A caller that
     /// runs its own statement counts as a thread meanwhile.
     pub(super) threads: usize,
     pub(super) sleeping: usize,
     pub(super) woken: usize,
+    /// Threads that open a connection: one at most.
     pub(super) connecting: usize,
     pub(super) stopping: bool,
-    /// The clock sleeps until it is notified that there is something to watch.
-    pub(super) clock_sleeps: bool,
+    /// When the clock looks next by itself. None while it is awake.
+    pub(super) next_tick: Option<Instant>,
     pub(super) last_submit: Option<Instant>,
 }
 
@@ -136,7 +155,7 @@ pub(super) struct Batch {
     /// It is a locked job's next try.
     pub(super) retry: bool,
     /// It is a job that runs by itself: others do not wait for it.
-    pub(super) separate: bool,
+    pub(super) separate: Option<Lane>,
 }
 
 /// Which thread is to be woken, to run what waits.
@@ -149,7 +168,30 @@ pub(super) enum Wake {
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.jobs.len() + self.locked.len() + self.separate.len()
+        let separate = self.separate.iter().map(|lane| lane.waiting.len());
+        self.jobs.len() + self.locked.len() + separate.sum::<usize>()
+    }
+
+    /// Adds a job behind all others.
+    pub(super) fn push(&mut self, job: BoxedJob) {
+        match lane_of(&job) {
+            Some(lane) => self.lane(lane).waiting.push_back(job),
+            None => self.jobs.push(job),
+        }
+    }
+
+    /// Puts jobs that were taken back before all others.
+    pub(super) fn put_back(&mut self, jobs: Vec<BoxedJob>) {
+        let (long, others): (Vec<_>, Vec<_>) =
+            jobs.into_iter().partition(|job| lane_of(job).is_some());
+        for job in long {
+            self.lane(Lane::Long).waiting.push_front(job);
+        }
+        self.jobs.put_back(others);
+    }
+
+    pub(super) fn lane(&mut self, lane: Lane) -> &mut Separate {
+        &mut self.separate[lane as usize]
     }
 
     /// Whether the one job that waits is the only one there is.
@@ -181,14 +223,28 @@ impl Queue {
         due.min_by_key(|&place| self.locked[place].0)
     }
 
-    /// Threads that are awake for what others wait for.
-    fn serving(&self) -> usize {
-        self.threads - self.sleeping - self.running_separate
+    /// How many jobs run by themselves.
+    fn running_separate(&self) -> usize {
+        self.separate.iter().map(|lane| lane.running).sum()
     }
 
-    /// Whether a job may run by itself: on half of the threads at most, so that the others have theirs.
+    /// Threads that are awake for what others wait for.
+    fn serving(&self) -> usize {
+        let others = self.sleeping + self.connecting + self.running_separate();
+        self.threads.saturating_sub(others)
+    }
+
+    /// Whether a job of that lane may run.
+    fn may_run(&self, lane: Lane, most_threads: usize) -> bool {
+        let Separate { waiting, running } = &self.separate[lane as usize];
+        let is_below = |running: usize, most: usize| running < most.max(1);
+        !waiting.is_empty()
+            && is_below(*running, most_threads / 2)
+            && is_below(self.running_separate(), most_threads - 1)
+    }
+
     fn may_run_separate(&self, most_threads: usize) -> bool {
-        !self.separate.is_empty() && self.running_separate < (most_threads / 2).max(1)
+        [Lane::Large, Lane::Long].into_iter().any(|lane| self.may_run(lane, most_threads))
     }
 
     pub(super) fn has_work(&mut self, now: Instant, most_threads: usize) -> bool {
@@ -200,7 +256,7 @@ impl Queue {
     /// Takes what to do next; nothing where nothing can run now.
     pub(super) fn take(&mut self, now: Instant, most_threads: usize) -> Option<Batch> {
         // They take turns, so that none of them keeps the others waiting.
-        let takes = [Self::take_locked, Self::take_separate, Self::take_fresh];
+        let takes = [Self::take_locked, Self::take_large, Self::take_long, Self::take_fresh];
         let first = self.next;
         (0..takes.len()).map(|n| (first + n) % takes.len()).find_map(|kind| {
             let batch = takes[kind](self, now, most_threads)?;
@@ -213,41 +269,64 @@ impl Queue {
         let place = self.due(now)?;
         self.trying = true;
         let (_, job) = self.locked.remove(place);
-        Some(Batch { jobs: vec![job], retry: true, separate: false })
+        let separate = lane_of(&job);
+        if let Some(lane) = separate {
+            self.lane(lane).running += 1;
+        }
+        Some(Batch { jobs: vec![job], retry: true, separate })
     }
 
-    fn take_separate(&mut self, _: Instant, most_threads: usize) -> Option<Batch> {
+    fn take_large(&mut self, _: Instant, most_threads: usize) -> Option<Batch> {
+        self.take_separate(Lane::Large, most_threads)
+    }
+
+    fn take_long(&mut self, _: Instant, most_threads: usize) -> Option<Batch> {
+        self.take_separate(Lane::Long, most_threads)
+    }
+
+    fn take_separate(&mut self, lane: Lane, most_threads: usize) -> Option<Batch> {
         let has_others = self.jobs.first().is_some();
         let others_are_served = !has_others || self.serving() > 1 || most_threads == 1;
-        if !others_are_served || !self.may_run_separate(most_threads) {
+        if !others_are_served || !self.may_run(lane, most_threads) {
             return None;
         }
-        let job = self.separate.pop_front()?;
-        self.running_separate += 1;
-        Some(Batch { jobs: vec![job], retry: false, separate: true })
+        let job = self.lane(lane).waiting.pop_front()?;
+        self.lane(lane).running += 1;
+        Some(Batch { jobs: vec![job], retry: false, separate: Some(lane) })
     }
 
     fn take_fresh(&mut self, _: Instant, _: usize) -> Option<Batch> {
         let jobs = self.jobs.take(BATCH);
-        (!jobs.is_empty()).then_some(Batch { jobs, retry: false, separate: false })
+        (!jobs.is_empty()).then_some(Batch { jobs, retry: false, separate: None })
     }
 
-    /// Decides which thread is to be woken to run what waits, and counts it as woken.
-    pub(super) fn wake(&mut self, now: Instant, most_threads: usize) -> Wake {
+    /// When the oldest job that could run has waited for too long, so that one more thread is woken.
+    pub(super) fn late_at(&mut self, most_threads: usize) -> Option<Instant> {
+        if self.sleeping == 0 && self.threads >= most_threads {
+            return None;
+        }
+        let threshold = wait_threshold(self.serving());
+        self.jobs.first().map(|oldest| oldest.submitted + threshold)
+    }
+
+    /// Decides which thread is to be woken to run what waits, and counts it as woken. `has_room` says
+    /// whether it would get a connection.
+    pub(super) fn wake(
+        &mut self,
+        now: Instant,
+        most_threads: usize,
+        has_room: impl FnOnce(&Self) -> bool,
+    ) -> Wake {
         let active = self.serving();
         let separate = self.may_run_separate(most_threads);
         let retry = self.due(now).is_some() || separate;
         let late = match self.jobs.first() {
-            Some(oldest) => {
-                let waited = now.saturating_duration_since(oldest.submitted);
-                waited > wait_threshold(active)
-            }
+            Some(_) => self.late_at(most_threads).is_some_and(|late_at| late_at < now),
             None if retry => true,
             None => return Wake::Nothing,
         };
-        // One thread at a time waits for a connection; the others would only open more of them.
         let late = late || separate && active < 2;
-        if active > 0 && (!late || self.connecting > 0) {
+        if active > 0 && !late || !has_room(self) {
             Wake::Nothing
         } else if self.sleeping > 0 {
             self.sleeping -= 1;
@@ -268,15 +347,22 @@ impl Queue {
             self.jobs.release(&job.footprint);
             removed.push(job);
         }
-        let (ended, kept): (VecDeque<_>, _) =
-            std::mem::take(&mut self.separate).into_iter().partition(|job| which(job));
-        self.separate = kept;
-        for job in ended {
-            self.jobs.release(&job.footprint);
-            removed.push(job);
+        for lane in &mut self.separate {
+            let (ended, kept): (VecDeque<_>, _) =
+                std::mem::take(&mut lane.waiting).into_iter().partition(|job| which(job));
+            lane.waiting = kept;
+            for job in ended {
+                self.jobs.release(&job.footprint);
+                removed.push(job);
+            }
         }
         removed
     }
+}
+
+/// The lane of a job from its start.
+fn lane_of(job: &Job) -> Option<Lane> {
+    job.operation.kind().long.then_some(Lane::Long)
 }
 
 #[cfg(test)]

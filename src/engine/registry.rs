@@ -82,7 +82,7 @@ impl Engine {
             // What was interrupted, and would be tried again.
             unanswered += self.fail_waiting(&Error::Stopped);
             drop(self.pool.take_idle());
-            if ended && !status.is_opening() && self.pool.open() == 0 {
+            if ended && self.pool.open() == 0 {
                 break;
             }
             if start.elapsed() > time / 2 {

@@ -1,7 +1,7 @@
 //! A worker thread: takes what waits, runs it as one statement, and answers each operation or keeps it
 //! for another try. A batch that was rejected is split, so that only the operation at fault fails.
 
-use super::queue::{Batch, Queue};
+use super::queue::{Batch, Lane, Queue};
 use super::{Engine, Job};
 use crate::Error;
 use crate::db::Db;
@@ -11,10 +11,6 @@ use crate::pool::{Fault, LOCK_TIMEOUT, Pooled, Retry, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// How long a thread pauses between attempts to connect before it looks whether a connection is still
-/// needed.
-const LOOK_AROUND: Duration = Duration::from_millis(100);
 
 /// How often an operation is tried again after a lost connection. A restart of the server can meet
 /// it on several old connections, one after the other; more often than that, and the
@@ -33,20 +29,27 @@ pub(super) fn run(engine: &Arc<Engine>) {
             continue;
         }
         drop(queue);
-        if let Some(mut connection) = check_out(engine) {
-            let now = Instant::now();
-            let mut queue = engine.lock();
-            let batch = queue.take(now, engine.most_threads);
-            if batch.as_ref().is_some_and(|batch| batch.separate) {
-                // Another thread may have to serve the others.
-                engine.dispatch(queue, now);
-            } else {
-                drop(queue);
+        let Some(mut connection) = check_out(engine) else {
+            queue = engine.lock();
+            // What gives it room wakes it: a connection that is returned, or the clock.
+            if !queue.stopping && !engine.has_room(&queue, Instant::now()) {
+                queue = sleep(engine, queue);
             }
-            if let Some(batch) = batch {
-                run_batch(engine, &mut connection, batch);
-            }
+            continue;
+        };
+        let now = Instant::now();
+        queue = engine.lock();
+        let batch = queue.take(now, engine.most_threads);
+        if batch.as_ref().is_some_and(|batch| batch.separate.is_some()) {
+            // Another thread may have to serve the others.
+            engine.dispatch(queue, now);
+        } else {
+            drop(queue);
         }
+        if let Some(batch) = batch {
+            run_batch(engine, &mut connection, batch);
+        }
+        drop(connection);
         queue = engine.lock();
     }
     queue.threads -= 1;
@@ -67,55 +70,42 @@ fn sleep<'a>(engine: &'a Engine, mut queue: MutexGuard<'a, Queue>) -> MutexGuard
     queue
 }
 
-/// Gets a connection while there is something to do with it.
+/// Gets an idle connection, or opens one if no other thread is opening one.
 fn check_out(engine: &Engine) -> Option<Pooled> {
     if let Some(connection) = engine.pool.idle() {
         engine.stats.checkout.note_time(Duration::ZERO);
         return Some(connection);
     }
-    engine.lock().connecting += 1;
-    let _connecting = Connecting(engine);
     let start = Instant::now();
-    let connection = wait_for_connection(engine)?;
-    engine.stats.checkout.note_time(start.elapsed());
-    Some(connection)
+    let mut queue = engine.lock();
+    if queue.connecting > 0 || !engine.pool.may_open(start) {
+        return None;
+    }
+    queue.connecting += 1;
+    drop(queue);
+    let _connecting = Connecting(engine);
+    match engine.pool.open_one() {
+        Ok(connection) => {
+            engine.stats.checkout.note_time(start.elapsed());
+            connection
+        }
+        Err(failure) => {
+            // No operation has anything to wait for, unless there are other connections.
+            if failure.refused && engine.pool.open() == 0 {
+                let server = Arc::clone(&engine.server);
+                engine.fail_waiting(&Error::Refused { server, reason: failure.reason });
+            }
+            None
+        }
+    }
 }
 
-/// Counts as a thread that waits for a connection until it is dropped, also by a panic.
+/// Counts as a thread that opens a connection until it is dropped, also by a panic.
 struct Connecting<'a>(&'a Engine);
 
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
         self.0.lock().connecting -= 1;
-    }
-}
-
-fn wait_for_connection(engine: &Engine) -> Option<Pooled> {
-    loop {
-        let pause = engine.pool.status().next_attempt();
-        let pause = pause.map(|at| at.saturating_duration_since(Instant::now()));
-        if let Some(pause) = pause.filter(|pause| !pause.is_zero()) {
-            std::thread::sleep(pause.min(LOOK_AROUND));
-        } else {
-            // An attempt ends by then, one way or the other. To come back earlier would have r2d2
-            // make a second one beside it.
-            match engine.pool.wait(engine.attempt_time) {
-                Ok(Some(connection)) => return Some(connection),
-                // No operation has anything to wait for, unless there are other connections.
-                Err(failure) if failure.refused && engine.pool.open() == 0 => {
-                    engine.fail_waiting(&Error::Refused {
-                        server: Arc::clone(&engine.server),
-                        reason: failure.reason,
-                    });
-                    return None;
-                }
-                Ok(None) | Err(_) => {}
-            }
-        }
-        let mut queue = engine.lock();
-        if queue.stopping || !queue.has_work(Instant::now(), engine.most_threads) {
-            return None;
-        }
     }
 }
 
@@ -164,7 +154,7 @@ fn run_statement(
     // Operations that were tried before share a statement with those of the same deadline only.
     let (until, timeout) = (first.expires(), first.timeouts.statement);
     let operations: Vec<&dyn AnyOperation> = batch.jobs.iter().map(|job| &*job.operation).collect();
-    let mut db = Db::new(connection.get(), &first.tables, until, timeout, batch.separate);
+    let mut db = Db::new(connection.get(), &first.tables, until, timeout, batch.separate.is_some());
     let answers = (first.operation.kind().run)(&operations, &mut db)?;
     if let Some(cleaned) = db.cleaned() {
         engine.stats.cleaned(cleaned);
@@ -206,7 +196,7 @@ fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize
         };
         failed = true;
         let part = job.footprint.group.take().map_or(0, |(.., round)| round.part);
-        match next(&mut job, &fault, size > 1, batch.separate) {
+        match next(&mut job, &fault, size > 1, batch.separate.is_some()) {
             Next::Answer(error) => {
                 queue.jobs.release(&job.footprint);
                 outcomes.push((job, Err(error)));
@@ -230,15 +220,17 @@ fn finish(engine: &Arc<Engine>, batch: Batch, answers: Answers<Answer>) -> usize
             Next::RetrySeparate => {
                 let (server, timeout) = (Arc::clone(&engine.server), job.timeouts.statement);
                 job.last_error = Some(Error::Timeout { server, timeout });
-                queue.separate.push_back(job);
+                queue.lane(Lane::Large).waiting.push_back(job);
             }
         }
     }
     let tried_again = again.len();
     if tried_again > 0 {
-        queue.jobs.put_back(again);
+        queue.put_back(again);
     }
-    queue.running_separate -= usize::from(batch.separate);
+    if let Some(lane) = batch.separate {
+        queue.lane(lane).running -= 1;
+    }
     if batch.retry {
         queue.trying = false;
         if !failed {

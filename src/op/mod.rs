@@ -29,6 +29,11 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// Whether it writes the sessions that [`Operation::keys`] names.
     const WRITES: bool = false;
 
+    /// Whether it may take long. Such operations do not wait in the queue of the others and have a part of
+    /// the threads, so that the others never wait for them. Their order among others is not kept, so they
+    /// have no [`Operation::keys`].
+    const LONG: bool = false;
+
     /// What it answers.
     type Answer: Typed;
 
@@ -220,6 +225,8 @@ pub struct Kind {
     pub read: Read,
     /// See [`Operation::WRITES`].
     pub(crate) writes: bool,
+    /// See [`Operation::LONG`].
+    pub(crate) long: bool,
     /// See [`Operation::batch_size`].
     pub(crate) batch_size: fn(usize) -> usize,
     /// See [`Operation::TIME_LIMIT`].
@@ -239,6 +246,7 @@ impl Kind {
                 Ok(Box::new(T::read(args)?))
             },
             writes: T::WRITES,
+            long: T::LONG,
             batch_size: T::batch_size,
             time_limit: T::TIME_LIMIT,
             run: run::<T>,

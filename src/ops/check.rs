@@ -21,6 +21,8 @@ impl Operation for Check {
                   repairs it, if there is one; empty where nothing was found",
     };
 
+    const LONG: bool = true;
+
     type Answer = Vec<Finding>;
 
     fn read(_: &Args<'_>) -> Result<Self, Error> {

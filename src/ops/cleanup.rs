@@ -51,6 +51,8 @@ impl Operation for Cleanup {
         returns: "how many were deleted",
     };
 
+    const LONG: bool = true;
+
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
@@ -98,6 +100,8 @@ pub(crate) struct Sweep {
 
 impl Operation for Sweep {
     const SPEC: Spec = Spec { name: "sweep", params: &[], ..Cleanup::SPEC };
+
+    const LONG: bool = true;
 
     type Answer = u64;
 

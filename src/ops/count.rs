@@ -69,6 +69,8 @@ impl Operation for Count {
         returns: "how many",
     };
 
+    const LONG: bool = true;
+
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {

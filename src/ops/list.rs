@@ -168,6 +168,8 @@ impl Operation for List {
                   1970",
     };
 
+    const LONG: bool = true;
+
     type Answer = Vec<Session>;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {

@@ -60,6 +60,8 @@ impl Operation for Migrate {
         returns: "how many changes were made",
     };
 
+    const LONG: bool = true;
+
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {

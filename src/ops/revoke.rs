@@ -131,6 +131,8 @@ impl Operation for RevokeAudience {
         returns: "how many of them were alive",
     };
 
+    const LONG: bool = true;
+
     type Answer = u64;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {

@@ -28,23 +28,22 @@ use status::Status;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-struct Manager(Arc<Opener>);
+/// How long r2d2's thread may take to add a place to the pool. It may be closing connections.
+const PLACE_TIME: Duration = Duration::from_millis(100);
+
+struct Manager;
 
 impl r2d2::ManageConnection for Manager {
-    /// After a failed attempt r2d2 would go on trying, even if no caller waits any more, and would
-    /// report the failure to none. So a failure is pooled like a connection, and the next caller
-    /// takes it out.
-    type Connection = Result<Box<Connection>, OpenError>;
+    /// r2d2 pools places for connections. It would open connections on a thread of its own, and one more
+    /// with each look for one that finds none. So the caller opens the connection of an empty place that
+    /// it was given, and learns why it could not.
+    type Connection = Option<Box<Connection>>;
     type Error = Infallible;
 
-    /// Runs on r2d2's thread. After a panic there, r2d2 would count the connection as being opened
-    /// for the rest of the process's life; so panics are caught.
     fn connect(&self) -> Result<Self::Connection, Infallible> {
-        let Manager(opener) = self;
-        let opened = opener.status.attempt(&opener.server, || opener.open());
-        Ok(opened.map(Box::new))
+        Ok(None)
     }
 
     /// Never called: the pool is built without a test on check-out, because a round trip for each
@@ -54,8 +53,8 @@ impl r2d2::ManageConnection for Manager {
         Ok(())
     }
 
-    fn has_broken(&self, attempt: &mut Self::Connection) -> bool {
-        attempt.as_ref().map_or(true, |open| open.is_broken())
+    fn has_broken(&self, place: &mut Self::Connection) -> bool {
+        place.as_ref().is_none_or(|open| open.is_broken())
     }
 }
 
@@ -63,15 +62,8 @@ impl r2d2::ManageConnection for Manager {
 pub(crate) struct Pooled(r2d2::PooledConnection<Manager>);
 
 impl Pooled {
-    fn new(attempt: r2d2::PooledConnection<Manager>) -> Result<Self, OpenError> {
-        match &*attempt {
-            Ok(_) => Ok(Pooled(attempt)),
-            Err(error) => Err(error.clone()),
-        }
-    }
-
     pub(crate) fn get(&mut self) -> &mut Connection {
-        self.0.as_mut().expect("`new` accepts open connections only")
+        self.0.as_mut().expect("the pool hands out open connections only")
     }
 }
 
@@ -82,11 +74,10 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// A pool without connections, and its one thread, which opens and closes them.
+    /// A pool without connections, and its one thread, which closes those that idle for too long.
     pub(crate) fn new(config: &Config, tls: Tls, passwords: Option<Secret>) -> Result<Self, Error> {
         let credentials = Credentials::new(config.connection.password.clone(), passwords);
         let opener = Arc::new(Opener::new(config, tls, credentials));
-        let manager = Manager(Arc::clone(&opener));
         let build = || {
             let thread = ScheduledThreadPool::builder()
                 .num_threads(1)
@@ -101,7 +92,7 @@ impl Pool {
                 // r2d2 checks every 30 s which connections have been idle for so long.
                 .idle_timeout(config.pool.keepalive)
                 .thread_pool(Arc::new(thread))
-                .build_unchecked(manager)
+                .build_unchecked(Manager)
         };
         // The scheduler panics if it cannot start its thread.
         let built = catch_unwind(AssertUnwindSafe(|| thread::without_signals(build)));
@@ -111,22 +102,36 @@ impl Pool {
     }
 
     pub(crate) fn idle(&self) -> Option<Pooled> {
-        let mut idle = std::iter::from_fn(|| self.connections.try_get());
-        // A failure that no caller waited for is dropped.
-        idle.find_map(|attempt| Pooled::new(attempt).ok())
+        let mut places = std::iter::from_fn(|| self.connections.try_get());
+        // An empty place is dropped.
+        places.find(|place| place.is_some()).map(Pooled)
     }
 
-    /// Waits for a connection, and has one more opened if the pool's size allows it. `None` after
-    /// the timeout.
-    pub(crate) fn wait(&self, timeout: Duration) -> Result<Option<Pooled>, OpenError> {
-        match self.connections.get_timeout(timeout) {
-            Ok(attempt) => Pooled::new(attempt).map(Some),
-            Err(_) => Ok(None),
+    /// Whether one more connection may be opened now: the pool has a place for it, and the pause after a
+    /// failed attempt is over.
+    pub(crate) fn may_open(&self, now: Instant) -> bool {
+        let has_place = self.connections.state().connections < self.connections.max_size();
+        has_place && self.status().next_attempt().is_none_or(|at| at <= now)
+    }
+
+    /// Opens a connection, on the calling thread, within the time for that. `None` if all places were
+    /// taken meanwhile.
+    pub(crate) fn open_one(&self) -> Result<Option<Pooled>, OpenError> {
+        let Ok(mut place) = self.connections.get_timeout(PLACE_TIME) else {
+            return Ok(None);
+        };
+        if place.is_none() {
+            let opener = &self.opener;
+            let opened = opener.status.attempt(&opener.server, || opener.open());
+            *place = Some(Box::new(opened?));
         }
+        Ok(Some(Pooled(place)))
     }
 
+    /// How many connections are open.
     pub(crate) fn open(&self) -> u32 {
-        self.connections.state().connections
+        let opening = self.status().opening() as u32;
+        self.connections.state().connections.saturating_sub(opening)
     }
 
     pub(crate) fn idle_count(&self) -> u32 {
@@ -159,7 +164,6 @@ pub(crate) mod tests {
     use std::collections::BTreeSet;
     use std::fs;
     use std::sync::{Mutex, MutexGuard};
-    use std::time::Instant;
 
     /// Threads are counted in the whole process, so only one test at a time may make a pool.
     pub(crate) fn one_at_a_time() -> MutexGuard<'static, ()> {

@@ -21,7 +21,7 @@ pub(crate) struct Status {
 
 #[derive(Default)]
 struct Known {
-    /// Why the last attempt failed, and when.
+    /// Why the last attempt failed, and when the next may be made.
     last_failure: Option<(OpenError, Instant)>,
     /// How many attempts in a row have failed.
     failures: u32,
@@ -34,6 +34,14 @@ struct Known {
 /// The pauses after failed attempts: the first, which is doubled each time, and the longest.
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
+/// The pause after so many failures in a row. It is chosen at random between a half and the whole, so that
+/// workers do not connect at the same moment.
+fn pause(failures: u32) -> Duration {
+    let pause = (RETRY_PAUSE.0 * (1 << failures.min(10))).min(RETRY_PAUSE.1);
+    let random = RandomState::new().hash_one(failures) % 1024;
+    pause / 2 + pause / 2 * random as u32 / 1024
+}
+
 impl Status {
     /// Why the last attempt failed, unless one has succeeded since.
     pub(crate) fn last_failure(&self) -> Option<OpenError> {
@@ -41,19 +49,15 @@ impl Status {
         known.last_failure.as_ref().map(|(error, _)| error.clone())
     }
 
-    /// When the next attempt may be made: the pause grows with the number of failures. It is chosen
-    /// at random between a half and the whole, so that workers do not connect at the same moment.
+    /// When the next attempt may be made, if the last one has failed.
     pub(crate) fn next_attempt(&self) -> Option<Instant> {
         let known = lock(&self.known);
-        let (_, at) = known.last_failure.as_ref()?;
-        let factor = 1 << known.failures.min(10);
-        let pause = (RETRY_PAUSE.0 * factor).min(RETRY_PAUSE.1);
-        let random = RandomState::new().hash_one(known.failures) % 1024;
-        Some(*at + pause / 2 + pause / 2 * random as u32 / 1024)
+        known.last_failure.as_ref().map(|(_, next)| *next)
     }
 
-    pub(crate) fn is_opening(&self) -> bool {
-        lock(&self.known).opening > 0
+    /// How many attempts are under way.
+    pub(crate) fn opening(&self) -> usize {
+        lock(&self.known).opening
     }
 
     /// How many attempts have succeeded, have failed, and are under way.
@@ -97,7 +101,8 @@ impl Status {
             Err(failure) => {
                 known.attempts.1 += 1;
                 known.failures += 1;
-                known.last_failure = Some((failure.clone(), Instant::now()));
+                let next = Instant::now() + pause(known.failures);
+                known.last_failure = Some((failure.clone(), next));
             }
         }
         drop(known);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Config;
 use crate::op::Epoch;
-use crate::ops::Get;
+use crate::ops::{Count, Get, Scope};
 
 fn job_on(tables: &Arc<Tables>, key: &str) -> BoxedJob {
     let get = Box::new(Get::new(key, Epoch::now()).expect("a key"));
@@ -18,7 +18,7 @@ fn job(key: &str) -> BoxedJob {
 /// So many threads are awake; each takes a batch. Which of them are separate.
 fn taken(queue: &mut Queue, threads: usize, most_threads: usize) -> Vec<bool> {
     queue.threads = threads;
-    let take = |_| queue.take(Instant::now(), most_threads).map(|batch| batch.separate);
+    let take = |_| queue.take(Instant::now(), most_threads).map(|batch| batch.separate.is_some());
     (0..threads).filter_map(take).collect()
 }
 
@@ -34,7 +34,7 @@ fn separate_jobs_have_half_of_the_threads_and_leave_one_to_the_others() {
         (3, 3, 1, vec![true, false]),
     ] {
         let mut queue = Queue::default();
-        (0..3).for_each(|n| queue.separate.push_back(job(&format!("large {n}"))));
+        (0..3).for_each(|n| queue.lane(Lane::Large).waiting.push_back(job(&format!("large {n}"))));
         (0..others).for_each(|n| queue.jobs.push(job(&format!("small {n}"))));
         let taken = taken(&mut queue, threads, most_threads);
         assert_eq!(taken, expected, "{threads} of {most_threads}, {others}");
@@ -46,16 +46,18 @@ fn locked_separate_and_fresh_jobs_take_turns() {
     let mut queue = Queue { threads: 1, ..Queue::default() };
     let now = Instant::now();
     for n in 0..2 {
-        queue.separate.push_back(job(&format!("large {n}")));
+        queue.lane(Lane::Large).waiting.push_back(job(&format!("large {n}")));
         queue.locked.push((now, job(&format!("locked {n}"))));
     }
     let kinds: Vec<_> = std::iter::from_fn(|| {
         let batch = queue.take(now, 1)?;
-        (queue.trying, queue.running_separate) = (false, 0);
-        if queue.jobs.len() == 0 && !queue.separate.is_empty() {
-            queue.jobs.push(job(&format!("small {}", queue.separate.len())));
+        queue.trying = false;
+        queue.lane(Lane::Large).running = 0;
+        let large = queue.lane(Lane::Large).waiting.len();
+        if queue.jobs.len() == 0 && large > 0 {
+            queue.jobs.push(job(&format!("small {large}")));
         }
-        Some((batch.retry, batch.separate))
+        Some((batch.retry, batch.separate.is_some()))
     })
     .collect();
     let (locked, separate, fresh) = ((true, false), (false, true), (false, false));
@@ -65,15 +67,15 @@ fn locked_separate_and_fresh_jobs_take_turns() {
 #[test]
 fn a_separate_job_wakes_a_thread_of_its_own() {
     let mut queue = Queue { threads: 1, ..Queue::default() };
-    queue.separate.push_back(job("large"));
+    queue.lane(Lane::Large).waiting.push_back(job("large"));
     queue.jobs.push(job("small"));
-    let wake = |queue: &mut Queue| queue.wake(Instant::now(), 4);
+    let wake = |queue: &mut Queue| queue.wake(Instant::now(), 4, |_| true);
     // One serves the others.
     assert!(matches!(wake(&mut queue), Wake::NewThread));
     assert!(matches!(wake(&mut queue), Wake::Nothing));
     // It is taken, and its thread does not count as one that serves.
     let batch = queue.take(Instant::now(), 4).expect("a job");
-    assert!(batch.separate && queue.serving() == 1);
+    assert!(batch.separate.is_some() && queue.serving() == 1);
     queue.sleeping = 1;
     assert!(matches!(wake(&mut queue), Wake::Sleeper));
     assert_eq!(queue.remove_if(|_| true).len(), 1);
@@ -106,10 +108,76 @@ fn only_the_jobs_that_are_picked_are_removed() {
     let mut queue = Queue::default();
     for key in ["picked", "other"] {
         queue.jobs.push(job(key));
-        queue.separate.push_back(job(key));
+        queue.lane(Lane::Large).waiting.push_back(job(key));
         queue.locked.push((Instant::now(), job(key)));
     }
     let removed = queue.remove_if(|job| job.operation.keys()[0] == Some("picked"));
     assert_eq!((removed.len(), queue.len()), (3, 3));
-    assert_eq!((queue.separate.len(), queue.locked.len()), (1, 1));
+    assert_eq!((queue.lane(Lane::Large).waiting.len(), queue.locked.len()), (1, 1));
+}
+
+fn count() -> BoxedJob {
+    let config = Config::default();
+    let count = Box::new(Count::new(Scope::ALL, Epoch::now()));
+    let tables = Arc::new(Tables::new(config.sessions, config.metadata, None));
+    Job::new(count, &tables, config.timeouts, Reply::callback(|_| {}))
+}
+
+#[test]
+fn long_operations_and_large_reads_leave_a_thread_to_the_others() {
+    for (most_threads, expected) in [(1, 1), (2, 1), (3, 2), (4, 3), (8, 7)] {
+        let mut queue = Queue { threads: most_threads, ..Queue::default() };
+        for n in 0..8 {
+            queue.push(count());
+            queue.lane(Lane::Large).waiting.push_back(job(&format!("large {n}")));
+        }
+        let mut lanes = Vec::new();
+        while let Some(batch) = queue.take(Instant::now(), most_threads) {
+            lanes.push(batch.separate.expect("a lane"));
+        }
+        assert_eq!(lanes.len(), expected, "of {most_threads}");
+        let large = lanes.iter().filter(|lane| **lane == Lane::Large).count();
+        assert!(large.max(expected - large) <= (most_threads / 2).max(1), "{lanes:?}");
+    }
+}
+
+#[test]
+fn a_long_operation_that_is_tried_again_is_still_one() {
+    let mut queue = Queue { threads: 4, ..Queue::default() };
+    queue.put_back(vec![count()]);
+    let batch = queue.take(Instant::now(), 4).expect("a job");
+    assert_eq!(batch.separate, Some(Lane::Long));
+    queue.locked.push((Instant::now(), count()));
+    let batch = queue.take(Instant::now(), 4).expect("a job");
+    assert_eq!((batch.retry, batch.separate), (true, Some(Lane::Long)));
+    assert_eq!(queue.serving(), 2);
+}
+
+/// Where connections are stuck, their threads do not come back, and the threshold must not add up to the
+/// time that operations have.
+#[test]
+fn the_wait_threshold_grows_with_the_threads_that_are_awake_up_to_a_limit() {
+    for (threads, connecting, threshold) in
+        [(1, 0, 2), (2, 0, 10), (2, 1, 2), (3, 0, 50), (4, 0, 250), (20, 0, 250)]
+    {
+        let mut queue = Queue { threads, connecting, ..Queue::default() };
+        let job = job("key");
+        let submitted = job.submitted;
+        queue.push(job);
+        let late_at = submitted + Duration::from_millis(threshold);
+        assert_eq!(queue.late_at(50), Some(late_at), "{threads}, {connecting}");
+        let wake = |queue: &mut Queue, at| queue.wake(at, 50, |_| true);
+        assert!(matches!(wake(&mut queue, late_at), Wake::Nothing));
+        let later = late_at + Duration::from_millis(1);
+        assert!(matches!(wake(&mut queue, later), Wake::NewThread));
+        assert_eq!(queue.late_at(threads), None, "no thread could be woken");
+    }
+}
+
+#[test]
+fn no_thread_is_woken_that_would_get_no_connection() {
+    let mut queue = Queue { threads: 1, sleeping: 1, ..Queue::default() };
+    queue.push(job("key"));
+    assert!(matches!(queue.wake(Instant::now(), 4, |_| false), Wake::Nothing));
+    assert!(matches!(queue.wake(Instant::now(), 4, |_| true), Wake::Sleeper));
 }

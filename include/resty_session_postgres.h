@@ -371,8 +371,7 @@ const char *rsp_completion_value(const rsp_completion *completion, size_t *len_o
 // Returns whether there is such a live session (get, touch).
 bool rsp_completion_found(const rsp_completion *completion);
 
-// Returns the number that an operation answers: of counted, revoked or deleted sessions, or of
-// changes to the tables.
+// Returns the number that an operation answers: of counted, revoked or deleted sessions.
 uint64_t rsp_completion_count(const rsp_completion *completion);
 
 // Returns the number of listed sessions (list, read_metadata).
@@ -401,7 +400,7 @@ bool rsp_completion_session_created(const rsp_completion *completion,
                                     size_t index,
                                     int64_t *created_out);
 
-// Returns the number of findings about the tables (check).
+// Returns the number of findings about the tables (check), or of changes to them (migrate).
 size_t rsp_completion_findings(const rsp_completion *completion);
 
 // Returns what a finding says is wrong or slow, or NULL if there is no finding of that index.
@@ -414,6 +413,10 @@ const char *rsp_completion_finding_problem(const rsp_completion *completion,
 const char *rsp_completion_finding_repair(const rsp_completion *completion,
                                           size_t index,
                                           size_t *len_out);
+
+// Returns whether a finding is advice: nothing is wrong. False if there is no finding of that index.
+bool rsp_completion_finding_is_advice(const rsp_completion *completion,
+                                      size_t index);
 
 // Frees a completion.
 void rsp_completion_free(rsp_completion *completion);

@@ -147,8 +147,7 @@ pub extern "C" fn rsp_completion_found(completion: Option<&rsp_completion>) -> b
     })
 }
 
-/// Returns the number that an operation answers: of counted, revoked or deleted sessions, or of
-/// changes to the tables.
+/// Returns the number that an operation answers: of counted, revoked or deleted sessions.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_count(completion: Option<&rsp_completion>) -> u64 {
     guard(0, || match answer(completion) {
@@ -216,7 +215,7 @@ pub extern "C" fn rsp_completion_session_created(
     })
 }
 
-/// Returns the number of findings about the tables (check).
+/// Returns the number of findings about the tables (check), or of changes to them (migrate).
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_findings(completion: Option<&rsp_completion>) -> usize {
     guard(0, || findings(completion).len())
@@ -243,6 +242,15 @@ pub extern "C" fn rsp_completion_finding_repair(
     guard(ptr::null(), || {
         text(findings(completion).get(index).and_then(|it| it.repair.as_ref()), len_out)
     })
+}
+
+/// Returns whether a finding is advice: nothing is wrong. False if there is no finding of that index.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_finding_is_advice(
+    completion: Option<&rsp_completion>,
+    index: usize,
+) -> bool {
+    guard(false, || findings(completion).get(index).is_some_and(|it| it.advice))
 }
 
 /// Frees a completion.

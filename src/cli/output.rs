@@ -24,8 +24,8 @@ impl Output {
         self.read
     }
 
-    /// Prints what an operation has answered. Returns false for a finding of `check`, and where there is
-    /// no such live session.
+    /// Prints what an operation has answered. Returns false for a finding of `check` that is no advice, and
+    /// where there is no such live session.
     pub fn answer(&mut self, spec: &Spec, answer: &Answer) -> Result<bool, Failure> {
         match answer {
             Answer::Done => self.print(&json!({ "ok": true }), "ok")?,
@@ -57,8 +57,12 @@ impl Output {
                 }
             }
             Answer::Findings(findings) => {
-                self.findings(findings)?;
-                return Ok(findings.is_empty());
+                let nothing = match spec.name {
+                    "migrate" => "Nothing was to be done.",
+                    _ => "All is well.",
+                };
+                self.findings(findings, nothing)?;
+                return Ok(spec.name == "migrate" || findings.iter().all(|found| found.advice));
             }
         }
         Ok(true)
@@ -76,16 +80,18 @@ impl Output {
     }
 
     /// As a script for psql: each problem in a comment, and its repair.
-    fn findings(&mut self, findings: &[Finding]) -> Result<(), Failure> {
-        let json = findings.iter();
-        let json = json.map(|found| json!({ "problem": found.problem, "repair": found.repair }));
+    fn findings(&mut self, findings: &[Finding], nothing: &str) -> Result<(), Failure> {
+        let json = findings.iter().map(|found| {
+            json!({ "problem": found.problem, "repair": found.repair, "advice": found.advice })
+        });
         let json: Vec<Json> = json.collect();
         let script = findings.iter().map(|found| {
             let repair = found.repair.iter().map(|repair| format!("\n{};", statement(repair)));
-            format!("-- {}{}", printable(&found.problem), repair.collect::<String>())
+            let advice = if found.advice { "Advice: " } else { "" };
+            format!("-- {advice}{}{}", printable(&found.problem), repair.collect::<String>())
         });
         let text = match findings.is_empty() {
-            true => "All is well.".to_owned(),
+            true => nothing.to_owned(),
             false => script.collect::<Vec<_>>().join("\n"),
         };
         self.print(&json!(json), &text)
@@ -122,7 +128,6 @@ pub fn counted(operation: &str, count: u64) -> String {
     let (one, many) = match operation {
         "revoke" | "revoke_audience" => ("session ended", "sessions ended"),
         "cleanup" => ("session deleted", "sessions deleted"),
-        "migrate" => ("change", "changes"),
         _ => return count.to_string(),
     };
     format!("{count} {}", if count == 1 { one } else { many })

@@ -4,7 +4,7 @@
 mod strangers;
 mod tables;
 
-pub(crate) use crate::pool::{Effect, Fault, Retry, Sql, column, types};
+pub(crate) use crate::pool::{Effect, Fault, Retry, Sql, Verdict, column, types};
 pub use tables::Tables;
 pub(crate) use tables::{Fixed, Statement, TableInfo};
 
@@ -23,7 +23,10 @@ const TABLE_INFO: Fixed = Fixed::reads(
        EXISTS (SELECT FROM pg_catalog.pg_class \
          WHERE oid = pg_catalog.to_regclass($1::text)::oid AND relkind = 'r'), \
        EXISTS (SELECT FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass($1::text)::oid \
-         AND attname = 'created' AND atttypid = 'timestamptz'::regtype::oid AND NOT attisdropped) \
+         AND attname = 'created' AND atttypid = 'timestamptz'::regtype::oid AND NOT attisdropped), \
+       (SELECT pg_catalog.count(DISTINCT attcollation) = 1 FROM pg_catalog.pg_attribute \
+         WHERE attrelid IN (pg_catalog.to_regclass($1::text)::oid, meta.oid) AND attname = 'sid' \
+         AND NOT attisdropped) \
      FROM (SELECT pg_catalog.to_regclass($2::text)::oid AS oid) AS meta",
     &[types::TEXT, types::TEXT],
 );
@@ -140,18 +143,40 @@ impl<'a> Db<'a> {
         self.connection.end(result)
     }
 
+    /// Runs `body` outside of transactions, with an advisory lock of the tables and without a limit to how
+    /// long it waits for locks of others. Behind a pooler, where nothing may be left in the server's session,
+    /// it runs without that lock.
+    pub(crate) fn outside_transactions<T>(
+        &mut self,
+        lock: i32,
+        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        if !self.connection.keeps_settings() {
+            return body(self);
+        }
+        let lock = format!("({}, {lock})", self.tables.locks());
+        self.batch(&format!("SELECT pg_catalog.pg_advisory_lock{lock}"))?;
+        let result = self.batch("SET lock_timeout = 0").and_then(|()| body(self));
+        let undo = format!("RESET lock_timeout; SELECT pg_catalog.pg_advisory_unlock{lock}");
+        if self.batch(&undo).is_err() {
+            self.connection.mark_broken();
+        }
+        result
+    }
+
     pub(crate) fn table_info(&mut self) -> Result<TableInfo, Fault> {
         if let Some(known) = self.tables.known.get() {
             return Ok(known);
         }
         let [sessions, metadata] = self.tables.names();
-        let (leaves_metadata, distributed, is_table, has_created) =
+        let (leaves_metadata, distributed, is_table, has_created, same_order) =
             self.row(&TABLE_INFO, &[&sessions, &metadata])?;
         let info = TableInfo {
             leaves_metadata,
             distributed,
             is_plain: is_table && !distributed,
             has_created,
+            same_order,
         };
         self.tables.known.set(Some(info));
         Ok(info)
@@ -173,7 +198,7 @@ macro_rules! tuples {
     )+};
 }
 
-tuples! { (A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) }
+tuples! { (A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) (A 0, B 1, C 2, D 3, E 4) }
 
 /// The texts of a column that all rows have first.
 pub(crate) fn texts(rows: &[Row]) -> Result<Vec<&str>, Fault> {

@@ -103,6 +103,8 @@ pub(crate) struct TableInfo {
     pub(crate) is_plain: bool,
     /// The sessions have a column `created` that is a point in time.
     pub(crate) has_created: bool,
+    /// The keys of both tables are in the same order.
+    pub(crate) same_order: bool,
 }
 
 /// The answer that was last read, and until when it is used. A lock that another thread holds is not

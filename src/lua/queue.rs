@@ -158,5 +158,7 @@ fn session(lua: &Lua, session: Session) -> Result<Table> {
 
 fn finding(lua: &Lua, finding: Finding) -> Result<Table> {
     let repair = finding.repair.map(|repair| ("repair", repair));
-    lua.create_table_from([("problem", finding.problem)].into_iter().chain(repair))
+    let table = lua.create_table_from([("problem", finding.problem)].into_iter().chain(repair))?;
+    table.raw_set("advice", finding.advice)?;
+    Ok(table)
 }

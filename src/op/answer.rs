@@ -68,8 +68,8 @@ pub struct Finding {
     pub problem: String,
     /// The statement that repairs it, or several; `None` if an administrator has to decide.
     pub repair: Option<String>,
-    /// Whether `migrate` repairs it: it concerns the tables' structure, not their rows or privileges.
-    pub(crate) structural: bool,
+    /// Nothing is wrong: it says what could be better.
+    pub advice: bool,
 }
 
 /// A type of answers.

@@ -1,6 +1,6 @@
 //! `check`: what is wrong or slow about the tables, in words, and the statement that repairs it.
 
-use super::schema::{EXPIRIES_ARE_RIGHT, findings};
+use super::schema::{Change, EXPIRIES_ARE_RIGHT, changes, remarks};
 use crate::Error;
 use crate::db::types::{INT, TEXT};
 use crate::db::{Db, Fault, Fixed};
@@ -15,10 +15,10 @@ impl Operation for Check {
         name: "check",
         group: Group::Administration,
         summary: "Report what is wrong or slow about the tables, with the statements that repair it.",
-        details: "",
+        details: "A finding with `advice` is no defect: everything works without it.",
         params: &[],
-        returns: "array of `{ problem = …, repair = … }`: what, in words, and the statement that \
-                  repairs it, if there is one; empty where nothing was found",
+        returns: "array of `{ problem = …, repair = …, advice = … }`: what, in words, the statements that \
+                  repair it, if there are any, and whether it is advice; empty where nothing was found",
     };
 
     const LONG: bool = true;
@@ -31,7 +31,8 @@ impl Operation for Check {
 
     fn run(&self, db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
         db.tables().forget_info();
-        let mut found = findings(db, false)?;
+        let mut found: Vec<Finding> = changes(db, false)?.iter().map(Change::finding).collect();
+        found.extend(remarks(db)?);
         found.extend(expiries(db)?);
         Ok(found)
     }
@@ -95,5 +96,5 @@ fn expiries(db: &mut Db<'_>) -> Result<Option<Finding>, Fault> {
          WHERE exp > pg_catalog.now() + interval '{from} seconds' \
          AND exp < pg_catalog.now() + interval '{to} seconds'; COMMIT; The repair notes that they are right."
     );
-    Ok(Some(Finding { problem, repair: Some(comment), structural: false }))
+    Ok(Some(Finding { problem, repair: Some(comment), advice: false }))
 }

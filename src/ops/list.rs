@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::db::types::{INT, TEXT, TIME};
-use crate::db::{Db, Effect, Fault, Sql, Statement, Tables};
+use crate::db::{Db, Effect, Fault, Sql, Statement, TableInfo, Tables};
 use crate::op::ParamKind::{Count, Key, Text};
 use crate::op::{self, Args, Epoch, Group, Operation, Param, Session, Spec, text};
 use postgres::types::ToSql;
@@ -101,16 +101,17 @@ impl List {
 struct Page {
     depth: usize,
     has_created: bool,
+    same_order: bool,
 }
 
-/// Where a page is found: each begins in an index where the last one ended, for an audience on both
-/// sides, and for a subject in the metadata's, which has its keys in their order.
+/// Where a page is found: each begins in an index where the last one ended, for a subject in the
+/// metadata's, which has its keys in their order.
 const FOUND_IN: [(&str, &str); 3] = [
     ("{sessions} AS s", "s.sid::text > $2"),
     (
         "{sessions} AS s",
         "s.sid::text > $2 AND EXISTS (SELECT FROM {metadata} AS m \
-         WHERE m.sid::text = s.sid::text AND m.sid::text > $2 AND m.aud::text = $4)",
+         WHERE m.sid::text = s.sid::text AND m.aud::text = $4)",
     ),
     (
         "(SELECT DISTINCT sid FROM {metadata} WHERE aud::text = $4 AND sub::text = $5 AND sid::text > $2) AS m \
@@ -119,10 +120,13 @@ const FOUND_IN: [(&str, &str); 3] = [
     ),
 ];
 
+/// For an audience a page also begins in the metadata's index, if that has the keys in the same order.
+const ALSO: &str = " AND m.sid::text > $2)";
+
 impl Statement for Page {
     fn id(&self) -> (usize, usize) {
-        let variant = self.depth * 2 + usize::from(self.has_created);
-        (FOUND_IN[self.depth].0.as_ptr() as usize, variant)
+        let flags = usize::from(self.has_created) * 2 + usize::from(self.same_order);
+        (FOUND_IN[self.depth].0.as_ptr() as usize, self.depth * 4 + flags)
     }
 
     fn sql(&self, tables: &Tables) -> Sql {
@@ -134,6 +138,10 @@ impl Statement for Page {
         let order = match self.depth {
             2 => "m.sid",
             _ => "s.sid",
+        };
+        let condition = match condition.strip_suffix(')') {
+            Some(condition) if self.same_order => condition.to_owned() + ALSO,
+            _ => condition.to_owned(),
         };
         let body = format!(
             "SELECT s.sid, s.name, s.exp, {created} FROM {from} \
@@ -183,7 +191,8 @@ impl Operation for List {
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<Vec<Session>, Fault> {
-        let page = Page { depth: self.scope.depth(), has_created: db.table_info()?.has_created };
+        let TableInfo { has_created, same_order, .. } = db.table_info()?;
+        let page = Page { depth: self.scope.depth(), has_created, same_order };
         // No key is empty, so all come after that.
         let (after, limit) = (self.after.as_deref().unwrap_or(""), i64::from(self.limit));
         let mut params: Vec<&(dyn ToSql + Sync)> = vec![&self.now, &after, &limit];

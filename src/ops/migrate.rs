@@ -1,11 +1,11 @@
 //! `migrate`: creates the tables, or changes older ones into what they should be.
 
-use super::schema::findings;
+use super::schema::{Change, Step, changes};
 use crate::Error;
-use crate::db::types::TEXT;
-use crate::db::{Db, Fault, Fixed};
+use crate::db::{Db, Fault, Fixed, Verdict};
 use crate::op::ParamKind::Flag;
-use crate::op::{Args, Group, Operation, Param, Spec};
+use crate::op::{Args, Finding, Group, Operation, Param, Spec};
+use postgres::error::SqlState;
 use std::thread;
 use std::time::Duration;
 
@@ -13,97 +13,180 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct Migrate {
     unlogged: bool,
+    dry_run: bool,
 }
 
 impl Migrate {
     /// Where both tables are missing, new ones are unlogged: faster, and empty after a crash of the
     /// server. Where there is one of them it stays as it is, and the other one becomes like it.
-    pub fn unlogged() -> Self {
-        Migrate { unlogged: true }
+    #[must_use]
+    pub fn unlogged(self) -> Self {
+        Migrate { unlogged: true, ..self }
+    }
+
+    /// Changes nothing: answers the changes that would be made.
+    #[must_use]
+    pub fn dry_run(self) -> Self {
+        Migrate { dry_run: true, ..self }
     }
 }
 
-/// Before a step that met a lock is tried again.
+/// Before steps that met a lock are tried again.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The second number of the advisory lock of these tables, see [`crate::db::Tables::locks`].
+const LOCK_NUMBER: i32 = 17;
 
 /// Waits until no other `migrate` is under way, and holds others up until the transaction ends.
 const LOCK: Fixed = Fixed::reads("SELECT pg_catalog.pg_advisory_xact_lock({locks}, 17)", &[]);
-
-/// A row where the user may add the time of creation to the table $1, and it is not there: no defect.
-const LACKS_CREATED: Fixed = Fixed::reads(
-    "SELECT 1 FROM pg_catalog.pg_class AS c WHERE c.oid = pg_catalog.to_regclass($1)::oid \
-     AND relkind IN ('r', 'p') AND pg_catalog.pg_has_role(relowner, 'USAGE') AND NOT EXISTS ( \
-       SELECT FROM pg_catalog.pg_attribute \
-       WHERE attrelid = c.oid AND attname = 'created' AND NOT attisdropped)",
-    &[TEXT],
-);
-
-/// Rows that are there already have none.
-const ADD_CREATED: &str = "ALTER TABLE {sessions} ADD created timestamp with time zone; \
-     ALTER TABLE {sessions} ALTER created SET DEFAULT now()";
 
 impl Operation for Migrate {
     const SPEC: Spec = Spec {
         name: "migrate",
         group: Group::Administration,
         summary: "Create the tables, or change older ones into what they should be.",
-        details: "It repairs what `check` finds about their structure, each finding in a transaction \
-                  of its own, and changes nothing where nothing is to be done. Several may run at the \
+        details: "It repairs what `check` finds about their structure, each step by itself, and \
+                  changes nothing where nothing is to be done. A step that fails keeps none of the \
+                  others from being made; the error then says what is left. Several may run at the \
                   same time: each waits for the one before.\n\n\
-                  Saves wait while an index is made. On large tables that are in use, run the \
-                  statements that `check` reports by hand, with `CONCURRENTLY` after `INDEX`.",
-        params: &[Param::optional(
-            "unlogged",
-            Flag,
-            "true creates unlogged tables: faster, and empty after a crash of the server",
-        )],
-        returns: "how many changes were made",
+                  Saves do not wait while an index is made or a foreign key is validated. They wait for \
+                  a unique index, where it is missing, and while the type of a column changes.",
+        params: &[
+            Param::optional(
+                "unlogged",
+                Flag,
+                "true creates unlogged tables: faster, and empty after a crash of the server",
+            ),
+            Param::optional("dry_run", Flag, "true changes nothing"),
+        ],
+        returns: "array of the changes that were made, or with `dry_run` are to be made: \
+                  `{ problem = …, repair = … }`, as of `check`; empty where nothing was to be done",
     };
 
     const LONG: bool = true;
 
-    type Answer = u64;
+    type Answer = Vec<Finding>;
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
-        let unlogged = args.flag("unlogged")?;
-        Ok(Migrate { unlogged })
+        let (unlogged, dry_run) = (args.flag("unlogged")?, args.flag("dry_run")?);
+        Ok(Migrate { unlogged, dry_run })
     }
 
-    fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
-        let mut done = Vec::new();
-        loop {
-            let step = db.transaction(|db| self.step(db, &done));
-            db.tables().forget_info();
-            match step {
-                Ok(Some(statement)) => done.push(statement),
-                Ok(None) => return Ok(done.len() as u64),
-                // What was done before stays done, and is counted.
-                Err(fault) if fault.is_lock() && !done.is_empty() && db.time_left() > PAUSE => {
-                    thread::sleep(PAUSE);
-                }
-                Err(fault) => return Err(fault),
-            }
+    fn run(&self, db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
+        db.tables().forget_info();
+        if self.dry_run {
+            return Ok(changes(db, self.unlogged)?.iter().map(Change::finding).collect());
         }
+        let mut run = Run { unlogged: self.unlogged, made: Vec::new(), failed: Vec::new() };
+        while run.next(db)? {}
+        run.outcome()
     }
 }
 
-impl Migrate {
-    /// Does the first thing that is to be done. Each has a transaction of its own, so that an index that
-    /// took long to make is not made again because a later step fails.
-    fn step(&self, db: &mut Db<'_>, done: &[String]) -> Result<Option<String>, Fault> {
-        db.execute(&LOCK, &[])?;
-        // The process that had the lock before may have changed the tables.
+/// The steps that have been tried, each as a finding whose repair it is.
+struct Run {
+    unlogged: bool,
+    made: Vec<Finding>,
+    failed: Vec<(Finding, Fault)>,
+}
+
+impl Run {
+    /// Tries the next step. Each is looked for anew, since another process may have changed the tables.
+    /// Returns whether there may be more.
+    fn next(&mut self, db: &mut Db<'_>) -> Result<bool, Fault> {
+        let mut tried = None;
+        let mut alone = false;
+        let mut result = db.transaction(|db| {
+            db.execute(&LOCK, &[])?;
+            match self.find(db)? {
+                Some((finding, Step::Together(sql))) => {
+                    tried = Some(finding);
+                    db.batch(&sql)
+                }
+                found => {
+                    alone = found.is_some();
+                    Ok(())
+                }
+            }
+        });
+        if alone && result.is_ok() {
+            result = db.outside_transactions(LOCK_NUMBER, |db| match self.find(db)? {
+                Some((finding, Step::Alone(sql))) => {
+                    tried = Some(finding);
+                    db.batch(&sql)
+                }
+                _ => Ok(()),
+            });
+        }
         db.tables().forget_info();
-        let found = findings(db, self.unlogged)?.into_iter().filter(|finding| finding.structural);
-        let mut statements: Vec<String> = found.filter_map(|finding| finding.repair).collect();
-        let [sessions, _] = db.tables().names();
-        if !db.query(&LACKS_CREATED, &[&sessions])?.is_empty() {
-            statements.push(db.tables().fill_in(ADD_CREATED));
+        match (tried, result) {
+            (Some(finding), Ok(())) => self.made.push(finding),
+            (Some(finding), Err(fault)) if fault.connection == Verdict::Usable => {
+                self.failed.push((finding, fault));
+            }
+            (None, Ok(())) if !alone => return Ok(self.may_try_again(db)),
+            (None, Err(fault)) if fault.is_lock() && self.has_begun() && pause(db) => {}
+            (_, result) => result?,
         }
-        let next = statements.into_iter().find(|next| !done.contains(next));
-        if let Some(statement) = &next {
-            db.batch(statement)?;
-        }
-        Ok(next)
+        Ok(true)
     }
+
+    fn has_begun(&self) -> bool {
+        !self.made.is_empty() || !self.failed.is_empty()
+    }
+
+    /// Has the steps tried again that met a lock, if there are any and there is time.
+    fn may_try_again(&mut self, db: &Db<'_>) -> bool {
+        let again = self.failed.iter().any(|(_, fault)| fault.is_lock()) && pause(db);
+        if again {
+            self.failed.retain(|(_, fault)| !fault.is_lock());
+        }
+        again
+    }
+
+    /// The first step that was not tried, of a change of which none has failed.
+    fn find(&self, db: &mut Db<'_>) -> Result<Option<(Finding, Step)>, Fault> {
+        db.tables().forget_info();
+        let is = |step: &Step, tried: &Finding| tried.repair.as_deref() == Some(step.sql());
+        for change in changes(db, self.unlogged)? {
+            let Finding { problem, advice, .. } = change.finding();
+            let has_failed = |step: &Step| self.failed.iter().any(|(tried, _)| is(step, tried));
+            let was_made = |step: &Step| self.made.iter().any(|tried| is(step, tried));
+            if !change.steps.iter().any(has_failed)
+                && let Some(step) = change.steps.into_iter().find(|step| !was_made(step))
+            {
+                let repair = Some(step.sql().to_owned());
+                return Ok(Some((Finding { problem, repair, advice }, step)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What was made, or an error that says what is left.
+    fn outcome(self) -> Result<Vec<Finding>, Fault> {
+        let Some((_, first)) = self.failed.first() else {
+            return Ok(self.made);
+        };
+        let code = match &first.error {
+            Error::Database { code, .. } => code.clone(),
+            _ => SqlState::LOCK_NOT_AVAILABLE.code().into(),
+        };
+        let left: Vec<String> = self
+            .failed
+            .iter()
+            .map(|(finding, fault)| format!("{} It fails: {}", finding.problem, fault.error))
+            .collect();
+        let (made, left, count) = (self.made.len(), left.join("; "), self.failed.len());
+        let message = format!("changes made: {made}, left: {count}. {left}").into();
+        Err(Fault::answer(Error::Database { code, message }))
+    }
+}
+
+/// Waits before what met a lock is tried again; false where there is no time for that.
+fn pause(db: &Db<'_>) -> bool {
+    let has_time = db.time_left() > PAUSE;
+    if has_time {
+        thread::sleep(PAUSE);
+    }
+    has_time
 }

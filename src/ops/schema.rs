@@ -1,14 +1,60 @@
-//! What is wrong or slow about the structure of the tables, and which privileges on them are missing: for
-//! `check`, which reports it, and `migrate`, which repairs it.
+//! What is wrong or slow about the structure of the tables, with the steps that change it: for `check`, which
+//! reports it, and `migrate`, which does it. `remarks` has what only an administrator can change.
 
 mod catalog;
+mod foreign_key;
+mod remarks;
+
+pub(super) use remarks::remarks;
 
 use crate::db::{Db, Fault, Tables};
 use crate::op::Finding;
-use catalog::{CASCADE, Definition, METADATA, ON_UPDATE, SESSIONS};
+use catalog::{Definition, METADATA, SESSIONS};
 
 /// A comment says that no expiry is shifted.
 pub(super) const EXPIRIES_ARE_RIGHT: &str = "COMMENT ON COLUMN {sessions}.exp IS 'true instants'";
+
+/// A change of the tables' structure.
+pub(super) struct Change {
+    /// What is wrong or slow without it.
+    problem: String,
+    pub(super) steps: Vec<Step>,
+    /// Nothing is wrong without it.
+    advice: bool,
+}
+
+/// A part of a change that takes place as a whole.
+pub(super) enum Step {
+    /// Statements of one transaction.
+    Together(String),
+    /// A statement that PostgreSQL runs outside of transactions only.
+    Alone(String),
+}
+
+impl Change {
+    fn new(problem: String, steps: Vec<Step>) -> Self {
+        Change { problem, steps, advice: false }
+    }
+
+    /// As the finding that asks for it.
+    pub(super) fn finding(&self) -> Finding {
+        let steps: Vec<&str> = self.steps.iter().map(Step::sql).collect();
+        let (problem, repair) = (self.problem.clone(), Some(steps.join("; ")));
+        Finding { problem, repair, advice: self.advice }
+    }
+}
+
+impl Step {
+    fn together(statements: &[String]) -> Self {
+        Step::Together(statements.join("; "))
+    }
+
+    pub(super) fn sql(&self) -> &str {
+        match self {
+            Step::Together(sql) | Step::Alone(sql) => sql,
+        }
+    }
+}
 
 /// What a table is.
 #[derive(Clone, Copy)]
@@ -16,11 +62,12 @@ struct Relation {
     /// It is a table, not a view.
     is_table: bool,
     unlogged: bool,
+    partitioned: bool,
 }
 
-/// All that is found, in an order in which it can be repaired. Where both tables are missing, new ones
-/// are unlogged if that is wanted; otherwise they are as the other one is.
-pub(super) fn findings(db: &mut Db<'_>, unlogged: bool) -> Result<Vec<Finding>, Fault> {
+/// All changes that the tables need, in an order in which they can be made. Where both tables are missing,
+/// new ones are unlogged if that is wanted; otherwise they are as the other one is.
+pub(super) fn changes(db: &mut Db<'_>, unlogged: bool) -> Result<Vec<Change>, Fault> {
     let [sessions, metadata] = db.tables().names();
     let ours = relation(db, &sessions)?;
     let theirs = relation(db, &metadata)?;
@@ -35,25 +82,21 @@ pub(super) fn findings(db: &mut Db<'_>, unlogged: bool) -> Result<Vec<Finding>, 
         // A view has the indexes of its table.
         if relation.is_table {
             found.extend(unique(db, table, &wanted)?);
-            found.extend(lookup(db, table, &wanted)?);
+            found.extend(lookup(db, table, relation, &wanted)?);
         }
-        found.extend(privileges(db, table, &wanted)?);
-        found.extend(others(db, table)?);
     }
-    if theirs.is_some_and(|theirs| theirs.is_table) && ours.is_none_or(|ours| ours.is_table) {
-        let is_unlogged = |relation: Option<Relation>| relation.is_some_and(|it| it.unlogged);
-        found.extend(foreign_keys(db, is_unlogged(ours) && !is_unlogged(theirs))?);
+    if let Some(theirs) = theirs.filter(|it| it.is_table)
+        && ours.is_none_or(|ours| ours.is_table)
+    {
+        found.extend(foreign_key::changes(db, ours, theirs)?);
     }
+    found.extend(created(db, &sessions)?);
     Ok(found)
 }
 
 fn relation(db: &mut Db<'_>, table: &String) -> Result<Option<Relation>, Fault> {
     let found = db.rows(&catalog::RELATION, &[table])?.pop();
-    Ok(found.map(|(is_table, unlogged)| Relation { is_table, unlogged }))
-}
-
-fn structural(problem: String, repair: &[String]) -> Finding {
-    Finding { problem, repair: Some(repair.join("; ")), structural: true }
+    Ok(found.map(|(is_table, unlogged, partitioned)| Relation { is_table, unlogged, partitioned }))
 }
 
 /// The tables that are missing, made in one step.
@@ -62,7 +105,7 @@ fn missing(
     ours: Option<Relation>,
     theirs: Option<Relation>,
     unlogged: bool,
-) -> Result<Option<Finding>, Fault> {
+) -> Result<Option<Change>, Fault> {
     let tables = db.tables();
     let [sessions, metadata] = tables.names();
     let problem = match (ours, theirs) {
@@ -74,8 +117,15 @@ fn missing(
         (None, None) => format!("There is no table {sessions}, and no {metadata}."),
     };
     let unlogged = ours.or(theirs).map_or(unlogged, |other| other.unlogged);
+    // PostgreSQL compares columns of two collations only where one of them is the database's.
+    let other = if ours.is_some() { &sessions } else { &metadata };
+    let collation: Option<(String,)> = db.rows(&catalog::SID_COLLATION, &[other])?.pop();
+    let collation = collation.map(|(name,)| format!("sid text COLLATE {name}"));
     let create = |wanted: Definition| {
-        let statement = tables.fill_in(wanted.create);
+        let mut statement = tables.fill_in(wanted.create);
+        if let Some(sid) = &collation {
+            statement = statement.replacen("sid text COLLATE pg_catalog.\"C\"", sid, 1);
+        }
         match unlogged {
             true => statement.replacen("CREATE TABLE", "CREATE UNLOGGED TABLE", 1),
             false => statement,
@@ -97,10 +147,10 @@ fn missing(
             repair.push(distribute(tables));
         }
         if ours.is_none_or(|ours| ours.is_table) {
-            repair.push(cascade(tables, distributed));
+            repair.extend(foreign_key::add(tables, distributed));
         }
     }
-    Ok(Some(structural(problem, &repair)))
+    Ok(Some(Change::new(problem, vec![Step::together(&repair)])))
 }
 
 /// On Citus: distributes tables that have no foreign key yet.
@@ -113,12 +163,7 @@ fn distribute(tables: &Tables) -> String {
     )
 }
 
-fn cascade(tables: &Tables, distributed: bool) -> String {
-    let on_update = if distributed { "" } else { ON_UPDATE };
-    tables.fill_in(CASCADE) + on_update
-}
-
-fn columns(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Vec<Finding>, Fault> {
+fn columns(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Vec<Change>, Fault> {
     let columns: Vec<(String, String)> = db.rows(&catalog::COLUMNS, &[table])?;
     let mut found = Vec::new();
     for (name, types) in wanted.columns {
@@ -152,12 +197,12 @@ fn columns(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Vec<F
         if *name == "exp" && is_right {
             repair.push(db.tables().fill_in(EXPIRIES_ARE_RIGHT));
         }
-        found.push(structural(problem, &repair));
+        found.push(Change::new(problem, vec![Step::together(&repair)]));
     }
     Ok(found)
 }
 
-fn unique(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Option<Finding>, Fault> {
+fn unique(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Option<Change>, Fault> {
     let (names, otherwise) = wanted.unique;
     let columns = names.join(", ");
     let indexes: Vec<(bool, Option<String>)> =
@@ -189,84 +234,50 @@ fn unique(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Option
     if !has_one {
         repair.push(format!("CREATE UNIQUE INDEX ON {table} ({columns})"));
     }
-    Ok(Some(structural(problem, &repair)))
+    // One transaction: nothing that is there twice may be saved in between, and where the sessions lack the
+    // index no save succeeds anyway.
+    Ok(Some(Change::new(problem, vec![Step::together(&repair)])))
 }
 
-fn lookup(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Option<Finding>, Fault> {
-    let (by, slow) = wanted.lookup;
-    let (has_index,): (bool,) = db.row(&catalog::HAS_INDEX, &[table, &by])?;
-    let problem = format!("{table} has no index on ({by}): {slow}.");
-    let repair = format!("CREATE INDEX ON {table} ({by})");
-    Ok((!has_index).then(|| structural(problem, &[repair])))
-}
-
-fn privileges(
+fn lookup(
     db: &mut Db<'_>,
     table: &String,
+    relation: Relation,
     wanted: &Definition,
-) -> Result<Option<Finding>, Fault> {
-    let missing = db.rows(&catalog::MISSING_PRIVILEGES, &[table, &wanted.privileges])?;
-    let finding = |(missing, user): &(String, String)| Finding {
-        problem: format!("The user {user} may not {missing} on {table}."),
-        repair: Some(format!("GRANT {missing} ON {table} TO {user}")),
-        structural: false,
-    };
-    Ok(missing.first().map(finding))
-}
-
-/// What others have put on a table, which changes what statements do. A site may have it so.
-fn others(db: &mut Db<'_>, table: &String) -> Result<Vec<Finding>, Fault> {
-    type Others = (String, Option<String>, Option<String>, bool);
-    let Some((owner, triggers, rules, hides)) =
-        db.rows::<Others>(&catalog::OTHERS, &[table])?.pop()
-    else {
-        return Ok(Vec::new());
-    };
-    let code = |kind: &str, names: String| {
-        format!(
-            "{table}, which belongs to {owner}, has the {kind} {names}: each save and deletion runs \
-             what they say, with the rights of the user that saves or deletes."
-        )
-    };
-    let security =
-        "Row security hides rows from this user, or refuses them: sessions may not be found.";
-    let problems = [
-        triggers.map(|names| code("triggers", names)),
-        rules.map(|names| code("rules", names)),
-        hides.then(|| format!("{table}, which belongs to {owner}, has row security. {security}")),
-    ];
-    let finding = |problem| Finding { problem, repair: None, structural: false };
-    Ok(problems.into_iter().flatten().map(finding).collect())
-}
-
-/// A foreign key that does not delete with the session forbids its deletion, whatever the others do.
-fn foreign_keys(db: &mut Db<'_>, becomes_unlogged: bool) -> Result<Option<Finding>, Fault> {
-    let tables = db.tables();
-    let [sessions, metadata] = tables.names();
-    let keys: Vec<(bool, String)> = db.rows(&catalog::FOREIGN_KEYS, &[&sessions, &metadata])?;
-    let cascades = keys.iter().any(|(cascades, _)| *cascades);
-    let others = keys.iter().filter(|(cascades, _)| !cascades);
-    let mut repair: Vec<String> =
-        others.map(|(_, key)| format!("ALTER TABLE {metadata} DROP CONSTRAINT {key}")).collect();
-    if cascades && repair.is_empty() {
+) -> Result<Option<Change>, Fault> {
+    let (by, slow) = wanted.lookup;
+    let (has_index,): (bool,) = db.row(&catalog::HAS_INDEX, &[table, &by])?;
+    let invalid: Vec<(String,)> = db.rows(&catalog::INVALID_INDEXES, &[table, &by])?;
+    if has_index && invalid.is_empty() {
         return Ok(None);
     }
-    let consequence = match repair.is_empty() {
-        true => "sessions that other programs delete leave metadata behind",
-        false => "other programs cannot delete a session that has metadata",
+    let mut problem = match has_index {
+        true => format!("{table} has an invalid index on ({by})."),
+        false => format!("{table} has no index on ({by}): {slow}."),
     };
-    let has = match cascades {
-        true => format!("has a foreign key to {sessions} that does not delete with the session"),
-        false => format!("has no foreign key to {sessions} that deletes with the session"),
-    };
-    if !cascades {
-        if becomes_unlogged {
-            // A foreign key of a logged table may not refer to an unlogged one.
-            repair.push(format!("ALTER TABLE {metadata} SET UNLOGGED"));
-        }
-        repair.push(cascade(tables, db.table_info()?.distributed));
+    if !invalid.is_empty() {
+        problem += " An interrupted CREATE INDEX CONCURRENTLY leaves an invalid index: each save \
+                    maintains it, and no query uses it.";
+    }
+    let drop = |(index,)| Step::Alone(format!("DROP INDEX CONCURRENTLY {index}"));
+    let mut steps: Vec<Step> = invalid.into_iter().map(drop).collect();
+    if !has_index {
+        steps.push(match relation.partitioned {
+            // Not there: PostgreSQL refuses it.
+            true => Step::Together(format!("CREATE INDEX ON {table} ({by})")),
+            false => Step::Alone(format!("CREATE INDEX CONCURRENTLY ON {table} ({by})")),
+        });
+    }
+    Ok(Some(Change::new(problem, steps)))
+}
+
+/// The time of creation, where the user may add it. Rows that are there already have none.
+fn created(db: &mut Db<'_>, sessions: &String) -> Result<Option<Change>, Fault> {
+    if db.query(&catalog::LACKS_CREATED, &[sessions])?.is_empty() {
+        return Ok(None);
     }
     let problem =
-        format!("{metadata} {has}: each deletion takes two statements, and {consequence}.");
-    Ok(Some(structural(problem, &repair)))
+        format!("{sessions} has no column created: list cannot say when a key was first saved.");
+    let steps = vec![Step::Together(db.tables().fill_in(catalog::ADD_CREATED))];
+    Ok(Some(Change { advice: true, ..Change::new(problem, steps) }))
 }

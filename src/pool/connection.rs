@@ -90,6 +90,11 @@ impl Connection {
         self.broken = true;
     }
 
+    /// Whether settings that are made stay, and are seen by nobody else.
+    pub(crate) fn keeps_settings(&self) -> bool {
+        self.settings_hold
+    }
+
     /// Sets the deadline of the statements to come: `until`, which is `timeout` after their
     /// operations began.
     pub(crate) fn set_deadline(&mut self, until: Instant, timeout: Duration) {

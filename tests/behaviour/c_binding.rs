@@ -295,11 +295,12 @@ fn answer(operation: &str, completion: &capi::rsp_completion) -> Answer {
             };
             Answer::Sessions(sessions().map(listed).collect())
         }
-        "check" => {
+        "check" | "migrate" => {
             let finding = |index| {
                 let problem = read_text!(rsp_completion_finding_problem(completion, index));
                 let repair = read_text!(rsp_completion_finding_repair(completion, index));
-                (readable(problem), readable(repair))
+                let advice = c!(rsp_completion_finding_is_advice(completion, index));
+                (readable(problem), readable(repair), advice)
             };
             let findings = 0..c!(rsp_completion_findings(completion));
             Answer::Findings(findings.map(finding).collect())

@@ -119,8 +119,8 @@ pub enum Answer {
     /// Keys and the seconds in which their sessions expire.
     Expiries(BTreeMap<String, i64>),
     Sessions(Vec<Listed>),
-    /// Problems and their repairs.
-    Findings(Vec<(String, String)>),
+    /// Problems, their repairs, and whether they are advice.
+    Findings(Vec<(String, String, bool)>),
 }
 
 #[derive(Clone, Debug, PartialEq)]

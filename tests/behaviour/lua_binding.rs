@@ -105,9 +105,12 @@ fn answer(operation: &str, returned: &[Value]) -> Answer {
             let expiry = |(key, at): &(Value, Value)| (key.clone().into_text(), seconds(at));
             Answer::Expiries(sessions.iter().map(expiry).collect())
         }
-        ("check", [Value::Table(findings)]) => {
-            let pair = |(_, item): &(Value, Value)| (text(item, "problem"), text(item, "repair"));
-            Answer::Findings(findings.iter().map(pair).collect())
+        ("check" | "migrate", [Value::Table(findings)]) => {
+            let finding = |(_, item): &(Value, Value)| {
+                let advice = field(item, "advice") == Some(&Value::Boolean(true));
+                (text(item, "problem"), text(item, "repair"), advice)
+            };
+            Answer::Findings(findings.iter().map(finding).collect())
         }
         ("list", [Value::Table(sessions)]) => {
             Answer::Sessions(sessions.iter().map(|(_, item)| listed(item)).collect())

@@ -201,19 +201,22 @@ pub fn cleanup_deletes_expired_sessions(store: &Store<impl Binding>) {
 /// The documented tables lack an index.
 pub fn check_names_what_migrate_repairs(store: &Store<impl Binding>) {
     store.spoil();
-    let check = || match store.answer(&call("check")) {
+    let findings = |call| match store.answer(&call) {
         Answer::Findings(findings) => findings,
-        other => panic!("check answered {other:?}"),
+        other => panic!("{call:?} answered {other:?}"),
     };
-    let findings = check();
-    let [(problem, repair)] = &findings[..] else {
-        panic!("{findings:?}");
+    let found = findings(call("check"));
+    let [(problem, repair, false), (advice, _, true)] = &found[..] else {
+        panic!("{found:?}");
     };
     assert!(problem.contains("no index on (sid)"), "{problem}");
-    assert!(repair.starts_with("CREATE INDEX"), "{repair}");
-    assert!(store.count(&call("migrate")) > 0);
-    assert_eq!(check(), []);
-    assert_eq!(store.count(&call("migrate")), 0);
+    assert!(repair.starts_with("CREATE INDEX CONCURRENTLY"), "{repair}");
+    assert!(advice.contains("no column created"), "{advice}");
+    assert_eq!(findings(call("migrate").flag("dry_run", true)), found);
+    assert_eq!(findings(call("migrate")), found);
+    for operation in ["check", "migrate"] {
+        assert_eq!(findings(call(operation)), []);
+    }
 }
 
 pub fn health_says_whether_the_table_can_be_read(store: &Store<impl Binding>) {

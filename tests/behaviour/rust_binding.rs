@@ -60,10 +60,9 @@ impl Binding for RustBinding {
                 Answer::Sessions(sessions.into_iter().map(Listed::from).collect())
             }
             RustAnswer::Findings(findings) => {
-                let pairs = findings.into_iter();
-                Answer::Findings(
-                    pairs.map(|found| (found.problem, found.repair.unwrap_or_default())).collect(),
-                )
+                let found = findings.into_iter();
+                let found = found.map(|it| (it.problem, it.repair.unwrap_or_default(), it.advice));
+                Answer::Findings(found.collect())
             }
         })
     }

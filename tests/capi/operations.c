@@ -64,12 +64,15 @@ static void findings_have_a_repair(const rsp_storage *storage) {
     size_t problem_len = 0, repair_len = 0;
     const char *problem = rsp_completion_finding_problem(completion, 0, &problem_len);
     const char *repair = rsp_completion_finding_repair(completion, 0, &repair_len);
-    CHECK(rsp_completion_findings(completion) == 1);
+    CHECK(rsp_completion_findings(completion) == 2);
     CHECK(problem != NULL && strlen(problem) == problem_len);
     CHECK(repair != NULL && strlen(repair) == repair_len);
     CHECK(strstr(repair, "CREATE INDEX") == repair);
-    CHECK(rsp_completion_finding_problem(completion, 1, NULL) == NULL);
-    CHECK(rsp_completion_finding_repair(completion, 1, NULL) == NULL);
+    CHECK(!rsp_completion_finding_is_advice(completion, 0));
+    CHECK(rsp_completion_finding_is_advice(completion, 1));
+    CHECK(rsp_completion_finding_problem(completion, 2, NULL) == NULL);
+    CHECK(rsp_completion_finding_repair(completion, 2, NULL) == NULL);
+    CHECK(!rsp_completion_finding_is_advice(completion, 2));
     rsp_completion_free(completion);
     rsp_request_free(request);
 }

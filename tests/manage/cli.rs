@@ -75,8 +75,11 @@ fn the_commands_do_what_their_help_says() {
     let found = cli(&db, &["check"]);
     assert_eq!(found.status.code(), Some(3), "{found:?}");
     assert!(out(&found).contains("CREATE INDEX"), "{found:?}");
-    assert!(cli(&db, &["migrate"]).status.success());
-    assert_eq!(json_of(&db, &["migrate"]), count(0));
+    let dry = out(&cli(&db, &["migrate", "--dry-run"]));
+    assert_eq!(dry, out(&found));
+    assert_eq!(out(&cli(&db, &["migrate"])), dry);
+    assert_eq!(json_of(&db, &["migrate"]), json!([]));
+    assert_eq!(out(&cli(&db, &["migrate"])), "Nothing was to be done.\n");
     assert_eq!(out(&cli(&db, &["check"])), "All is well.\n");
 
     for n in 0..5 {

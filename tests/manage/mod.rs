@@ -2,10 +2,12 @@
 
 mod cleanup;
 mod cli;
+mod collations;
 mod decoys;
 mod expiries;
 mod limit;
 mod metrics;
+mod online;
 mod revoke;
 mod schema;
 mod steps;

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use resty_session_postgres::op::Finding;
 use resty_session_postgres::ops::{Check, Migrate};
 use resty_session_postgres::{Epoch, Error, Storage};
 use serde_json::json;
@@ -9,17 +10,23 @@ use serde_json::json;
 use super::{login, login_of};
 use crate::support::{Calls, Database};
 
-pub(super) fn migrate(storage: &Storage, unlogged: bool) -> Result<u64, Error> {
-    storage.call(match unlogged {
-        true => Migrate::unlogged(),
+/// How many changes were made.
+pub(super) fn migrate(storage: &Storage, unlogged: bool) -> Result<usize, Error> {
+    let migrate = match unlogged {
+        true => Migrate::default().unlogged(),
         false => Migrate::default(),
-    })
+    };
+    storage.call(migrate).map(|made| made.len())
 }
 
-/// The problems that a check finds, with their repairs.
+/// What a check finds.
+pub(super) fn findings(storage: &Storage) -> Vec<Finding> {
+    storage.call(Check::default()).expect("a check")
+}
+
+/// The problems that a check finds, with their repairs, without its advice.
 pub(super) fn check(storage: &Storage) -> Vec<(String, String)> {
-    let findings = storage.call(Check::default()).expect("a check");
-    let findings = findings.into_iter();
+    let findings = findings(storage).into_iter().filter(|found| !found.advice);
     findings.map(|found| (found.problem, found.repair.unwrap_or_default())).collect()
 }
 

@@ -89,3 +89,35 @@ fn what_another_process_has_repaired_is_not_repaired_again() {
     let keys = "SELECT count(*) FROM pg_constraint WHERE contype = 'f'";
     assert_eq!(db.number(keys), 1);
 }
+
+/// What the catalog says of the tables, in words.
+const CATALOG: &str = "
+    SELECT string_agg(line, E'\\n' ORDER BY line) FROM (
+      SELECT concat_ws(' ', relname, relkind, relpersistence, reloptions) AS line FROM pg_class
+      WHERE relname LIKE 'sessions%'
+      UNION ALL SELECT concat_ws(' ', attrelid::regclass, attnum, attname,
+        format_type(atttypid, atttypmod), collname, attnotnull, pg_get_expr(adbin, adrelid),
+        col_description(attrelid, attnum))
+      FROM pg_attribute LEFT JOIN pg_collation AS c ON c.oid = attcollation
+      LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+      WHERE attrelid IN ('sessions'::regclass, 'sessions_meta'::regclass) AND attnum > 0
+      UNION ALL SELECT pg_get_indexdef(indexrelid) FROM pg_index
+      WHERE indrelid IN ('sessions'::regclass, 'sessions_meta'::regclass)
+      UNION ALL SELECT concat_ws(' ', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+      WHERE conrelid IN ('sessions'::regclass, 'sessions_meta'::regclass)) AS lines";
+
+#[test]
+fn migrate_makes_the_tables_of_schema_sql() {
+    let catalogs = [true, false].map(|by_migrate| {
+        let db = Database::new();
+        db.execute("DROP TABLE sessions_meta, sessions");
+        match by_migrate {
+            true => drop(migrate(&db.storage(), false).expect("a migration")),
+            false => db.execute(include_str!("../../sql/schema.sql")),
+        }
+        assert_eq!(migrate(&db.storage(), false), Ok(0));
+        db.one::<String>(CATALOG)
+    });
+    assert!(catalogs[0].contains("sessions_meta_sid_idx"), "{}", catalogs[0]);
+    assert_eq!(catalogs[0], catalogs[1]);
+}

@@ -280,25 +280,30 @@ end
 ---
 -- Create the tables, or change older ones into what they should be.
 --
--- It repairs what `check` finds about their structure, each finding in a transaction of its own,
---   and changes nothing where nothing is to be done. Several may run at the same time: each waits
---   for the one before.
+-- It repairs what `check` finds about their structure, each step by itself, and changes nothing
+--   where nothing is to be done. A step that fails keeps none of the others from being made; the
+--   error then says what is left. Several may run at the same time: each waits for the one before.
 --
--- Saves wait while an index is made. On large tables that are in use, run the statements that
---   `check` reports by hand, with `CONCURRENTLY` after `INDEX`.
+-- Saves do not wait while an index is made or a foreign key is validated. They wait for a unique
+--   index, where it is missing, and while the type of a column changes.
 --
 -- @function instance:migrate
 -- @tparam[opt] boolean unlogged true creates unlogged tables: faster, and empty after a crash of
 --   the server
--- @return how many changes were made; or nil
+-- @tparam[opt] boolean dry_run true changes nothing
+-- @return array of the changes that were made, or with `dry_run` are to be made: `{ problem = …,
+--   repair = … }`, as of `check`; empty where nothing was to be done; or nil
 -- @treturn string error message
 
 ---
 -- Report what is wrong or slow about the tables, with the statements that repair it.
 --
+-- A finding with `advice` is no defect: everything works without it.
+--
 -- @function instance:check
--- @return array of `{ problem = …, repair = … }`: what, in words, and the statement that
---   repairs it, if there is one; empty where nothing was found; or nil
+-- @return array of `{ problem = …, repair = …, advice = … }`: what, in words, the statements
+--   that repair it, if there are any, and whether it is advice; empty where nothing was found; or
+--   nil
 -- @treturn string error message
 
 ---

@@ -26,8 +26,8 @@ const ANY_TEXT: &[&str] = &["text", "character varying"];
 const ANY_TIME: &[&str] = &["timestamp with time zone"];
 
 pub(super) const SESSIONS: Definition = Definition {
-    create: "CREATE TABLE {sessions} (sid text PRIMARY KEY, name text, data text, \
-             exp timestamp with time zone, created timestamp with time zone DEFAULT now()) \
+    create: "CREATE TABLE {sessions} (sid text COLLATE pg_catalog.\"C\" PRIMARY KEY, name text, data text, \
+             exp timestamp with time zone, created timestamp with time zone DEFAULT pg_catalog.now()) \
              WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05); \
              CREATE INDEX ON {sessions} (exp)",
     columns: &[("sid", ANY_TEXT), ("name", ANY_TEXT), ("data", ANY_TEXT), ("exp", ANY_TIME)],
@@ -40,7 +40,8 @@ pub(super) const SESSIONS: Definition = Definition {
 };
 
 pub(super) const METADATA: Definition = Definition {
-    create: "CREATE TABLE {metadata} (aud text, sub text, sid text, PRIMARY KEY (aud, sub, sid)) \
+    create: "CREATE TABLE {metadata} (aud text COLLATE pg_catalog.\"C\", sub text COLLATE pg_catalog.\"C\", \
+             sid text COLLATE pg_catalog.\"C\", PRIMARY KEY (aud, sub, sid)) \
              WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05); \
              CREATE INDEX ON {metadata} (sid)",
     columns: &[("aud", ANY_TEXT), ("sub", ANY_TEXT), ("sid", ANY_TEXT)],
@@ -53,17 +54,34 @@ pub(super) const METADATA: Definition = Definition {
     privileges: &["SELECT", "INSERT", "DELETE"],
 };
 
+/// Metadata of sessions that are gone: a foreign key refuses it.
+pub(super) const DELETE_ORPHANS: &str = "DELETE FROM {metadata} AS m WHERE NOT EXISTS ( \
+     SELECT FROM {sessions} AS s WHERE s.sid::text = m.sid::text)";
+
 /// Has metadata deleted with its session.
-pub(super) const CASCADE: &str = "DELETE FROM {metadata} AS m WHERE NOT EXISTS ( \
-     SELECT FROM {sessions} AS s WHERE s.sid::text = m.sid::text); \
-     ALTER TABLE {metadata} ADD FOREIGN KEY (sid) REFERENCES {sessions} (sid) ON DELETE CASCADE";
+pub(super) const FOREIGN_KEY: &str =
+    "ALTER TABLE {metadata} ADD FOREIGN KEY (sid) REFERENCES {sessions} (sid) ON DELETE CASCADE";
 
 /// The end of that, but on Citus: it takes none on the column that tables are distributed by.
 pub(super) const ON_UPDATE: &str = " ON UPDATE CASCADE";
 
-/// Of the table $1, if there is one: whether it is a table, not a view, and whether it is unlogged.
+/// Adds the time of creation.
+pub(super) const ADD_CREATED: &str = "ALTER TABLE {sessions} ADD created timestamp with time zone; \
+     ALTER TABLE {sessions} ALTER created SET DEFAULT pg_catalog.now()";
+
+/// A row where the user may add the time of creation to the table $1, and it is not there.
+pub(super) const LACKS_CREATED: Fixed = Fixed::reads(
+    "SELECT 1 FROM pg_catalog.pg_class AS c WHERE c.oid = pg_catalog.to_regclass($1)::oid \
+     AND relkind IN ('r', 'p') AND pg_catalog.pg_has_role(relowner, 'USAGE') AND NOT EXISTS ( \
+       SELECT FROM pg_catalog.pg_attribute \
+       WHERE attrelid = c.oid AND attname = 'created' AND NOT attisdropped)",
+    &[TEXT],
+);
+
+/// Of the table $1, if there is one: whether it is a table, not a view; whether it is unlogged, and
+/// partitioned.
 pub(super) const RELATION: Fixed = Fixed::reads(
-    "SELECT relkind IN ('r', 'p'), relpersistence = 'u' \
+    "SELECT relkind IN ('r', 'p'), relpersistence = 'u', relkind = 'p' \
      FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)::oid",
     &[TEXT],
 );
@@ -106,10 +124,58 @@ pub(super) const UNIQUE_INDEXES: Fixed = Fixed::reads(
     &[TEXT, TEXTS],
 );
 
-/// The foreign keys to the sessions $1 of the metadata $2: whether each deletes with the session, and
-/// its name, quoted.
+/// The invalid indexes of the table $1 that begin with the column $2, quoted, but for those that are being
+/// made: PostgreSQL then holds this lock, which others may hold as well.
+pub(super) const INVALID_INDEXES: Fixed = Fixed::reads(
+    "SELECT pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.relname)) \
+     FROM pg_catalog.pg_index AS i \
+     JOIN pg_catalog.pg_class AS t ON t.oid = i.indrelid AND t.relkind = 'r' \
+     JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid \
+     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
+     WHERE i.indrelid = pg_catalog.to_regclass($1)::oid AND NOT i.indisvalid AND a.attname::text = $2 \
+     AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'relation' \
+       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
+       AND l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted)",
+    &[TEXT, TEXT],
+);
+
+/// The collation of the column `sid` of the table $1, quoted.
+pub(super) const SID_COLLATION: Fixed = Fixed::reads(
+    "SELECT pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.collname)) \
+     FROM pg_catalog.pg_attribute AS a \
+     JOIN pg_catalog.pg_collation AS c ON c.oid = a.attcollation \
+     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.collnamespace \
+     WHERE a.attrelid = pg_catalog.to_regclass($1)::oid AND a.attname = 'sid' AND NOT a.attisdropped",
+    &[TEXT],
+);
+
+/// The columns of the tables $1 and $2 that are looked up by: table, column, its collation, quoted, and
+/// whether that is one of bytes. `C.UTF-8` compares as `C` does.
+pub(super) const COLLATIONS: Fixed = Fixed::reads(
+    "SELECT t.name, a.attname::text, \
+       pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.collname)), \
+       kind.provider = 'b' OR kind.provider = 'c' \
+         AND pg_catalog.replace(pg_catalog.lower(kind.locale), '-', '') IN ('c', 'posix', 'c.utf8') \
+     FROM pg_catalog.unnest(ARRAY[$1, $2]) WITH ORDINALITY AS t (name, n) \
+     JOIN pg_catalog.pg_attribute AS a ON a.attrelid = pg_catalog.to_regclass(t.name)::oid \
+       AND a.attname IN ('sid', 'aud', 'sub') AND NOT a.attisdropped \
+     JOIN pg_catalog.pg_collation AS c ON c.oid = a.attcollation \
+     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.collnamespace \
+     JOIN pg_catalog.pg_database AS d ON d.datname = pg_catalog.current_database(), \
+     LATERAL (SELECT CASE c.collprovider WHEN 'd' \
+         THEN coalesce(pg_catalog.to_jsonb(d) ->> 'datlocprovider', 'c') ELSE c.collprovider::text END, \
+       CASE c.collprovider WHEN 'd' THEN d.datcollate::text ELSE c.collcollate::text END \
+     ) AS kind (provider, locale) \
+     ORDER BY t.n, a.attnum",
+    &[TEXT, TEXT],
+);
+
+/// The foreign keys to the sessions $1 of the metadata $2: whether each deletes with the session, its name,
+/// quoted, and whether it is validated.
 pub(super) const FOREIGN_KEYS: Fixed = Fixed::reads(
-    "SELECT confdeltype = 'c', pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint \
+    "SELECT confdeltype = 'c', \
+       pg_catalog.concat('\"', pg_catalog.replace(conname, '\"', '\"\"'), '\"'), convalidated FROM pg_catalog.pg_constraint \
      WHERE contype = 'f' AND confrelid = pg_catalog.to_regclass($1)::oid \
      AND conrelid = pg_catalog.to_regclass($2)::oid",
     &[TEXT, TEXT],

@@ -1,5 +1,6 @@
 //! `migrate` on tables in use: saves do not wait, and a step that fails does not stop the others.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -43,9 +44,11 @@ fn slowest_save(storage: &Storage, work: impl FnOnce()) -> Duration {
     };
     thread::scope(|scope| {
         let saves = scope.spawn(save);
-        work();
+        let worked = catch_unwind(AssertUnwindSafe(work));
         ended.store(true, Ordering::Relaxed);
-        saves.join().expect("no panic")
+        let slowest = saves.join().expect("no panic");
+        worked.unwrap_or_else(|panic| resume_unwind(panic));
+        slowest
     })
 }
 

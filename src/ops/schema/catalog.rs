@@ -124,8 +124,8 @@ pub(super) const UNIQUE_INDEXES: Fixed = Fixed::reads(
     &[TEXT, TEXTS],
 );
 
-/// The invalid indexes of the table $1 that begin with the column $2, quoted, but for those that are being
-/// made: PostgreSQL then holds this lock, which others may hold as well.
+/// The invalid indexes of the table $1 that begin with the column $2, quoted, unless an index of the table is
+/// being made.
 pub(super) const INVALID_INDEXES: Fixed = Fixed::reads(
     "SELECT pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.relname)) \
      FROM pg_catalog.pg_index AS i \
@@ -134,7 +134,8 @@ pub(super) const INVALID_INDEXES: Fixed = Fixed::reads(
      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
      JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0] \
      WHERE i.indrelid = pg_catalog.to_regclass($1)::oid AND NOT i.indisvalid AND a.attname::text = $2 \
-     AND NOT EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.locktype = 'relation' \
+     AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p \
+       JOIN pg_catalog.pg_locks AS l ON l.pid = p.pid WHERE l.locktype = 'relation' \
        AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) \
        AND l.relation = i.indrelid AND l.mode = 'ShareUpdateExclusiveLock' AND l.granted)",
     &[TEXT, TEXT],

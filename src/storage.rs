@@ -185,18 +185,19 @@ impl Storage {
         operation: T,
         queue: &Arc<CompletionQueue>,
     ) -> Result<Ticket, Error> {
-        self.submit_any(Box::new(operation), queue)
+        let ticket = queue.ticket();
+        self.submit_any(Box::new(operation), queue, ticket)?;
+        Ok(ticket)
     }
 
-    /// The same for an operation of any type.
+    /// The same for an operation of any type, under a ticket of the queue.
     pub(crate) fn submit_any(
         &self,
         operation: Box<dyn AnyOperation>,
         queue: &Arc<CompletionQueue>,
-    ) -> Result<Ticket, Error> {
-        let (engine, ticket) = (self.engine()?, queue.ticket());
-        engine.submit(self.job(operation, Reply::queued(queue, ticket)))?;
-        Ok(ticket)
+        ticket: Ticket,
+    ) -> Result<(), Error> {
+        self.engine()?.submit(self.job(operation, Reply::queued(queue, ticket)))
     }
 
     /// Counters and gauges of this process's connections and operations: the samples of

@@ -57,10 +57,13 @@ impl rsp_queue {
         user: *mut c_void,
     ) -> Result<Ticket, Failure> {
         self.check_process()?;
-        // The operation may be completed at once, but is not drained before its user is noted.
-        let mut state = lock(&self.state);
-        let ticket = storage.submit_any(operation, &self.completions)?;
-        state.users.insert(ticket, user);
+        // Noted before: the operation may be completed at once. Not under the lock while it is submitted,
+        // which may call the host's log function.
+        let ticket = self.completions.ticket();
+        lock(&self.state).users.insert(ticket, user);
+        storage.submit_any(operation, &self.completions, ticket).inspect_err(|_| {
+            lock(&self.state).users.remove(&ticket);
+        })?;
         Ok(ticket)
     }
 

@@ -122,8 +122,8 @@ fn list(mut request: Request<'_>, storage: &Storage, output: &mut Output) -> Res
 }
 
 /// Deletes what has expired now, or as much of it as the limit allows. On a terminal it shows how much that
-/// is so far.
-fn cleanup(mut request: Request<'_>, storage: &Storage) -> Result<u64, Error> {
+/// is so far. Says why sessions were passed over, or deleted slowly.
+fn cleanup(mut request: Request<'_>, storage: &Storage) -> Result<u64, Failure> {
     // On a busy site sessions expire all the time: those that expire from now on are left.
     if request.number("current_time").is_none() {
         let now = Epoch::now().seconds();
@@ -151,5 +151,22 @@ fn cleanup(mut request: Request<'_>, storage: &Storage) -> Result<u64, Error> {
         // What comes next takes its place.
         eprint!("\r\x1b[K");
     }
-    last.map(|()| removed)
+    if removed > 0 || last.is_ok() {
+        report();
+    }
+    match last {
+        Ok(()) => Ok(removed),
+        Err(error) if removed == 0 => Err(error.into()),
+        Err(error) => {
+            let before = output::counted("cleanup", removed);
+            Err(format!("{before}, then: {error}").into())
+        }
+    }
+}
+
+/// Prints what the library has to say about the clean-up.
+fn report() {
+    for line in log::take().into_iter().filter(|line| line.level >= log::Level::Warn) {
+        eprintln!("resty-session-postgres: {}", line.text);
+    }
 }

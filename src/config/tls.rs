@@ -5,7 +5,7 @@ use super::{Draft, Secret};
 use crate::Error;
 use crate::host::log::{self, Level};
 use std::path::PathBuf;
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How connections are encrypted, and which certificates are trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -133,13 +133,16 @@ fn by_switches(draft: &Draft) -> (TlsMode, Verify) {
 /// TLS is off: says so, once a process, if it is because nothing turns it on, though a key asks
 /// something of it.
 fn warn_if_unwanted(draft: &Draft) {
-    static WARNED: Once = Once::new();
+    static WARNED: AtomicBool = AtomicBool::new(false);
     let keys = ["ssl_verify", "ssl_required", "sslrootcert", "sslcrl", "sslcert"];
     let is_given = |key: &&str| draft.text(key).is_some_and(|value| value != "false");
     let is_said = draft.text("ssl").or(draft.text("sslmode")).is_some();
     if let Some(key) = keys.into_iter().find(is_given).filter(|_| !is_said) {
         let text = format!("TLS is off, although {key} is set: set ssl or sslmode to turn it on");
-        WARNED.call_once(|| log::log(Level::Warn, text));
+        // No other thread waits for the one that logs it.
+        if !WARNED.swap(true, Ordering::Relaxed) {
+            log::log(Level::Warn, text);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ mod tables;
 
 pub(crate) use crate::pool::{Effect, Fault, Retry, Sql, Verdict, column, types};
 pub use tables::Tables;
-pub(crate) use tables::{Fixed, Statement, TableInfo};
+pub(crate) use tables::{Deletions, Fixed, Statement, TableInfo};
 
 use crate::pool::{Connection, Params, StatementId};
 use postgres::Row;
@@ -39,6 +39,8 @@ pub struct Db<'a> {
     separate: bool,
     /// How many expired sessions the operation has deleted, if it is a clean-up.
     cleaned: Option<u64>,
+    /// How many it could not delete.
+    passed_over: u64,
 }
 
 impl<'a> Db<'a> {
@@ -51,7 +53,7 @@ impl<'a> Db<'a> {
         separate: bool,
     ) -> Self {
         connection.set_deadline(until, timeout);
-        Db { connection, tables, separate, cleaned: None }
+        Db { connection, tables, separate, cleaned: None, passed_over: 0 }
     }
 
     /// Whether the operation may take long: no others wait for the connection.
@@ -84,6 +86,15 @@ impl<'a> Db<'a> {
 
     pub(crate) fn cleaned(&self) -> Option<u64> {
         self.cleaned
+    }
+
+    /// Notes for the statistics that a clean-up could not delete a session.
+    pub(crate) fn note_passed_over(&mut self) {
+        self.passed_over += 1;
+    }
+
+    pub(crate) fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     fn id(&self, statement: &dyn Statement) -> StatementId {

@@ -6,6 +6,7 @@ use crate::pool::{Effect, Sql};
 use postgres::types::Oid;
 use std::fmt::Write as _;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
 use std::time::{Duration, Instant};
 
 /// The tables of a storage.
@@ -15,6 +16,7 @@ pub struct Tables {
     metadata: TableName,
     limit: Option<SessionLimit>,
     pub(super) known: Known,
+    pub(crate) deletions: Deletions,
 }
 
 impl Tables {
@@ -23,7 +25,8 @@ impl Tables {
         metadata: TableName,
         limit: Option<SessionLimit>,
     ) -> Self {
-        Tables { sessions, metadata, limit, known: Known::default() }
+        let (known, deletions) = (Known::default(), Deletions::default());
+        Tables { sessions, metadata, limit, known, deletions }
     }
 
     /// The sessions table, quoted.
@@ -85,6 +88,17 @@ impl Tables {
         sql.push_str(rest);
         sql
     }
+}
+
+/// What this process remembers of the clean-up of these tables.
+#[derive(Debug, Default)]
+pub(crate) struct Deletions {
+    /// How many sessions a statement deletes; 0 if that is not known.
+    pub(crate) at_once: AtomicU32,
+    /// What a statement takes whatever it deletes, in microseconds.
+    pub(crate) fixed_micros: AtomicU64,
+    /// Until when it is not looked why they are slow, in seconds since 1970.
+    pub(crate) quiet_until: AtomicI64,
 }
 
 /// For how long the catalog's answer is used. An owner may change the tables at any time; metadata

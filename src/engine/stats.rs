@@ -139,6 +139,7 @@ pub(super) struct Stats {
     batch: Histogram,
     cleaned: AtomicU64,
     cleaned_at: AtomicU64,
+    passed_over: AtomicU64,
 }
 
 impl Default for Stats {
@@ -154,6 +155,7 @@ impl Default for Stats {
             batch: Histogram::new(1.0, [1, 2, 4, 8, 16, 32, 64, 128]),
             cleaned: AtomicU64::default(),
             cleaned_at: AtomicU64::default(),
+            passed_over: AtomicU64::default(),
         }
     }
 }
@@ -200,6 +202,11 @@ impl Stats {
         self.cleaned_at.store(seconds, Relaxed);
     }
 
+    /// A clean-up could not delete so many sessions.
+    pub(super) fn passed_over(&self, count: u64) {
+        self.passed_over.fetch_add(count, Relaxed);
+    }
+
     /// Everything, with what the pool counts, in the order in which it is printed.
     pub(super) fn families(&self, pool: &Pool, waiting: usize) -> Vec<Family> {
         let counter = |name, help, samples| Family::new("counter", name, help, samples);
@@ -230,6 +237,11 @@ impl Stats {
                 "cleaned_sessions_total",
                 "Expired sessions deleted by the clean-up.",
                 one(self.cleaned.load(Relaxed)),
+            ),
+            counter(
+                "cleanup_passed_over_total",
+                "Sessions that the clean-up could not delete, each time that it tried.",
+                one(self.passed_over.load(Relaxed)),
             ),
             gauge(
                 "cleanup_last_timestamp_seconds",

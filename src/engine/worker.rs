@@ -155,11 +155,12 @@ fn run_statement(
     let (until, timeout) = (first.expires(), first.timeouts.statement);
     let operations: Vec<&dyn AnyOperation> = batch.jobs.iter().map(|job| &*job.operation).collect();
     let mut db = Db::new(connection.get(), &first.tables, until, timeout, batch.separate.is_some());
-    let answers = (first.operation.kind().run)(&operations, &mut db)?;
+    let answers = (first.operation.kind().run)(&operations, &mut db);
     if let Some(cleaned) = db.cleaned() {
         engine.stats.cleaned(cleaned);
     }
-    Ok(answers)
+    engine.stats.passed_over(db.passed_over());
+    answers
 }
 
 /// What follows for an operation after its fault.

@@ -38,7 +38,8 @@ fn call(lua: &Lua, kind: &'static Kind, (storage, queue, given): &Given) -> Resu
     };
     match queue {
         Some(queue) => {
-            let ticket = storage.0.submit_any(operation, &queue.completions)?;
+            let ticket = queue.completions.ticket();
+            storage.0.submit_any(operation, &queue.completions, ticket)?;
             (ticket as f64).into_lua_multi(lua)
         }
         None => {

@@ -15,6 +15,8 @@ impl Epoch {
     /// PostgreSQL's timestamptz reaches from 4714-11-24 BC to the end of 294276.
     const LEAST: i64 = -210_866_803_200;
     const MOST: i64 = 9_224_318_015_999;
+    /// The first second.
+    pub(crate) const FIRST: Epoch = Epoch(Self::LEAST);
 
     /// The current second.
     pub fn now() -> Self {

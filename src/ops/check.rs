@@ -1,5 +1,6 @@
 //! `check`: what is wrong or slow about the tables, in words, and the statement that repairs it.
 
+use super::cleanup::OVERDUE;
 use super::schema::{Change, EXPIRIES_ARE_RIGHT, changes, remarks};
 use crate::Error;
 use crate::db::types::{INT, TEXT};
@@ -34,8 +35,63 @@ impl Operation for Check {
         let mut found: Vec<Finding> = changes(db, false)?.iter().map(Change::finding).collect();
         found.extend(remarks(db)?);
         found.extend(expiries(db)?);
+        found.extend(undeletable(db)?);
+        found.extend(overdue(db)?);
         Ok(found)
     }
+}
+
+/// The foreign keys of other tables than $2 that forbid the deletion of what they refer to in $1: table
+/// and name, quoted.
+const REFERENCES: Fixed = Fixed::reads(
+    "SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
+     pg_catalog.quote_ident(k.conname) FROM pg_catalog.pg_constraint AS k \
+     JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid \
+     JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+     WHERE k.contype = 'f' AND k.confdeltype IN ('a', 'r') AND k.conparentid = 0 \
+     AND k.confrelid = pg_catalog.to_regclass($1)::oid \
+     AND k.conrelid IS DISTINCT FROM pg_catalog.to_regclass($2)::oid",
+    &[TEXT, TEXT],
+);
+
+fn undeletable(db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
+    let [sessions, metadata] = db.tables().names();
+    let keys: Vec<(String, String)> = db.rows(&REFERENCES, &[&sessions, &metadata])?;
+    let finding = |(table, key)| Finding {
+        problem: format!(
+            "{table} has the foreign key {key} to {sessions}: a session that it refers to cannot be \
+             deleted. The clean-up passes over it, and a logout fails."
+        ),
+        repair: None,
+        advice: false,
+    };
+    Ok(keys.into_iter().map(finding).collect())
+}
+
+/// A row where the expiries of the table $1 can be read.
+const HAS_EXPIRIES: Fixed = Fixed::reads(
+    "SELECT 1 FROM pg_catalog.pg_attribute WHERE attrelid = pg_catalog.to_regclass($1)::oid \
+     AND pg_catalog.has_table_privilege(attrelid, 'SELECT') \
+     AND attname = 'exp' AND atttypid = 'timestamptz'::regtype::oid",
+    &[TEXT],
+);
+
+fn overdue(db: &mut Db<'_>) -> Result<Option<Finding>, Fault> {
+    let [sessions, _] = db.tables().names();
+    if db.query(&HAS_EXPIRIES, &[&sessions])?.is_empty() {
+        return Ok(None);
+    }
+    let many = match db.row(&OVERDUE, &[])? {
+        (0_i64,) => return Ok(None),
+        (1000,) => "1000 or more".to_owned(),
+        (count,) => count.to_string(),
+    };
+    let problem = format!(
+        "{many} sessions in {sessions} expired more than a day ago and are still there. Either no \
+         process cleans up, or the clean-up is behind, or it passes over them because they cannot be \
+         deleted. The log says which; `cleanup` tries it at once."
+    );
+    Ok(Some(Finding { problem, repair: None, advice: false }))
 }
 
 /// The server's time zone for this user: its name, quoted, and its distance from UTC in seconds. No row

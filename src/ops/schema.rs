@@ -271,6 +271,21 @@ fn lookup(
     Ok(Some(Change::new(problem, steps)))
 }
 
+/// The indexes whose lack makes deletions slow: each with its consequence, and the statement that makes it.
+pub(super) fn missing_indexes(db: &mut Db<'_>) -> Result<Vec<String>, Fault> {
+    let [sessions, metadata] = db.tables().names();
+    let mut found = Vec::new();
+    for (table, wanted) in [(&sessions, SESSIONS), (&metadata, METADATA)] {
+        if let Some(relation) = relation(db, table)?.filter(|it| it.is_table)
+            && let Some(change) = lookup(db, table, relation, &wanted)?
+            && let Some(create) = change.steps.last().filter(|it| it.sql().starts_with("CREATE"))
+        {
+            found.push(format!("{} {}", change.problem, create.sql()));
+        }
+    }
+    Ok(found)
+}
+
 /// The time of creation, where the user may add it. Rows that are there already have none.
 fn created(db: &mut Db<'_>, sessions: &String) -> Result<Option<Change>, Fault> {
     if db.query(&catalog::LACKS_CREATED, &[sessions])?.is_empty() {

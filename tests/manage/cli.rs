@@ -279,3 +279,31 @@ fn progress_is_for_terminals() {
     let shown = out(&terminal.output().expect("an end"));
     assert!(shown.contains("\r50 sessions deleted\r"), "{shown}");
 }
+
+#[test]
+fn a_clean_up_says_what_it_has_passed_over_and_how_far_it_was() {
+    let db = Database::new();
+    let refuse = |when: &str, code: &str| {
+        db.execute(&format!(
+            "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               IF {when} THEN RAISE 'not now' USING ERRCODE = '{code}'; END IF;
+               RETURN OLD; END $$"
+        ));
+    };
+    refuse("OLD.sid = 'expired 7'", "P0001");
+    db.execute(
+        "CREATE TRIGGER refuse BEFORE DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    fill(&db, "expired", 50, "-1 hour");
+    let cleaned = cli(&db, &["cleanup"]);
+    assert_eq!(out(&cleaned), "49 sessions deleted\n");
+    let said = String::from_utf8_lossy(&cleaned.stderr);
+    assert!(said.contains("passes over a session that cannot be deleted: not now"), "{said}");
+
+    fill(&db, "more", 50, "-1 minute -1 second");
+    refuse("split_part(OLD.sid, ' ', 2)::int > 20", "53100");
+    let cleaned = cli(&db, &["cleanup"]);
+    assert_eq!(cleaned.status.code(), Some(1), "{cleaned:?}");
+    let said = String::from_utf8_lossy(&cleaned.stderr);
+    assert!(said.contains("21 sessions deleted, then: not now"), "{said}");
+}

@@ -1,6 +1,7 @@
 //! The operations of the people who run a site: beside saves, beside each other, and over time.
 
 mod cleanup;
+mod cleanup_held_up;
 mod cli;
 mod collations;
 mod decoys;

@@ -35,8 +35,9 @@ local YIELDS = {
 }
 
 -- Seconds between two heartbeats, and milliseconds without any byte after which a read ends. The
--- former is the shorter by far, so that no read ever times out: nginx would log that as an error.
-local HEARTBEAT = 3600
+-- former is the shorter by far, so that no read ever times out: nginx would log that as an error. A
+-- heartbeat also brings lines to nginx's log where no outcome does.
+local HEARTBEAT = 10
 local READ_TIMEOUT = 24 * 3600 * 1000
 
 -- A waiting coroutine's own limit ends this many seconds after the engine's, whose answer says
@@ -171,19 +172,45 @@ function watch(premature)
   queue:wake()
 end
 
-local function start()
+local function is_transient()
   if transient == nil then
     transient = not native.is_first_event_loop()
   end
+  return transient
+end
+
+local function start()
+  is_transient()
   running = timer_at(0, pump)
   return running
+end
+
+-- Where no coroutine has waited, no pump brings the lines of the clean-up to nginx's log.
+local printing
+
+local function print_later(premature)
+  print_log()
+  printing = not premature and not running and timer_at(HEARTBEAT, print_later)
+end
+
+local function start_printing()
+  if not running and not printing and not is_transient() then
+    -- Some phases have no timers.
+    local ok, started = pcall(timer_at, HEARTBEAT, print_later)
+    printing = ok and started
+  end
 end
 
 local completions = {}
 
 -- The queue to submit to, where the caller may yield and the pump runs; nil otherwise.
 function completions.queue()
-  if not YIELDS[get_phase()] or stopping or exiting() and not running then
+  local phase = get_phase()
+  if not YIELDS[phase] or stopping or exiting() and not running then
+    -- The master has no timers.
+    if phase ~= "init" then
+      start_printing()
+    end
     return nil
   end
   if not running and not start() then

@@ -1,0 +1,182 @@
+//! The statements of a clean-up: which sessions it finds, and how it deletes them.
+
+use crate::db::types::{BOOL, INT, TEXTS, TIME};
+use crate::db::{Db, Effect, Fault, Fixed, texts};
+use crate::op::Epoch;
+
+/// A session must have expired before that: a minute before the database's clock, and before $1.
+macro_rules! before {
+    () => {
+        "least($1, pg_catalog.date_trunc('second', pg_catalog.now())) - interval '60 seconds'"
+    };
+}
+
+/// Which sessions are deleted.
+macro_rules! expired {
+    ($before:expr) => {
+        concat!("exp < ", $before)
+    };
+}
+
+/// A session to delete, and when it expired; `None` for '-infinity'.
+pub(super) type Found = (String, Option<Epoch>);
+
+/// At most $4 that expired at $2 or later, if it is not null, but for those of the keys $3.
+const FIND: Fixed = Fixed::reads(
+    concat!(
+        "SELECT sid, CASE WHEN pg_catalog.isfinite(exp) THEN exp END FROM {sessions} WHERE ",
+        expired!(before!()),
+        " AND exp >= coalesce($2, '-infinity') AND sid IS NOT NULL AND NOT (sid::text = ANY ($3)) \
+         ORDER BY exp LIMIT $4"
+    ),
+    &[TIME, TIME, TEXTS, INT],
+);
+
+/// How many, 1000 at most, should have been deleted a day ago.
+pub(in crate::ops) const OVERDUE: Fixed = Fixed::reads(
+    concat!(
+        "SELECT pg_catalog.count(*) FROM (SELECT FROM {sessions} WHERE ",
+        expired!("pg_catalog.now() - interval '1 day'"),
+        " LIMIT 1000) AS overdue"
+    ),
+    &[],
+);
+
+/// Deletes those of the keys $2 that are expired still, unless another process does so at the moment and
+/// $3 is false. Answers whether it was this one's turn, how many were deleted, and, where none was,
+/// whether one is there. Rows that others lock stay.
+///
+/// Sessions that a crash of the server brings back are expired as before, so the commit does not wait
+/// for the disk.
+macro_rules! delete {
+    ($metadata:literal) => {
+        concat!(
+            "turn AS MATERIALIZED ( \
+               SELECT pg_catalog.pg_try_advisory_xact_lock({locks}, 16) OR $3 AS ours, ",
+            before!(),
+            " AS before, pg_catalog.set_config('synchronous_commit', 'off', true)), \
+             dead AS MATERIALIZED ( \
+               SELECT sid FROM {sessions} WHERE (SELECT ours FROM turn) AND sid::text = ANY ($2) AND ",
+            expired!("(SELECT before FROM turn)"),
+            " FOR UPDATE SKIP LOCKED), ",
+            $metadata,
+            "gone AS ( \
+               DELETE FROM {sessions} WHERE sid::text = ANY (ARRAY(SELECT sid::text FROM dead)) AND ",
+            expired!("(SELECT before FROM turn)"),
+            " RETURNING exp)"
+        )
+    };
+}
+
+const DELETE: Fixed = Fixed {
+    with: delete!(""),
+    body: concat!(
+        "SELECT ours, (SELECT pg_catalog.count(*) FROM gone), \
+         EXISTS (SELECT FROM gone) OR EXISTS (SELECT FROM {sessions} WHERE sid::text = ANY ($2) AND ",
+        expired!("turn.before"),
+        ") FROM turn"
+    ),
+    types: &[TIME, TEXTS, BOOL],
+    effect: Effect::WritesAndAnswers,
+};
+
+/// The same for tables that do not delete metadata by themselves.
+const DELETE_BOTH: Fixed = Fixed {
+    with: delete!(
+        "metadata AS (DELETE FROM {metadata} AS m USING dead WHERE m.sid::text = dead.sid::text), "
+    ),
+    ..DELETE
+};
+
+/// Whether it is this process's turn, and before when a session must have expired.
+const TURN: Fixed = Fixed::reads(
+    concat!("SELECT pg_catalog.pg_try_advisory_xact_lock({locks}, 16) OR $2, ", before!()),
+    &[TIME, BOOL],
+);
+
+/// Deletes those of $1 that are expired still. Answers their keys.
+const DELETE_SESSIONS: Fixed = Fixed::answers(
+    concat!(
+        "DELETE FROM {sessions} WHERE sid::text = ANY ($1) AND ",
+        expired!("$2"),
+        " RETURNING sid"
+    ),
+    &[TEXTS, TIME],
+);
+
+const DELETE_METADATA: Fixed = Fixed {
+    with: "",
+    body: "DELETE FROM {metadata} WHERE sid::text = ANY ($1)",
+    types: &[TEXTS],
+    effect: Effect::Writes,
+};
+
+const IS_THERE: Fixed = Fixed::reads(
+    concat!(
+        "SELECT EXISTS (SELECT FROM {sessions} WHERE sid::text = ANY ($1) AND ",
+        expired!("$2"),
+        ")"
+    ),
+    &[TEXTS, TIME],
+);
+
+/// What a statement of a clean-up did.
+pub(super) struct Deleted {
+    pub(super) count: u64,
+    /// None of its sessions is there any more, and it has deleted none.
+    pub(super) by_others: bool,
+}
+
+/// The sessions that expired before `now` and the database's clock, at `since` or later, the first ones
+/// first.
+pub(super) fn find(
+    db: &mut Db<'_>,
+    now: Epoch,
+    since: Option<Epoch>,
+    but: &[&str],
+    most: u32,
+) -> Result<Vec<Found>, Fault> {
+    db.rows(&FIND, &[&now, &since, &but, &i64::from(most)])
+}
+
+/// Deletes those of the keys that are expired still. `None` where another process cleans up at the
+/// moment, unless this one is to do so `anyway`.
+pub(super) fn delete(
+    db: &mut Db<'_>,
+    now: Epoch,
+    keys: &[&str],
+    anyway: bool,
+) -> Result<Option<Deleted>, Fault> {
+    let info = db.table_info()?;
+    if !info.is_plain {
+        return db.transaction(|db| delete_in_steps(db, now, keys, anyway));
+    }
+    let delete = if info.leaves_metadata { &DELETE_BOTH } else { &DELETE };
+    let (ours, count, is_there): (bool, i64, bool) = db.row(delete, &[&now, &keys, &anyway])?;
+    let deleted = Deleted { count: count.unsigned_abs(), by_others: !is_there };
+    Ok(ours.then_some(deleted))
+}
+
+/// The same in several statements of one transaction: distributed tables, views and partitions do not
+/// take the single statement.
+fn delete_in_steps(
+    db: &mut Db<'_>,
+    now: Epoch,
+    keys: &[&str],
+    anyway: bool,
+) -> Result<Option<Deleted>, Fault> {
+    let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now, &anyway])?;
+    if !ours {
+        return Ok(None);
+    }
+    let gone = db.query(&DELETE_SESSIONS, &[&keys, &before])?;
+    if gone.is_empty() {
+        let (is_there,): (bool,) = db.row(&IS_THERE, &[&keys, &before])?;
+        return Ok(Some(Deleted { count: 0, by_others: !is_there }));
+    }
+    // Only that of deleted sessions: another one may have been saved again in between.
+    if db.table_info()?.leaves_metadata {
+        db.execute(&DELETE_METADATA, &[&texts(&gone)?])?;
+    }
+    Ok(Some(Deleted { count: gone.len() as u64, by_others: false }))
+}

@@ -294,7 +294,7 @@ fn check_names_what_forbids_deletions_and_sessions_that_are_left() {
     let storage = db.storage_with(json!({ "cleanup_interval": 0 }));
     let problems = || -> Vec<String> {
         let found = storage.call(Check::default()).expect("a check");
-        found.into_iter().map(|finding| finding.problem).collect()
+        found.into_iter().filter(|it| !it.advice).map(|it| it.problem).collect()
     };
     db.execute("CREATE INDEX ON sessions_meta (sid)");
     assert_eq!(problems(), [""; 0]);

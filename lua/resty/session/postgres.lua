@@ -268,8 +268,10 @@ end
 -- Delete sessions that expired a minute ago or more, at once instead of in the background.
 --
 -- The minute covers callers whose clocks are behind the database's. It takes up to half of the
---   time that an operation may take; if more is left, call it again. One process at a time cleans
---   a table up; another one waits for its turn.
+--   time that an operation may take, and about 5 seconds at most; if more is left, call it again.
+--   One process at a time cleans a table up; another one waits for its turn. Sessions that cannot
+--   be deleted, because a foreign key of another table forbids it, for example, are passed over
+--   and logged.
 --
 -- @function instance:cleanup
 -- @tparam[opt] number limit sessions at most (defaults to as many as the time allows)

@@ -130,13 +130,14 @@ impl Pass {
 
     /// The next `size` sessions have been tried, and `deleted` of them are gone.
     fn tried(&mut self, size: u32, deleted: u64) {
-        let tried = self.found.drain(..size as usize);
+        let mut tried = self.found.drain(..size as usize);
         let since = if deleted >= size.into() {
-            tried.last().and_then(|(_, exp)| exp)
+            tried.next_back().and_then(|(_, exp)| exp)
         } else {
-            self.left.extend(tried);
+            self.left.extend(&mut tried);
             self.left.last().and_then(|(_, exp)| *exp)
         };
+        drop(tried);
         self.since = since;
         self.left.retain(|(_, exp)| *exp == since);
         // Too many of one second: the others of that second have to wait for another pass.

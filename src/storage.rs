@@ -4,7 +4,7 @@ use crate::Error;
 use crate::completion::{CompletionQueue, Reply, Ticket};
 use crate::config::{Config, Secret};
 use crate::db::Tables;
-use crate::engine::{BoxedJob, Engine, Job, render};
+use crate::engine::{BoxedJob, Engine, EngineRef, Job, render};
 use crate::host::{fork::ForkLocal, lock};
 use crate::op::{AnyOperation, Operation, Outcome, Typed, text};
 use crate::pool::Credentials;
@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A session storage. Cheap to make and to clone: equal configurations share one pool of
-/// connections, which is opened by the first operation of each process.
+/// connections, which is opened by the first operation of each process. It ends when no storage is left that
+/// has it, after the time for which a connection may idle.
 ///
 /// ```no_run
 /// use resty_session_postgres::ops::{Get, Set};
@@ -41,11 +42,18 @@ struct Inner {
     files: Result<Files, Error>,
     /// Likewise, of the password file.
     passwords: Option<Secret>,
-    engine: ForkLocal<Arc<Engine>>,
+    engine: ForkLocal<EngineRef>,
 }
 
 /// This process's storages. A child of a fork starts with none, as with the engines.
 static STORAGES: ForkLocal<Mutex<HashMap<Config, Storage>>> = ForkLocal::new();
+
+/// Forgets the storages that no caller has any more. An engine calls it while it idles.
+fn forget_unused() {
+    if let Some(storages) = STORAGES.get() {
+        lock(storages).retain(|_, storage| Arc::strong_count(&storage.0) > 1);
+    }
+}
 
 impl Storage {
     /// A storage. It opens no connection and starts no thread. If a file that the configuration names
@@ -110,13 +118,13 @@ impl Storage {
         &self.0.config
     }
 
-    fn engine(&self) -> Result<&'static Arc<Engine>, Error> {
+    fn engine(&self) -> Result<&Arc<Engine>, Error> {
         if let Some(engine) = self.0.engine.get() {
             return Ok(engine);
         }
         let storage = &*self.0;
         let config = &storage.config;
-        let engine = Engine::of(config, &storage.files, &storage.passwords)?;
+        let engine = Engine::of(config, &storage.files, &storage.passwords, forget_unused)?;
         if let Some(interval) = config.cleanup_interval {
             engine.clean_up(&storage.tables, config.timeouts, interval);
         }

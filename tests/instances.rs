@@ -12,6 +12,9 @@ native.storage = function(configuration)
   return make(configuration)
 end
 
+-- A storage is known until it is garbage.
+collectgarbage("stop")
+
 -- How many storages a call of `new` has the native module look for.
 local function cost(configuration)
   local before = made
@@ -88,12 +91,13 @@ end
 assert(getmetatable(module.new(configuration())) ~= nil)
 assert(module.new(configuration()) ~= module.new(configuration()), "instances are not shared")
 
--- It does not keep all that there ever were.
-for n = 1, 250 do
-  assert(cost(configuration({ pool = "pool " .. n })) == 1)
-end
-assert(cost(configuration({ pool = "pool 250" })) == 0)
-assert(cost(configuration({ pool = "pool 1" })) == 1)
+-- Those that nobody has any more are not kept.
+local kept = module.new(configuration({ pool = "kept" }))
+assert(cost(configuration({ pool = "garbage" })) == 1)
+collectgarbage()
+collectgarbage()
+assert(cost(configuration({ pool = "kept" })) == 0 and kept.seconds == 15)
+assert(cost(configuration({ pool = "garbage" })) == 1)
 "#;
 
 #[test]

@@ -18,6 +18,7 @@ mod manage;
 mod map;
 mod nginx;
 mod packages;
+mod passwords;
 mod pgbouncer;
 mod samples;
 mod serving;

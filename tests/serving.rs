@@ -110,3 +110,46 @@ fn a_second_connection_is_used_as_soon_as_the_wait_threshold_is_over() {
     let took = beside(1, save, || median(&storage, get));
     assert!(took < Duration::from_millis(8), "{took:?}");
 }
+
+/// Neither a connection that is open nor one that is to be opened is waited for without end.
+#[test]
+fn a_server_that_is_frozen_has_submitted_operations_answered_in_their_time() {
+    let cluster = Cluster::builder().start();
+    let socket = cluster.socket_dir().to_str().expect("a path").to_owned();
+    let timeouts = json!({
+        "connect_timeout": 500, "send_timeout": 250, "read_timeout": 250, "cleanup_interval": 0,
+    });
+    let database = cluster.create_database();
+    let storages = ["127.0.0.1", &socket].map(|host| {
+        let mut keys = timeouts.clone();
+        keys["host"] = host.into();
+        let storage = cluster.storage(&database, keys);
+        storage.call(session("key", 60)).expect("a save");
+        storage
+    });
+    cluster.pause();
+    let start = Instant::now();
+    let queue = Arc::new(CompletionQueue::new());
+    for n in 0..10 {
+        for storage in &storages {
+            let key = format!("key {n}");
+            storage.submit(session(&key, 60), &queue).expect("room");
+            storage.submit(Get::new(key, Epoch::now()).expect("a key"), &queue).expect("room");
+        }
+    }
+    let mut answered = Vec::new();
+    while answered.len() < 40 && start.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(5));
+        let mut taken = Vec::new();
+        queue.drain_into(&mut taken);
+        answered.extend(taken);
+    }
+    let took = start.elapsed();
+    cluster.resume();
+    assert_eq!(answered.len(), 40);
+    assert!(answered.iter().all(|(_, outcome)| outcome.is_err()));
+    assert!(took < Duration::from_millis(2_500), "{took:?}");
+    for storage in &storages {
+        storage.call(session("after", 60)).expect("a save");
+    }
+}

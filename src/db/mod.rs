@@ -98,7 +98,7 @@ impl<'a> Db<'a> {
     }
 
     fn id(&self, statement: &dyn Statement) -> StatementId {
-        (Arc::as_ptr(self.tables) as usize, statement.id())
+        (self.tables.id, statement.id())
     }
 
     /// Runs a statement that answers rows.

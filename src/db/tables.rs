@@ -6,12 +6,14 @@ use crate::pool::{Effect, Sql};
 use postgres::types::Oid;
 use std::fmt::Write as _;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The tables of a storage.
 #[derive(Debug)]
 pub struct Tables {
+    /// No others of this process have it, or had it before.
+    pub(crate) id: usize,
     sessions: TableName,
     metadata: TableName,
     limit: Option<SessionLimit>,
@@ -25,8 +27,10 @@ impl Tables {
         metadata: TableName,
         limit: Option<SessionLimit>,
     ) -> Self {
+        static LAST_ID: AtomicUsize = AtomicUsize::new(0);
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed);
         let (known, deletions) = (Known::default(), Deletions::default());
-        Tables { sessions, metadata, limit, known, deletions }
+        Tables { id, sessions, metadata, limit, known, deletions }
     }
 
     /// The sessions table, quoted.

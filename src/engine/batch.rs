@@ -10,7 +10,7 @@ use std::any::TypeId;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Operations on the same tables (their address), of the same type and of the same round may share a
+/// Operations on the same tables (their id), of the same type and of the same round may share a
 /// statement.
 pub(super) type Group = (usize, TypeId, Round);
 

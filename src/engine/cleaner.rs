@@ -9,15 +9,15 @@ use crate::db::Tables;
 use crate::host::{lock, log, log::Level};
 use crate::ops::{Sweep, SweepPace};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-/// The tables to clean up.
+/// The tables to clean up, for as long as a storage has them.
 #[derive(Default)]
 pub(super) struct Cleaner(Mutex<Vec<Task>>);
 
 struct Task {
-    tables: Arc<Tables>,
+    tables: Weak<Tables>,
     timeouts: Timeouts,
     interval: Duration,
     pace: Arc<SweepPace>,
@@ -25,6 +25,12 @@ struct Task {
     running: bool,
     /// The last attempt has failed.
     failed: bool,
+}
+
+impl Task {
+    fn is_for(&self, tables: &Arc<Tables>) -> bool {
+        self.tables.as_ptr() == Arc::as_ptr(tables)
+    }
 }
 
 /// A time near to `interval`, so that processes that started together do not stay together.
@@ -37,9 +43,9 @@ impl Cleaner {
     /// Has tables cleaned up from now on.
     pub(super) fn add(&self, tables: &Arc<Tables>, timeouts: Timeouts, interval: Duration) {
         let mut tasks = lock(&self.0);
-        if !tasks.iter().any(|task| Arc::ptr_eq(&task.tables, tables)) {
+        if !tasks.iter().any(|task| task.is_for(tables)) {
             tasks.push(Task {
-                tables: Arc::clone(tables),
+                tables: Arc::downgrade(tables),
                 timeouts,
                 interval,
                 pace: Arc::default(),
@@ -56,19 +62,21 @@ impl Cleaner {
 
     pub(super) fn next(&self) -> Option<Instant> {
         let tasks = lock(&self.0);
-        let waiting = tasks.iter().filter(|task| !task.running);
+        let waiting = tasks.iter().filter(|task| !task.running && task.tables.strong_count() > 0);
         waiting.map(|task| task.due).min()
     }
 
     /// The statements that are due; each must end in [`Cleaner::done`].
     pub(super) fn due(&self, now: Instant) -> Vec<(Sweep, Arc<Tables>, Timeouts)> {
         let mut tasks = lock(&self.0);
+        tasks.retain(|task| task.tables.strong_count() > 0);
         let due = tasks.iter_mut();
         let due = due.filter(|task| !task.running && task.due <= now);
-        due.map(|task| {
+        due.filter_map(|task| {
+            let tables = task.tables.upgrade()?;
             task.running = true;
             let pace = Arc::clone(&task.pace);
-            (Sweep { pace }, Arc::clone(&task.tables), task.timeouts)
+            Some((Sweep { pace }, tables, task.timeouts))
         })
         .collect()
     }
@@ -77,7 +85,7 @@ impl Cleaner {
     pub(super) fn done(&self, tables: &Arc<Tables>, error: Option<&Error>) {
         let mut tasks = lock(&self.0);
         let mut all = tasks.iter_mut();
-        let Some(task) = all.find(|task| Arc::ptr_eq(&task.tables, tables)) else {
+        let Some(task) = all.find(|task| task.is_for(tables)) else {
             return;
         };
         task.running = false;

@@ -1,6 +1,6 @@
 //! The engine's clock: a thread that answers operations whose time is up, whatever the worker threads are
 //! stuck in, wakes another thread where a locked operation is due, the oldest has waited too long or a
-//! connection may be opened again, and starts clean-ups.
+//! connection may be opened again, starts clean-ups, and stops an engine that is not used any more.
 
 use super::{BoxedJob, Engine, Queue};
 use crate::Error;
@@ -15,9 +15,6 @@ pub(super) const TICK: Duration = Duration::from_millis(20);
 /// is traffic.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// How long it sleeps where nothing is planned and nothing wakes it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
-
 pub(super) fn run(engine: &Arc<Engine>) {
     let mut queue = engine.lock();
     while !queue.stopping {
@@ -28,22 +25,31 @@ pub(super) fn run(engine: &Arc<Engine>) {
         queue = woken.unwrap_or_else(PoisonError::into_inner).0;
         queue.next_tick = None;
         let now = Instant::now();
+        let is_idle = queue.len() == 0 && !is_recent(&queue, now);
         let expired = queue.remove_if(|job| job.expires() <= now);
         engine.dispatch(queue, now);
         engine.start_clean_ups(now);
         if !expired.is_empty() {
             expire(engine, expired);
         }
+        if is_idle {
+            (engine.on_idle)();
+            engine.stop_if_unused();
+        }
         queue = engine.lock();
     }
 }
 
+fn is_recent(queue: &Queue, now: Instant) -> bool {
+    queue.last_submit.is_some_and(|at| now.saturating_duration_since(at) < LINGER)
+}
+
 /// When there is something to look at next.
 fn next_tick(engine: &Engine, queue: &mut Queue, now: Instant) -> Instant {
-    let recent = queue.last_submit.is_some_and(|at| now.saturating_duration_since(at) < LINGER);
-    if queue.len() == 0 && !recent {
+    if queue.len() == 0 && !is_recent(queue, now) {
         // Under the queue's lock, which the end of a clean-up takes before it wakes the clock.
-        return engine.cleaner.next().unwrap_or(now + LONGEST_SLEEP);
+        let look_again = now + engine.keep_time();
+        return engine.cleaner.next().map_or(look_again, |at| at.min(look_again));
     }
     // What is past has been looked at.
     let attempt = engine.pool.status().next_attempt().filter(|_| queue.len() > 0);

@@ -13,6 +13,7 @@ mod stats;
 mod worker;
 
 pub(crate) use queue::{BoxedJob, Job};
+pub(crate) use registry::EngineRef;
 pub(crate) use stats::render;
 
 use crate::Error;
@@ -28,6 +29,7 @@ use cleaner::Cleaner;
 use queue::{Queue, Wake};
 use stats::{Family, Stats};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -47,6 +49,15 @@ pub(crate) struct Engine {
     /// The servers, for messages.
     server: Arc<str>,
     most_threads: usize,
+    /// How long a connection may idle, if that is limited.
+    keepalive: Option<Duration>,
+    started: Instant,
+    /// How many storages have it.
+    users: AtomicUsize,
+    /// Called now and then while it idles.
+    on_idle: fn(),
+    /// A connection was opened.
+    connected: AtomicBool,
     /// As configured; what would hold a connection each in a pool without batching does not count
     /// as waiting.
     backlog: usize,
@@ -68,6 +79,7 @@ impl Engine {
         config: &Config,
         files: &Result<Files, Error>,
         passwords: &Option<Secret>,
+        on_idle: fn(),
     ) -> Result<Arc<Self>, Error> {
         let connection = &config.connection;
         let tls = Tls::new(connection.tls.clone(), connection.auth, files.clone());
@@ -82,6 +94,11 @@ impl Engine {
             ended: Condvar::new(),
             server: connection.describe(),
             most_threads: config.pool.size,
+            keepalive: config.pool.keepalive,
+            started: Instant::now(),
+            users: AtomicUsize::new(0),
+            on_idle,
+            connected: AtomicBool::new(false),
             backlog: config.pool.backlog,
         });
         engine.start("rsp-clock", clock::run)?;
@@ -272,7 +289,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(2);
 
     fn engine(config: &Config) -> Arc<Engine> {
-        Engine::new(config, &Ok(Files::default()), &None).expect("an engine")
+        Engine::new(config, &Ok(Files::default()), &None, || {}).expect("an engine")
     }
 
     fn submit(engine: &Arc<Engine>, config: &Config, reply: Reply) {

@@ -114,8 +114,7 @@ impl Job {
 }
 
 fn group(operation: &dyn AnyOperation, tables: &Arc<Tables>, round: Round) -> Option<Group> {
-    let tables_address = Arc::as_ptr(tables) as usize;
-    operation.batches(tables).then_some((tables_address, operation.kind().id, round))
+    operation.batches(tables).then_some((tables.id, operation.kind().id, round))
 }
 
 impl Planned for BoxedJob {

@@ -1,5 +1,5 @@
 //! The engines of this process, from their start to their stop: storages that may share connections get
-//! the same one.
+//! the same one. An engine that no storage has used for a while is stopped.
 
 use super::Engine;
 use crate::Error;
@@ -8,7 +8,9 @@ use crate::host::log::{self, Level};
 use crate::host::{at_exit, fork::ForkLocal, lock, thread};
 use crate::tls::Files;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::panic::catch_unwind;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -22,6 +24,9 @@ static ENGINES: ForkLocal<Mutex<HashMap<Key, Arc<Engine>>>> = ForkLocal::new();
 /// How long the exit of the host may be delayed. nginx gives its workers about a second.
 const EXIT_TIME: Duration = Duration::from_millis(800);
 
+/// How long an engine without users is kept where connections may idle without end.
+const KEEP: Duration = Duration::from_secs(60);
+
 /// How often an engine that is being stopped looks whether its threads have ended.
 const STOP_STEP: Duration = Duration::from_millis(5);
 
@@ -31,33 +36,116 @@ fn key(config: &Config) -> Key {
     (config.connection.clone(), pool.name.clone(), limits)
 }
 
+/// A storage's engine. It is not stopped before this is dropped.
+pub(crate) struct EngineRef(Arc<Engine>);
+
+impl EngineRef {
+    fn new(engine: &Arc<Engine>) -> Self {
+        engine.users.fetch_add(1, Ordering::Relaxed);
+        EngineRef(Arc::clone(engine))
+    }
+}
+
+impl Deref for EngineRef {
+    type Target = Arc<Engine>;
+
+    fn deref(&self) -> &Arc<Engine> {
+        &self.0
+    }
+}
+
+impl Drop for EngineRef {
+    fn drop(&mut self) {
+        self.users.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Engine {
     /// Whether storages of both configurations have the same engine.
     pub(crate) fn is_shared(one: &Config, other: &Config) -> bool {
         key(one) == key(other)
     }
 
-    /// The engine of a configuration, started if this process has none.
+    /// The engine of a configuration, started if this process has none. While engines idle they call
+    /// `on_idle`, now and then, to have storages forgotten that are not used any more.
     pub(crate) fn of(
         config: &Config,
         files: &Result<Files, Error>,
         passwords: &Option<Secret>,
-    ) -> Result<Arc<Engine>, Error> {
+        on_idle: fn(),
+    ) -> Result<EngineRef, Error> {
         let key = key(config);
         let mut engines = lock(ENGINES.get_or_init(Mutex::default));
         if let Some(engine) = engines.get(&key) {
-            return Ok(Arc::clone(engine));
+            return Ok(EngineRef::new(engine));
         }
-        let engine = Engine::new(config, files, passwords)?;
+        let engine = Engine::new(config, files, passwords, on_idle)?;
         // After the engine, and so after OpenSSL, has set itself up: handlers run in reverse order, and
         // no thread of ours may be inside OpenSSL when its own handler takes it down.
         at_exit(stop_all_at_exit);
         engines.insert(key, Arc::clone(&engine));
+        let engine = EngineRef::new(&engine);
         drop(engines);
         let (server, most) = (&engine.server, engine.most_threads);
         let text = format!("engine for {server} started, with {most} connections at most");
         log::log(Level::Info, text);
         Ok(engine)
+    }
+
+    /// How long it is kept without users, and how often it looks for that.
+    pub(super) fn keep_time(&self) -> Duration {
+        self.keepalive.unwrap_or(KEEP)
+    }
+
+    /// Stops it if it has no users, and nothing to do, for its time to be kept.
+    pub(super) fn stop_if_unused(self: &Arc<Self>) {
+        let Some(engines) = ENGINES.get() else {
+            return;
+        };
+        // Under this lock, which `of` holds when it counts a user.
+        let mut engines = lock(engines);
+        let queue = self.lock();
+        let is_idle = queue.len() == 0 && queue.threads == queue.sleeping;
+        let used_at = queue.last_submit.unwrap_or(self.started);
+        drop(queue);
+        let is_used = self.users.load(Ordering::Relaxed) > 0;
+        if is_used || !is_idle || used_at.elapsed() < self.keep_time() {
+            return;
+        }
+        engines.retain(|_, engine| !Arc::ptr_eq(engine, self));
+        drop(engines);
+        let engine = Arc::clone(self);
+        // Its clock, which runs this, is one of the threads that end.
+        if thread::spawn("rsp-stop", move || engine.stop(EXIT_TIME)).is_err() {
+            self.stop(Duration::ZERO);
+        }
+    }
+
+    /// Its password has let a connection in: engines whose configuration has only another password are
+    /// given this one. Theirs is out of date, or will be: a role has one at a time.
+    pub(super) fn hand_over_password(self: &Arc<Self>) {
+        let Some(engines) = ENGINES.get() else {
+            return;
+        };
+        let engines = lock(engines);
+        let without =
+            |config: &ConnectionConfig| ConnectionConfig { password: None, ..config.clone() };
+        let Some((own, _, _)) =
+            engines.iter().find_map(|(key, engine)| Arc::ptr_eq(engine, self).then_some(key))
+        else {
+            return;
+        };
+        let Some(password) = own.password.as_ref().and_then(Secret::reveal) else {
+            return;
+        };
+        for ((other, ..), engine) in engines.iter() {
+            if other.password.is_some()
+                && other.password != own.password
+                && without(other) == without(own)
+            {
+                engine.set_password(&password);
+            }
+        }
     }
 
     /// Ends the engine: what waits is answered, what runs gets half of the time to finish and is then

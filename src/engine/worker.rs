@@ -9,6 +9,7 @@ use crate::host::log::Level;
 use crate::op::{Answer, Answers, AnyOperation};
 use crate::pool::{Fault, LOCK_TIMEOUT, Pooled, Retry, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,7 @@ fn sleep<'a>(engine: &'a Engine, mut queue: MutexGuard<'a, Queue>) -> MutexGuard
 }
 
 /// Gets an idle connection, or opens one if no other thread is opening one.
-fn check_out(engine: &Engine) -> Option<Pooled> {
+fn check_out(engine: &Arc<Engine>) -> Option<Pooled> {
     if let Some(connection) = engine.pool.idle() {
         engine.stats.checkout.note_time(Duration::ZERO);
         return Some(connection);
@@ -87,6 +88,9 @@ fn check_out(engine: &Engine) -> Option<Pooled> {
     match engine.pool.open_one() {
         Ok(connection) => {
             engine.stats.checkout.note_time(start.elapsed());
+            if connection.is_some() && !engine.connected.swap(true, Ordering::Relaxed) {
+                engine.hand_over_password();
+            }
             connection
         }
         Err(failure) => {

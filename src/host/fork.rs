@@ -44,22 +44,22 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
     }
 
     /// This process's value, if it was made.
-    pub(crate) fn get(&self) -> Option<&'static T> {
+    pub(crate) fn get(&self) -> Option<&T> {
         let generation = generation();
         let current = self.current.load(Ordering::Acquire);
-        // SAFETY: the pointer is null or comes from Box::leak in `get_or_init`; nothing frees or changes
-        // what it points to.
+        // SAFETY: the pointer is null or comes from Box::leak in `get_or_init`; nothing changes what it
+        // points to, and only `drop` frees it, which has no other borrower.
         #[allow(unsafe_code)]
-        let made: Option<&'static Made<T>> = unsafe { current.as_ref() };
+        let made: Option<&Made<T>> = unsafe { current.as_ref() };
         made.filter(|made| made.generation == generation).map(|made| &made.value)
     }
 
     /// This process's value, made by `make` if it was not.
-    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &'static T {
+    pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
         // Read before `get`, so that what another thread makes from now on is not replaced.
         let stale = self.current.load(Ordering::Acquire);
         self.get().unwrap_or_else(|| {
-            let made: &'static Made<T> =
+            let made: &Made<T> =
                 Box::leak(Box::new(Made { generation: generation(), value: make() }));
             let pointer = ptr::from_ref(made).cast_mut();
             // Where another thread was first, its value is this process's, and `made` is leaked.
@@ -67,6 +67,21 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
                 self.current.compare_exchange(stale, pointer, Ordering::AcqRel, Ordering::Acquire);
             self.get().unwrap_or(&made.value)
         })
+    }
+}
+
+impl<T> Drop for ForkLocal<T> {
+    fn drop(&mut self) {
+        let current = *self.current.get_mut();
+        // SAFETY: as in `get`.
+        #[allow(unsafe_code)]
+        let made = unsafe { current.as_ref() };
+        if made.is_some_and(|made| made.generation == generation()) {
+            // SAFETY: it comes from Box::leak, and nothing borrows from `self` any more.
+            #[allow(unsafe_code)]
+            let made = unsafe { Box::from_raw(current) };
+            drop(made);
+        }
     }
 }
 

@@ -14,11 +14,11 @@ local setmetatable = setmetatable
 local type = type
 
 -- Storages that were made, by what their configurations hold: some sites hand one over with
--- each request. Passwords are not kept here. A site has a few; when there are so many, all are
--- forgotten.
-local MOST_MADE = 100
-local made = {}
-local made_count = 0
+-- each request. Passwords are not kept here. A storage that no instance has any more is removed
+-- by the garbage collector.
+local made = setmetatable({}, { __mode = "v" })
+-- The seconds that their operations may take.
+local seconds_of = setmetatable({}, { __mode = "k" })
 
 local parts = {}
 
@@ -65,17 +65,14 @@ local function storage_of(configuration)
   local known = text and made[text]
   if known then
     local password = configuration and configuration.password
-    if native.has_password(known[1], password) then
-      return known[1], known[2], false
+    if native.has_password(known, password) then
+      return known, seconds_of[known], false
     end
   end
   local storage, seconds = native.storage(configuration)
   if text and storage then
-    if made_count >= MOST_MADE then
-      made, made_count = {}, 0
-    end
-    made_count = made_count + 1
-    made[text] = { storage, seconds }
+    made[text] = storage
+    seconds_of[storage] = seconds
   end
   return storage, seconds, true
 end

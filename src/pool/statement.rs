@@ -69,8 +69,7 @@ impl Sql {
     }
 }
 
-/// Tells a statement from others on the same connection: the address of its tables, which live as
-/// long as the process, the address of a constant of the statement, and which of its variants it
+/// Tells a statement from others on the same connection: the number of its tables, the address of a constant of the statement, and which of its variants it
 /// is.
 pub type StatementId = (usize, (usize, usize));
 

@@ -101,4 +101,4 @@ macro_rules! programs {
     };
 }
 
-programs! { config operations queue free_order threads log slow_log }
+programs! { config operations queue free_order threads log slow_log unused }

@@ -8,6 +8,7 @@ pub(crate) use crate::pool::{Effect, Fault, Retry, Sql, Verdict, column, types};
 pub use tables::Tables;
 pub(crate) use tables::{Deletions, Fixed, Statement, TableInfo};
 
+use crate::Error;
 use crate::pool::{Connection, Params, StatementId};
 use postgres::Row;
 use postgres::types::FromSqlOwned;
@@ -41,6 +42,8 @@ pub struct Db<'a> {
     cleaned: Option<u64>,
     /// How many it could not delete.
     passed_over: u64,
+    /// A transaction is open.
+    in_transaction: bool,
 }
 
 impl<'a> Db<'a> {
@@ -53,7 +56,8 @@ impl<'a> Db<'a> {
         separate: bool,
     ) -> Self {
         connection.set_deadline(until, timeout);
-        Db { connection, tables, separate, cleaned: None, passed_over: 0 }
+        let in_transaction = false;
+        Db { connection, tables, separate, cleaned: None, passed_over: 0, in_transaction }
     }
 
     /// Whether the operation may take long: no others wait for the connection.
@@ -144,14 +148,34 @@ impl<'a> Db<'a> {
         self.connection.batch(sql)
     }
 
-    /// Runs the statements of `body` as one transaction: all of it takes place, or nothing.
+    /// Runs the statements of `body` as one transaction: all of it takes place, or nothing. Within another
+    /// transaction they are a part of that one.
     pub(crate) fn transaction<T>(
         &mut self,
         body: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        if self.in_transaction {
+            return body(self);
+        }
         self.connection.begin()?;
+        self.in_transaction = true;
         let result = body(self);
+        self.in_transaction = false;
         self.connection.end(result)
+    }
+
+    /// Runs `body` in a transaction that is rolled back in any case.
+    pub(crate) fn rolled_back<T>(
+        &mut self,
+        body: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut result = None;
+        let ended = self.transaction(|db| {
+            result = Some(body(db));
+            Err::<(), _>(Fault::answer(Error::internal("rolled back on purpose")))
+        });
+        result
+            .unwrap_or_else(|| Err(ended.err().unwrap_or_else(|| Fault::defect("no transaction"))))
     }
 
     /// Runs `body` outside of transactions, with an advisory lock of the tables and without a limit to how

@@ -1,15 +1,27 @@
 //! `check`: what is wrong or slow about the tables, in words, and the statement that repairs it.
 
+mod trial;
+
 use super::cleanup::OVERDUE;
 use super::schema::{Change, EXPIRIES_ARE_RIGHT, changes, remarks};
 use crate::Error;
 use crate::db::types::{INT, TEXT};
 use crate::db::{Db, Fault, Fixed};
-use crate::op::{Args, Finding, Group, Operation, Spec};
+use crate::op::ParamKind::Flag;
+use crate::op::{Args, Finding, Group, Operation, Param, Spec};
 
 /// Reports what is wrong or slow about the tables.
 #[derive(Default)]
-pub struct Check {}
+pub struct Check {
+    tries: bool,
+}
+
+impl Check {
+    /// Also saves a session with metadata, reads it and deletes it, and rolls all of that back.
+    pub fn trying() -> Self {
+        Check { tries: true }
+    }
+}
 
 impl Operation for Check {
     const SPEC: Spec = Spec {
@@ -17,7 +29,12 @@ impl Operation for Check {
         group: Group::Administration,
         summary: "Report what is wrong or slow about the tables, with the statements that repair it.",
         details: "A finding with `advice` is no defect: everything works without it.",
-        params: &[],
+        params: &[Param::optional(
+            "try",
+            Flag,
+            "true also saves a session with metadata, reads it, replaces it and deletes it, and rolls \
+             all of that back",
+        )],
         returns: "array of `{ problem = …, repair = …, advice = … }`: what, in words, the statements that \
                   repair it, if there are any, and whether it is advice; empty where nothing was found",
     };
@@ -26,8 +43,8 @@ impl Operation for Check {
 
     type Answer = Vec<Finding>;
 
-    fn read(_: &Args<'_>) -> Result<Self, Error> {
-        Ok(Check {})
+    fn read(args: &Args<'_>) -> Result<Self, Error> {
+        Ok(Check { tries: args.flag("try")? })
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
@@ -37,6 +54,9 @@ impl Operation for Check {
         found.extend(expiries(db)?);
         found.extend(undeletable(db)?);
         found.extend(overdue(db)?);
+        if self.tries {
+            found.extend(trial::findings(db)?);
+        }
         Ok(found)
     }
 }

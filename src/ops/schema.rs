@@ -164,13 +164,19 @@ fn distribute(tables: &Tables) -> String {
 }
 
 fn columns(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Vec<Change>, Fault> {
-    let columns: Vec<(String, String)> = db.rows(&catalog::COLUMNS, &[table])?;
+    type Column = (String, String, Option<i32>, String);
+    let columns: Vec<Column> = db.rows(&catalog::COLUMNS, &[table])?;
     let mut found = Vec::new();
     for (name, types) in wanted.columns {
         let right = types[0];
-        let (problem, action, is_right) = match columns.iter().find(|(column, _)| column == name) {
-            Some((_, kind)) if types.contains(&&**kind) => continue,
-            Some((_, kind)) => {
+        let column = columns.iter().find(|(column, ..)| column == name);
+        let (problem, action, is_right) = match column {
+            Some((_, kind, Some(most), collation)) if types.contains(&&**kind) => {
+                found.push(limited(table, name, *most, collation));
+                continue;
+            }
+            Some((_, kind, ..)) if types.contains(&&**kind) => continue,
+            Some((_, kind, ..)) => {
                 let (using, is_right) = match (&**kind, right) {
                     // What upstream's statements mean by a time without a zone.
                     ("timestamp without time zone", _) => {
@@ -200,6 +206,20 @@ fn columns(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Vec<C
         found.push(Change::new(problem, vec![Step::together(&repair)]));
     }
     Ok(found)
+}
+
+/// The characters of lua-resty-session's keys.
+const KEY_LENGTH: i32 = 43;
+
+/// A column that takes so many characters at most.
+fn limited(table: &str, column: &str, most: i32, collation: &str) -> Change {
+    let problem = format!(
+        "The column {column} of {table} takes {most} characters at most: a save with a longer text fails."
+    );
+    let alter = format!("ALTER TABLE {table} ALTER {column} TYPE text COLLATE {collation}");
+    // Whatever sites save as data is longer one day; names, audiences and subjects may all be short.
+    let advice = column != "data" && !(column == "sid" && most < KEY_LENGTH);
+    Change { advice, ..Change::new(problem, vec![Step::Together(alter)]) }
 }
 
 fn unique(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Option<Change>, Fault> {

@@ -9,6 +9,7 @@ mod expiries;
 mod limit;
 mod metrics;
 mod online;
+mod refusals;
 mod revoke;
 mod schema;
 mod steps;

@@ -92,11 +92,48 @@ pub(super) const MISSING_SCHEMAS: Fixed = Fixed::reads(
     &[TEXTS],
 );
 
-/// The columns of the table $1, and their types.
+/// The columns of the table $1: their types, how many characters a varchar takes at most, and the collation,
+/// quoted.
 pub(super) const COLUMNS: Fixed = Fixed::reads(
-    "SELECT attname::text, pg_catalog.format_type(atttypid, NULL) FROM pg_catalog.pg_attribute \
-     WHERE attrelid = pg_catalog.to_regclass($1)::oid AND attnum > 0 AND NOT attisdropped",
+    "SELECT a.attname::text, pg_catalog.format_type(a.atttypid, NULL), \
+       CASE WHEN a.atttypid = 'varchar'::regtype::oid AND a.atttypmod > 4 THEN a.atttypmod - 4 END, \
+       pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.collname)) \
+     FROM pg_catalog.pg_attribute AS a \
+     LEFT JOIN pg_catalog.pg_collation AS c ON c.oid = a.attcollation \
+     LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid = c.collnamespace \
+     WHERE a.attrelid = pg_catalog.to_regclass($1)::oid AND a.attnum > 0 AND NOT a.attisdropped",
     &[TEXT],
+);
+
+/// The columns of the table $1, but for $2, that take no NULL and have no value of their own.
+pub(super) const MUST_BE_GIVEN: Fixed = Fixed::reads(
+    "SELECT pg_catalog.quote_ident(attname) FROM pg_catalog.pg_attribute \
+     WHERE attrelid = pg_catalog.to_regclass($1)::oid AND attnum > 0 AND NOT attisdropped \
+     AND attnotnull AND NOT atthasdef AND attidentity = '' AND attname::text <> ALL ($2) ORDER BY attnum",
+    &[TEXT, TEXTS],
+);
+
+/// The constraints and unique indexes of the table $1 that may refuse a row, quoted: but for the foreign
+/// keys of metadata to the sessions $3, and what is unique in the columns $2 and perhaps more.
+pub(super) const CONSTRAINTS: Fixed = Fixed::reads(
+    "SELECT pg_catalog.quote_ident(conname) FROM pg_catalog.pg_constraint \
+       WHERE conrelid = pg_catalog.to_regclass($1)::oid AND (contype IN ('c', 'x') \
+       OR contype = 'f' AND confrelid <> coalesce(pg_catalog.to_regclass($3)::oid, 0::oid)) \
+     UNION ALL SELECT pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_index AS i \
+       JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid \
+       WHERE i.indrelid = pg_catalog.to_regclass($1)::oid AND i.indisunique AND EXISTS ( \
+         SELECT FROM pg_catalog.unnest($2) AS wanted (name) WHERE NOT EXISTS ( \
+           SELECT FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY AS k (attnum, n) \
+           JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+           WHERE k.n <= i.indnkeyatts AND a.attname::text = wanted.name)) \
+     ORDER BY 1",
+    &[TEXT, TEXTS, TEXT],
+);
+
+/// How many sessions, 1000 at most, never expire for a clean-up and have expired for a get.
+pub(super) const WITHOUT_EXPIRY: Fixed = Fixed::reads(
+    "SELECT pg_catalog.count(*) FROM (SELECT FROM {sessions} WHERE exp IS NULL LIMIT 1000) AS without",
+    &[],
 );
 
 /// Whether the table $1 has an index that is valid, covers all rows and begins with the column $2.

@@ -10,8 +10,14 @@ pub(in crate::ops) fn remarks(db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
     let [sessions, metadata] = db.tables().names();
     let mut found = Vec::new();
     for (table, wanted) in [(&sessions, SESSIONS), (&metadata, METADATA)] {
-        found.extend(privileges(db, table, &wanted)?);
+        let lacks = privileges(db, table, &wanted)?;
+        let may_read = lacks.is_none();
+        found.extend(lacks);
+        found.extend(refusals(db, table, &wanted)?);
         found.extend(others(db, table)?);
+        if table == &sessions && may_read {
+            found.extend(without_expiry(db, table)?);
+        }
     }
     found.extend(collations(db, &sessions, &metadata)?);
     Ok(found)
@@ -34,6 +40,50 @@ fn privileges(
         advice: false,
     };
     Ok(missing.first().map(finding))
+}
+
+/// What may refuse a row that a save writes.
+fn refusals(db: &mut Db<'_>, table: &String, wanted: &Definition) -> Result<Vec<Finding>, Fault> {
+    let [sessions, _] = db.tables().names();
+    let known: Vec<&str> = wanted.columns.iter().map(|(name, _)| *name).collect();
+    let columns: Vec<(String,)> = db.rows(&catalog::MUST_BE_GIVEN, &[table, &known])?;
+    let column = |(name,)| {
+        remark(format!(
+            "The column {name} of {table} must not be NULL and has no default: each save fails. Give it a \
+             default, or let it be NULL."
+        ))
+    };
+    let mut found: Vec<Finding> = columns.into_iter().map(column).collect();
+    let others: Vec<(String,)> =
+        db.rows(&catalog::CONSTRAINTS, &[table, &wanted.unique.0, &sessions])?;
+    let others: Vec<String> = others.into_iter().map(|(name,)| name).collect();
+    if !others.is_empty() {
+        let names = others.join(", ");
+        found.push(remark(format!(
+            "{table} has the constraints {names}: a save of what they do not allow fails. check with `try` \
+             says whether a usual save does."
+        )));
+    }
+    Ok(found)
+}
+
+fn without_expiry(db: &mut Db<'_>, sessions: &String) -> Result<Option<Finding>, Fault> {
+    let is_time = |(name, kind, ..): &(String, String, Option<i32>, String)| {
+        name == "exp" && kind == "timestamp with time zone"
+    };
+    if !db.rows(&catalog::COLUMNS, &[sessions])?.iter().any(is_time) {
+        return Ok(None);
+    }
+    let many = match db.row(&catalog::WITHOUT_EXPIRY, &[])? {
+        (0_i64,) => return Ok(None),
+        (1000,) => "1000 or more".to_owned(),
+        (count,) => count.to_string(),
+    };
+    let problem = format!(
+        "{many} rows of {sessions} have no exp: no get finds them, and no clean-up deletes them."
+    );
+    let repair = Some(format!("DELETE FROM {sessions} WHERE exp IS NULL"));
+    Ok(Some(Finding { repair, ..remark(problem) }))
 }
 
 /// What others have put on a table, which changes what statements do. A site may have it so.

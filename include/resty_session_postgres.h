@@ -118,9 +118,9 @@ enum rsp_log_level
   RSP_LOG_LEVEL_INFO = 0,
   // Unusual, but no failure.
   RSP_LOG_LEVEL_NOTICE = 1,
-  // Needs attention: a server that cannot be reached, for example.
+  // Needs attention: a connection that was lost, for example.
   RSP_LOG_LEVEL_WARN = 2,
-  // A defect of this library.
+  // Operations fail: a server cannot be reached, or a table is missing. Or a defect of this library.
   RSP_LOG_LEVEL_ERROR = 3,
 };
 #ifndef __cplusplus

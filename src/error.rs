@@ -137,6 +137,26 @@ impl Error {
         Error::Internal(what.into())
     }
 
+    /// What repairs it, where the tables or the rights to them are at fault.
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
+        let Error::Database { code, .. } = self else {
+            return None;
+        };
+        match &**code {
+            // A table or a schema is missing.
+            "42P01" | "3F000" => Some("resty-session-postgres migrate makes the tables"),
+            "42501" => Some("resty-session-postgres check prints the GRANT"),
+            // No unique index fits ON CONFLICT.
+            "42P10" => Some("resty-session-postgres migrate makes the unique index"),
+            // Another column is missing, of another type, too short, or must be given; a constraint; a trigger.
+            "42703" | "42804" | "42883" | "22001" | "23502" | "23503" | "23505" | "23514"
+            | "P0001" => {
+                Some("resty-session-postgres check --try says what is wrong with the tables")
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the caller's program is at fault rather than the data or the database: the Lua
     /// interface raises these and returns all others.
     pub fn is_callers_mistake(&self) -> bool {

@@ -69,6 +69,7 @@ struct Reports {
     lost: Limited,
     silent: Limited,
     split: Limited,
+    tables: Limited,
     busy: Limited,
     backlog: Limited,
 }

@@ -296,6 +296,10 @@ fn report(engine: &Engine, fault: &Fault, operations: usize, again: usize) {
         _ if operations > 1 => reports.split.log(Level::Info, || {
             format!("a batch of {operations} operations is split and retried: {error}")
         }),
-        _ => {}
+        _ => {
+            if let Some(remedy) = error.remedy() {
+                reports.tables.log(Level::Error, || format!("{error}: {remedy}"));
+            }
+        }
     }
 }

@@ -22,9 +22,9 @@ pub enum Level {
     Info = 0,
     /// Unusual, but no failure.
     Notice = 1,
-    /// Needs attention: a server that cannot be reached, for example.
+    /// Needs attention: a connection that was lost, for example.
     Warn = 2,
-    /// A defect of this library.
+    /// Operations fail: a server cannot be reached, or a table is missing. Or a defect of this library.
     Error = 3,
 }
 

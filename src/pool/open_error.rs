@@ -99,6 +99,9 @@ impl From<Error> for OpenError {
             Some(error) if error.kind() != ErrorKind::Other => OpenError::failed("connect", error),
             // Our stream or the client refuses to go on: it must not send the password like that,
             // or has none.
+            _ if source.to_string() == "password missing" => {
+                OpenError::refused("start-up", "password missing: set password or passfile")
+            }
             _ => OpenError::refused("start-up", source),
         }
     }

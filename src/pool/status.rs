@@ -113,7 +113,7 @@ impl Status {
             Ok(_) => {}
             Err(failure) => self
                 .failures
-                .log(Level::Warn, || format!("no connection to {servers}: {}", failure.reason)),
+                .log(Level::Error, || format!("no connection to {servers}: {}", failure.reason)),
         }
         opened
     }

@@ -13,7 +13,7 @@ static void take(void *user, rsp_log_level level, const char *text) {
     struct lines *lines = (struct lines *)user;
     if (level == RSP_LOG_LEVEL_INFO && strstr(text, "started") != NULL) {
         lines->started++;
-    } else if (level == RSP_LOG_LEVEL_WARN && strstr(text, "no connection to ") != NULL) {
+    } else if (level == RSP_LOG_LEVEL_ERROR && strstr(text, "no connection to ") != NULL) {
         lines->lost++;
     } else {
         lines->others++;

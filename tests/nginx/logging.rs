@@ -3,8 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::site::{self, Site};
-use crate::support::{self, Cluster, Stop, disconnect};
+use crate::support::{self, Cluster, Stop, disconnect, process};
 
 /// The library's own lines that contain `words`.
 fn lines(site: &Site, words: &str) -> Vec<String> {
@@ -86,7 +88,7 @@ fn an_outage_is_logged_when_it_comes_and_when_it_goes() {
     site.assert_works();
     let lost = lines(&site, &format!("no connection to {}", site.server()));
     assert!(!lost.is_empty(), "{}", site.nginx.error_log());
-    assert!(lost.iter().all(|line| line.contains("[warn]")), "{lost:?}");
+    assert!(lost.iter().all(|line| line.contains("[error]")), "{lost:?}");
     let found = lines(&site, "again");
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("[notice]"), "{found:?}");
@@ -192,10 +194,42 @@ fn a_message_of_the_server_is_one_line() {
     }
     let log = site.nginx.error_log();
     let forged: Vec<_> = log.lines().filter(|line| line.contains("forged")).collect();
-    assert_eq!(forged.len(), 1, "{log}");
+    // That a batch is split, and that a save fails.
+    assert_eq!(forged.len(), 2, "{log}");
     let is_escaped = |line: &&str| {
         line.contains(r"broken\n2026/01/01 00:00:00 [notice] 1#1: forged\u{1b}[31m\r")
     };
     assert!(forged.iter().all(is_escaped), "{forged:#?}");
     assert!(!log.contains(['\u{1b}', '\r']), "{log:?}");
+}
+
+/// At nginx's default level, with what repairs it.
+#[test]
+fn what_makes_all_operations_fail_is_an_error() {
+    let drop_key = "ALTER TABLE sessions DROP CONSTRAINT sessions_pkey CASCADE";
+    let must = "ALTER TABLE sessions ADD tenant text NOT NULL";
+    let cases = [
+        ("", "port", json!(process::free_port()), "no connection to "),
+        ("", "password", json!("wrong"), "password authentication failed"),
+        ("", "password", json!(null), "password missing: set password or passfile"),
+        ("", "database", json!("elsewhere"), "database \"elsewhere\" does not exist"),
+        ("", "table_name", json!("sesions"), "relation \"sesions\" does not exist"),
+        ("DROP TABLE sessions CASCADE", "", json!(null), "migrate makes the tables"),
+        ("REVOKE ALL ON sessions FROM web", "username", json!("web"), "check prints the GRANT"),
+        (drop_key, "", json!(null), "migrate makes the unique index"),
+        (must, "", json!(null), "check --try says what is wrong with the tables"),
+    ];
+    let cluster = Cluster::builder().start();
+    let role = format!("CREATE ROLE web LOGIN PASSWORD '{}'", support::password());
+    cluster.client("postgres").batch_execute(&role).expect("a role");
+    for (change, key, value, words) in cases {
+        let site = site::on(&cluster).nginx(|nginx| nginx.log_level("error"));
+        let site = if key.is_empty() { site } else { site.conf(key, value) };
+        let site = site.conf("connect_timeout", 100).start();
+        site.sql().batch_execute(change).expect("a change");
+        for n in 0..10 {
+            assert_ne!(site.set(&format!("key{n}"), "value").status, 200, "{words}");
+        }
+        assert_logged_once(&site, words, "error");
+    }
 }

@@ -54,8 +54,8 @@ impl<'a> Plan<'a> {
     /// Sets a key of the storage's configuration.
     pub fn conf(mut self, key: &str, value: impl Into<Json>) -> Self {
         self.conf[key] = value.into();
-        if key == "passfile" {
-            // A password that is given would count before it.
+        // A password that is given would count before a file.
+        if key == "passfile" || self.conf["password"].is_null() {
             self.conf.as_object_mut().expect("an object").remove("password");
         }
         self

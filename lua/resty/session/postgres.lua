@@ -303,6 +303,8 @@ end
 -- A finding with `advice` is no defect: everything works without it.
 --
 -- @function instance:check
+-- @tparam[opt] boolean try true also saves a session with metadata, reads it, replaces it and
+--   deletes it, and rolls all of that back
 -- @return array of `{ problem = …, repair = …, advice = … }`: what, in words, the statements
 --   that repair it, if there are any, and whether it is advice; empty where nothing was found; or
 --   nil

@@ -239,8 +239,12 @@ fn assert_clean(log: &str) {
     let words =
         ["exited on signal", "exited with fatal code", "[error]", "[crit]", "[alert]", "[emerg]"];
     let bad = |line: &&str| words.iter().any(|words| line.contains(words));
-    let ours = |line: &&str| !line.contains("lua_code_cache is off");
-    let line = log.lines().filter(bad).find(ours);
+    // A test may stop the server or change the tables; a defect is none of that.
+    let expected = |line: &str| {
+        line.contains("resty.session.postgres: ") && !line.contains("internal error")
+            || line.contains("lua_code_cache is off")
+    };
+    let line = log.lines().filter(bad).find(|line| !expected(line));
     assert_eq!(line, None, "not a clean log:\n{log}");
 }
 

@@ -1,9 +1,11 @@
 //! Configurations that differ in their password, as a site makes them whose password changes.
 
+use std::thread;
+
 use resty_session_postgres::{Error, Storage};
 use serde_json::json;
 
-use crate::support::{Calls, Cluster, disconnect, session};
+use crate::support::{Calls, Cluster, disconnect, session, stat};
 
 struct Site {
     cluster: Cluster,
@@ -82,4 +84,31 @@ fn a_password_replaces_none_of_another_user() {
     assert!(!matches!(error, Error::Refused { .. }), "{error}");
     site.disconnect();
     assert!(right.get("key").expect("an answer").is_some());
+}
+
+/// The second connection is refused, while the first one serves.
+#[test]
+fn a_refusal_fails_no_operation_while_a_connection_is_open() {
+    let site = Site::new();
+    site.set_password("right");
+    let storage = site.storage("right");
+    storage.call(session("key", 60)).expect("a save");
+    site.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+         $$BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END$$;
+         CREATE TRIGGER slow AFTER INSERT ON sessions FOR EACH STATEMENT EXECUTE FUNCTION slow()",
+    );
+    site.set_password("changed");
+    let refused = || stat(&storage, "connections_failed_total");
+    thread::scope(|scope| {
+        for n in 0..4 {
+            let storage = &storage;
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    storage.call(session(format!("key {n}"), 60)).expect("a save");
+                }
+            });
+        }
+    });
+    assert!(refused() > 0.0);
 }

@@ -70,6 +70,12 @@ LUA_SOURCES = $(wildcard lua src tests examples bench)
 # The Lua features exclude each other; each goes with the C interface and without it.
 FEATURE_SETS := none capi lua capi,lua capi,cli lua51 lua54
 
+# The nginx that the tests run, OpenResty's for example; Debian's if empty. The variable NGINX of the
+# environment is nginx's own: it lists the sockets that a new master takes over.
+NGINX ?= $(RSP_NGINX)
+export RSP_NGINX := $(NGINX)
+unexport NGINX
+
 .PHONY: demo demo-deps demo-build test soak help deps build build-c build-lua build-cli build-rock install \
 	install-cli install-c install-lua install-sql uninstall dist deb docs test-matrix test-long \
 	test-vendored test-migration deny lint fmt races fuzz generate bench bench-deps clean
@@ -149,9 +155,7 @@ install-lua: $(LUA_MODULE) ## Install the Lua module and its Lua files only
 		echo "precedes it in lua_package_path, for example: make install LUA_LIB_DIR=/opt/lua/5.1" >&2; \
 		exit 1; \
 	fi
-	install -D -m 755 $(LUA_MODULE) '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
-	install -D -m 644 lua/$(LUA_ENTRY) '$(DESTDIR)$(LUA_LIB_DIR)/$(LUA_ENTRY)'
-	install -D -m 644 -t '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' lua/resty/session/postgres/*.lua
+	scripts/install-lua.sh $(LUA_MODULE) $(VERSION) '$(DESTDIR)$(LUA_LIB_DIR)' '$(DESTDIR)$(LUA_CLIB_DIR)'
 
 # rustc leaves the debug information of Rust's own library in the archive.
 install-c: $(C_LIBRARY) $(STATIC_LIBRARY) ## Install the C library, its header and its pkg-config file only
@@ -172,7 +176,7 @@ install-sql:
 	install -D -m 644 -t '$(DESTDIR)$(SHARE_DIR)' sql/*.sql
 
 uninstall: ## Remove the files that `install` has installed (same variables)
-	rm -f '$(DESTDIR)$(LUA_CLIB_DIR)/resty_session_postgres.so'
+	rm -f '$(DESTDIR)$(LUA_CLIB_DIR)'/{,*-}resty_session_postgres.so
 	{ $(LUA_ENTRY_IS_FOREIGN); } || rm -f '$(DESTDIR)$(LUA_LIB_DIR)/$(LUA_ENTRY)'
 	rm -f $(foreach file,$(LUA_FILES),'$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres/$(file)')
 	rm -f '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)' '$(DESTDIR)$(LIB_DIR)/$(LIBRARY).$(SO_VERSION)'

@@ -28,7 +28,7 @@ mod pool;
 mod storage;
 mod tls;
 
-pub use completion::{CompletionQueue, Ticket};
+pub use completion::{CompletionQueue, Ticket, WakeAddress};
 pub use config::Config;
 pub use error::Error;
 pub use host::log;

@@ -2,8 +2,10 @@
 //! itself, a function.
 
 mod queue;
+mod waker;
 
 pub use queue::{CompletionQueue, Ticket};
+pub use waker::WakeAddress;
 
 use crate::Error;
 use crate::op::Outcome;
@@ -86,7 +88,9 @@ mod tests {
 
     fn connected() -> (Arc<CompletionQueue>, UnixStream) {
         let queue = Arc::new(CompletionQueue::new());
-        let path = queue.listen().expect("a socket");
+        let WakeAddress::Unix(path) = queue.listen().expect("a socket") else {
+            panic!("no folder for a socket");
+        };
         let stream = UnixStream::connect(&path).expect("a connection");
         queue.accept().expect("the connection");
         assert!(!path.exists(), "no other process can connect");
@@ -111,7 +115,9 @@ mod tests {
     #[test]
     fn outcomes_from_before_the_connection_wake_it() {
         let queue = Arc::new(CompletionQueue::new());
-        let path = queue.listen().expect("a socket");
+        let WakeAddress::Unix(path) = queue.listen().expect("a socket") else {
+            panic!("no folder for a socket");
+        };
         let reply = Reply::queued(&queue, queue.ticket());
         deliver([(reply, Ok(Answer::Done))]);
         let mut stream = UnixStream::connect(path).expect("a connection");

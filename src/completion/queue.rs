@@ -1,19 +1,17 @@
 //! Outcomes that wait for an event loop. The loop is woken by one byte on a socket whenever
 //! the queue goes from empty to non-empty.
 
+use super::waker::{WakeAddress, Waker};
 use crate::host::lock;
 use crate::op::Outcome;
-use std::fs::Permissions;
 use std::io;
 #[cfg(feature = "capi")]
 use std::io::Read;
 #[cfg(feature = "capi")]
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+#[cfg(feature = "capi")]
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
-use tempfile::TempDir;
 
 /// The number of a submitted operation, unique within a [`CompletionQueue`].
 pub type Ticket = u64;
@@ -61,25 +59,18 @@ impl CompletionQueue {
         lock(&self.0).waker.wake();
     }
 
-    /// Opens a socket for the event loop to connect to, and returns its path. Only this user may
-    /// connect.
+    /// Opens a socket for the event loop to connect to, and returns its address.
     ///
     /// # Errors
     ///
-    /// What the operating system reports: no space, no permission, no file descriptor.
-    pub fn listen(&self) -> io::Result<PathBuf> {
-        let folder = tempfile::Builder::new()
-            .prefix("rsp-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir()?;
-        let path = folder.path().join("wake");
-        let listener = UnixListener::bind(&path)?;
-        listener.set_nonblocking(true)?;
-        lock(&self.0).waker = Waker::Listening(listener, folder);
-        Ok(path)
+    /// What the operating system reports: no file descriptor.
+    pub fn listen(&self) -> io::Result<WakeAddress> {
+        let (waker, address) = Waker::listen()?;
+        lock(&self.0).waker = waker;
+        Ok(address)
     }
 
-    /// Takes the event loop's connection; the path is gone after that.
+    /// Takes the event loop's connection; nobody can connect after that.
     ///
     /// # Errors
     ///
@@ -87,12 +78,7 @@ impl CompletionQueue {
     /// connected.
     pub fn accept(&self) -> io::Result<()> {
         let mut state = lock(&self.0);
-        let Waker::Listening(listener, _) = &state.waker else {
-            return Err(io::Error::other("not listening"));
-        };
-        let (stream, _) = listener.accept()?;
-        stream.set_nonblocking(true)?;
-        state.waker = Waker::Connected(stream);
+        state.waker = state.waker.accept()?;
         if !state.ready.is_empty() {
             state.waker.wake();
         }
@@ -125,34 +111,5 @@ impl CompletionQueue {
     /// Ends the waking: outcomes that come later wait to be drained.
     pub fn close(&self) {
         lock(&self.0).waker = Waker::None;
-    }
-}
-
-/// How an event loop is woken.
-#[derive(Default)]
-enum Waker {
-    /// Not at all: the owner drains when it likes.
-    #[default]
-    None,
-    /// By a socket in a folder, which is removed when this is dropped.
-    Listening(UnixListener, #[allow(dead_code)] TempDir),
-    Connected(UnixStream),
-    /// Both ends are here: the event loop polls the second and never reads from it.
-    #[cfg(feature = "capi")]
-    Polled(UnixStream, UnixStream),
-}
-
-impl Waker {
-    fn wake(&self) {
-        let stream = match self {
-            Waker::Connected(stream) => stream,
-            #[cfg(feature = "capi")]
-            Waker::Polled(stream, _) => stream,
-            Waker::None | Waker::Listening(..) => return,
-        };
-        // A full socket buffer means that a wake-up is under way; a closed socket, that the reader
-        // is gone. Neither may raise a signal in the host.
-        let socket = socket2::SockRef::from(stream);
-        let _ = socket.send_with_flags(b"!", libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT);
     }
 }

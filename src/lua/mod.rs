@@ -9,11 +9,12 @@ mod function;
 mod queue;
 mod storage;
 
-use crate::host::{fork::ForkLocal, log};
+use crate::host::{fork::ForkLocal, lock, log};
 use function::function;
 use mlua::{Function, Lua, Result, Table, ffi};
+use std::collections::BTreeSet;
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 
 /// Opens the module; Lua's `require` calls this.
 ///
@@ -57,21 +58,26 @@ fn open(lua: &Lua) -> Result<Table> {
     queue::register(lua, &native)?;
     native.set("take_log", function(lua, take_log)?)?;
     native.set("is_first_event_loop", function(lua, is_first_event_loop)?)?;
-    let instance = lua.load(include_str!("instance.lua"));
-    let bind: Function = instance.set_name("=resty_session_postgres").call(&native)?;
+    let bind = chunk(lua, "instance", include_str!("instance.lua"))?;
+    let bind: Function = bind.call(&native)?;
     let module: Table = bind.call(())?;
     module.set("_VERSION", crate::VERSION)?;
     module.set("bind", bind)?;
+    module.set("pump", chunk(lua, "pump", include_str!("pump.lua"))?)?;
     module.set("native", native)?;
     Ok(module)
 }
 
-/// `is_first_event_loop()`: whether this is the process's first Lua VM to ask, with an event loop
-/// that is to wait for outcomes.
-fn is_first_event_loop(_: &Lua, (): ()) -> Result<bool> {
-    static ASKED: ForkLocal<AtomicBool> = ForkLocal::new();
-    let asked = ASKED.get_or_init(AtomicBool::default);
-    Ok(!asked.swap(true, Ordering::Relaxed))
+/// Lua code that is part of this module, so that all of a version is loaded as one file.
+fn chunk(lua: &Lua, name: &str, code: &str) -> Result<Function> {
+    lua.load(code).set_name(format!("=resty_session_postgres.{name}")).into_function()
+}
+
+/// `is_first_event_loop(subsystem)`: whether this is the process's first Lua VM to ask in that subsystem
+/// of nginx, http or stream: each has an event loop's VM of its own.
+fn is_first_event_loop(_: &Lua, subsystem: String) -> Result<bool> {
+    static ASKED: ForkLocal<Mutex<BTreeSet<String>>> = ForkLocal::new();
+    Ok(lock(ASKED.get_or_init(Mutex::default)).insert(subsystem))
 }
 
 /// `take_log()`: the lines for the host's log as `{ level, text, level, text, … }`, the level as

@@ -1,7 +1,7 @@
 //! Outcomes as Lua values, and the completion queue from which the pump takes them.
 
 use super::function::{failure, first_line, function, protected};
-use crate::completion::{CompletionQueue, Ticket};
+use crate::completion::{CompletionQueue, Ticket, WakeAddress};
 use crate::op::{Answer, Finding, Outcome, Session};
 use mlua::{IntoLua, IntoLuaMulti, Lua, MultiValue, Result, Table, UserDataMethods, Value};
 use std::cell::RefCell;
@@ -49,10 +49,14 @@ impl Queue {
 
 impl mlua::UserData for Queue {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        // The path of a socket to connect to, or nil and a message.
+        // The host to connect to; of a port also its number and what to send first. Or nil and a message.
         add(methods, "listen", |_, queue| {
-            let path = queue.completions.listen()?;
-            Ok(path.to_string_lossy().into_owned())
+            Ok(match queue.completions.listen()? {
+                WakeAddress::Unix(path) => (format!("unix:{}", path.display()), None, None),
+                WakeAddress::Loopback(port, secret) => {
+                    ("127.0.0.1".into(), Some(port), Some(secret))
+                }
+            })
         });
         // Takes that connection: true, or nil and a message.
         add(methods, "accept", |_, queue| {

@@ -134,8 +134,6 @@ fn an_engines_start_and_what_happens_to_its_connections_are_logged() {
     cluster.resume();
     site.assert_works();
     assert_logged_once(&site, &format!("no answer from {}", site.server()), "warn");
-    site.nginx.quit();
-    assert_logged_once(&site, "this worker, which exits", "info");
 }
 
 #[test]

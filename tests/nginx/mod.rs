@@ -10,6 +10,7 @@ pub mod site;
 
 mod abandoned;
 mod concurrency;
+mod held_calls;
 mod held_up;
 mod leaving;
 mod loading;
@@ -18,6 +19,7 @@ mod logging;
 mod never_waits;
 mod outage;
 mod phases;
+mod pump;
 mod rotation;
 mod tls_phases;
 mod worker_threads;

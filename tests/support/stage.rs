@@ -29,24 +29,23 @@ pub fn so_version() -> String {
     }
 }
 
-/// `package.path`: the staged tree, then `more` folders, then Debian's, then Lua's own.
-pub fn lua_path(more: &[PathBuf]) -> String {
-    let mut path = String::new();
+/// The staged tree and `more` folders of Lua files, as the beginnings of `package.path` and `package.cpath`.
+pub fn lua_paths(more: &[PathBuf]) -> (String, String) {
     let staged = root().join("share/lua/5.1");
-    let system = PathBuf::from("/usr/share/lua/5.1");
-    for folder in [&staged].into_iter().chain(more).chain([&system]) {
-        path += &format!("{0}/?.lua;{0}/?/init.lua;", folder.display());
-    }
-    path + ";"
+    let folders = [&staged].into_iter().chain(more);
+    let path = folders.map(|folder| format!("{0}/?.lua;{0}/?/init.lua;", folder.display()));
+    (path.collect(), format!("{}/lib/lua/5.1/?.so;", root().display()))
 }
 
-/// `package.cpath`: the staged tree, then Debian's, then Lua's own.
+/// `package.path` for Debian's LuaJIT: then Debian's folder, then Lua's own.
+pub fn lua_path(more: &[PathBuf]) -> String {
+    lua_paths(more).0 + "/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua;;"
+}
+
+/// `package.cpath` likewise.
 pub fn lua_cpath() -> String {
-    format!(
-        "{}/lib/lua/5.1/?.so;/usr/lib/{}-linux-gnu/lua/5.1/?.so;;",
-        root().display(),
-        env::consts::ARCH
-    )
+    let debians = format!("/usr/lib/{}-linux-gnu/lua/5.1/?.so;;", env::consts::ARCH);
+    lua_paths(&[]).1 + &debians
 }
 
 /// A LuaJIT that runs a script with the staged module. With `LIMIT` in its environment it has so many

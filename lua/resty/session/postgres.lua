@@ -7,20 +7,6 @@
 --
 -- @module resty.session.postgres
 
-local native = require "resty_session_postgres"
-
-local VERSION = "0.2.0"
-
-if native._VERSION ~= VERSION then
-  error(
-    "resty.session.postgres "
-      .. VERSION
-      .. " found version "
-      .. tostring(native._VERSION)
-      .. " of its native module resty_session_postgres: install both from one package"
-  )
-end
-
 -- keys: generated
 
 ---
@@ -346,14 +332,4 @@ end
 -- @treturn string|nil text
 -- @treturn string error message
 
--- Outside of nginx and in the threads of ngx.run_worker_thread there is no event loop to yield to.
-local ngx = ngx -- luacheck: globals ngx
-if not (ngx and ngx.get_phase and ngx.timer) then
-  return native
-end
-
-local storage = native.bind(require "resty.session.postgres.pump")
-
-storage._VERSION = VERSION
-
-return storage
+return require "resty.session.postgres.native"

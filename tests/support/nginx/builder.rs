@@ -9,9 +9,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 
 use super::super::{process, stage};
-use super::{Nginx, TIMEOUT};
-
-const MODULES: &str = "/usr/lib/nginx/modules";
+use super::{Nginx, TIMEOUT, program};
 
 #[derive(Default)]
 pub struct Builder {
@@ -22,6 +20,7 @@ pub struct Builder {
     main: String,
     http: String,
     server: String,
+    stream: String,
     lua_folders: Vec<PathBuf>,
     lua_paths: Option<(String, String)>,
     environment: Vec<(String, String)>,
@@ -66,6 +65,12 @@ impl Builder {
         self
     }
 
+    /// Directives of the stream subsystem, which OpenResty has.
+    pub fn stream(mut self, directives: &str) -> Self {
+        self.stream += directives;
+        self
+    }
+
     pub fn location(self, path: &str, body: &str) -> Self {
         self.server(&format!("location {path} {{\n{body}\n}}"))
     }
@@ -76,7 +81,7 @@ impl Builder {
         self
     }
 
-    /// `lua_package_path` and `lua_package_cpath` in place of those of the stage.
+    /// Folders of Lua files and modules in place of those of the stage.
     pub fn lua_paths(mut self, path: &str, cpath: &str) -> Self {
         self.lua_paths = Some((path.to_owned(), cpath.to_owned()));
         self
@@ -120,7 +125,7 @@ impl Builder {
 
     fn spawn(&self, folder: &Path) -> Child {
         let stderr = fs::File::create(folder.join("stderr")).expect("a log file");
-        let mut command = Command::new(process::program("/usr/sbin/nginx", "nginx"));
+        let mut command = Command::new(program::path());
         command
             .args(["-p".as_ref(), folder.as_os_str()])
             .args(["-c", "nginx.conf", "-e", "error.log"])
@@ -133,15 +138,20 @@ impl Builder {
     }
 
     fn configuration(&self, port: u16) -> String {
-        let ndk = format!("{MODULES}/ndk_http_module.so");
-        let lua = format!("{MODULES}/ngx_http_lua_module.so");
-        let staged = || (stage::lua_path(&self.lua_folders), stage::lua_cpath());
+        let staged = || stage::lua_paths(&self.lua_folders);
         let (lua_path, lua_cpath) = self.lua_paths.clone().unwrap_or_else(staged);
+        let (more_path, more_cpath) = program::lua_paths();
+        let lua_paths = format!(
+            r#"lua_package_path "{lua_path}{more_path}"; lua_package_cpath "{lua_cpath}{more_cpath}";"#
+        );
+        let stream = match &*self.stream {
+            "" => String::new(),
+            directives => format!("stream {{\n{lua_paths}\n{directives}\n}}"),
+        };
         format!(
             r#"daemon {daemon};
 {user}
-load_module {ndk};
-load_module {lua};
+{modules}
 worker_processes {workers};
 pid nginx.pid;
 error_log error.log {log_level};
@@ -156,8 +166,7 @@ http {{
     scgi_temp_path scgi;
     client_max_body_size 0;
     client_body_buffer_size 32m;
-    lua_package_path "{lua_path}";
-    lua_package_cpath "{lua_cpath}";
+    {lua_paths}
     {http}
     server {{
         listen 127.0.0.1:{port};
@@ -165,12 +174,12 @@ http {{
         {server}
     }}
 }}
+{stream}
 "#,
             // By default nginx runs its workers as the user nobody, who may not read our folders.
             user = if Uid::effective().is_root() { "user root;" } else { "" },
             daemon = if self.daemon { "on" } else { "off" },
-            ndk = process::program(ndk, "libnginx-mod-http-ndk").display(),
-            lua = process::program(lua, "libnginx-mod-http-lua").display(),
+            modules = program::directives(),
             workers = self.workers.unwrap_or(1),
             log_level = self.log_level.unwrap_or("notice"),
             main = self.main,

@@ -1,6 +1,7 @@
 //! `Nginx`: a real nginx with ngx_lua, configured by snippets (`Builder`) and driven by signals.
 
 mod builder;
+mod program;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,12 +1,12 @@
--- The pump: brings outcomes from the native module's threads to the coroutines that wait for them.
+-- The pump: brings outcomes from the native module's threads to the coroutines that wait.
 --
--- Each waiting coroutine sleeps on a semaphore of its own. The pump runs in a timer, one for each Lua
--- VM. It reads a socket on which the library writes a byte when outcomes are ready, drains them, and
--- posts the semaphores. Only this worker's own thread touches them.
+-- Each waiting coroutine sleeps on a semaphore of its own. The pump runs in a timer, one for each
+-- Lua VM. It reads a socket on which the library writes a byte when outcomes are ready, drains them,
+-- and posts the semaphores. Only this worker's own thread touches them.
 --
--- While no pump runs, each waiting coroutine looks for its outcome itself, every millisecond. So it is
--- in a VM that lives for one request (lua_code_cache off), in a worker that shuts down, which a pump
--- would keep from it, and where there is no timer or no socket for a pump.
+-- While no pump runs, each waiting coroutine looks for its outcome itself, every millisecond. That
+-- is so in a VM that lives for one request (lua_code_cache off), in a worker that shuts down, which
+-- must not wait for a pump, and where nginx has no timer or the system no socket for a pump.
 
 local native = ...
 local semaphore = require "ngx.semaphore"
@@ -28,9 +28,9 @@ local tostring = tostring
 
 local WARN = ngx.WARN
 
--- Seconds between two looks for an outcome, and between a pump's creation and its start. After 0
--- seconds nginx may run it behind the events of a turn, and the semaphores that it posts would be
--- noticed with the next event only, whenever that is.
+-- Seconds between two looks for an outcome, and between a pump's creation and its start. OpenResty
+-- runs a timer of 0 seconds after the posted events of a turn: a semaphore that it posts is noticed
+-- with the next event only, whenever that is.
 local MOMENT = 0.001
 
 -- Seconds between two heartbeats, and milliseconds without any byte after which a read ends. The

@@ -22,5 +22,6 @@ mod phases;
 mod pump;
 mod rotation;
 mod tls_phases;
+mod upgrades;
 mod worker_threads;
 mod workers;

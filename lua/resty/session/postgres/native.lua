@@ -26,8 +26,8 @@ if native._VERSION ~= VERSION then
       .. tostring(native._VERSION)
       .. " of its native module "
       .. NATIVE
-      .. ". Install both from one package. If both are, restart nginx: its master has loaded the other "
-      .. "version under the same file name, and goes on using it after a reload",
+      .. ". Install both from one package. If both are, restart nginx: its master has loaded the "
+      .. "other version under the same file name, and goes on using it after a reload",
     0
   )
 end

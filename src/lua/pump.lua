@@ -1,8 +1,8 @@
 -- The pump: brings outcomes from the native module's threads to the coroutines that wait.
 --
 -- Each waiting coroutine sleeps on a semaphore of its own. The pump runs in a timer, one for each
--- Lua VM. It reads a socket on which the library writes a byte when outcomes are ready, drains them,
--- and posts the semaphores. Only this worker's own thread touches them.
+-- Lua VM. It reads a socket on which the library writes a byte when outcomes are ready, drains
+-- them, and posts the semaphores. Only this worker's own thread touches them.
 --
 -- While no pump runs, each waiting coroutine looks for its outcome itself, every millisecond. That
 -- is so in a VM that lives for one request (lua_code_cache off), in a worker that shuts down, which

@@ -48,7 +48,7 @@ struct Inner {
 /// This process's storages. A child of a fork starts with none, as with the engines.
 static STORAGES: ForkLocal<Mutex<HashMap<Config, Storage>>> = ForkLocal::new();
 
-/// Forgets the storages that no caller has any more. An engine calls it while it idles.
+/// Forgets the storages that no caller has any more. An engine calls it while it is at rest.
 fn forget_unused() {
     if let Some(storages) = STORAGES.get() {
         lock(storages).retain(|_, storage| Arc::strong_count(&storage.0) > 1);
@@ -60,10 +60,11 @@ impl Storage {
     /// cannot be used, each operation fails with that reason until it can; [`Storage::checked`] fails
     /// at once.
     pub fn new(config: Config) -> Self {
-        let mut storages = lock(STORAGES.get_or_init(Mutex::default));
-        if let Some(storage) = storages.get(&config) {
+        let storages = STORAGES.get_or_init(Mutex::default);
+        if let Some(storage) = lock(storages).get(&config) {
             return storage.clone();
         }
+        // Files are read without the lock, for which the clocks of engines wait.
         let (sessions, metadata) = (config.sessions.clone(), config.metadata.clone());
         let storage = Storage(Arc::new(Inner {
             files: Files::read(&config.connection.tls),
@@ -72,8 +73,8 @@ impl Storage {
             config: config.clone(),
             engine: ForkLocal::new(),
         }));
-        storages.insert(config, storage.clone());
-        storage
+        // Another thread may have been first.
+        lock(storages).entry(config).or_insert(storage).clone()
     }
 
     /// The same, if the files that the configuration names can be used.

@@ -25,14 +25,13 @@ pub(super) fn run(engine: &Arc<Engine>) {
         queue = woken.unwrap_or_else(PoisonError::into_inner).0;
         queue.next_tick = None;
         let now = Instant::now();
-        let is_idle = queue.len() == 0 && !is_recent(&queue, now);
         let expired = queue.remove_if(|job| job.expires() <= now);
         engine.dispatch(queue, now);
         engine.start_clean_ups(now);
         if !expired.is_empty() {
             expire(engine, expired);
         }
-        if is_idle {
+        if engine.is_at_rest() {
             (engine.on_idle)();
             engine.stop_if_unused();
         }

@@ -7,12 +7,13 @@
 mod batch;
 mod cleaner;
 mod clock;
+mod job;
 mod queue;
 mod registry;
 mod stats;
 mod worker;
 
-pub(crate) use queue::{BoxedJob, Job};
+pub(crate) use job::{BoxedJob, Job};
 pub(crate) use registry::EngineRef;
 pub(crate) use stats::render;
 
@@ -29,7 +30,7 @@ use cleaner::Cleaner;
 use queue::{Queue, Wake};
 use stats::{Family, Stats};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -54,8 +55,10 @@ pub(crate) struct Engine {
     started: Instant,
     /// How many storages have it.
     users: AtomicUsize,
-    /// Called now and then while it idles.
+    /// Called now and then while it is at rest.
     on_idle: fn(),
+    /// Its password was replaced.
+    has_own_password: AtomicBool,
     /// A connection was opened.
     connected: AtomicBool,
     /// As configured; what would hold a connection each in a pool without batching does not count
@@ -99,6 +102,7 @@ impl Engine {
             started: Instant::now(),
             users: AtomicUsize::new(0),
             on_idle,
+            has_own_password: AtomicBool::new(false),
             connected: AtomicBool::new(false),
             backlog: config.pool.backlog,
         });
@@ -128,6 +132,7 @@ impl Engine {
 
     /// Replaces the password of the connections to come.
     pub(crate) fn set_password(&self, password: &str) {
+        self.has_own_password.store(true, Ordering::Relaxed);
         self.pool.set_password(password);
     }
 
@@ -277,76 +282,5 @@ impl Drop for Helping<'_> {
     }
 }
 
-/// Panics in the engine's threads: each test has a callback panic on the thread that delivers its outcome.
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::op::Epoch;
-    use crate::ops::Get;
-    use crate::pool::tests::one_at_a_time;
-    use std::sync::mpsc;
-
-    /// Far less than the time after which the clock would answer in a worker's place.
-    const LONG: Duration = Duration::from_secs(2);
-
-    fn engine(config: &Config) -> Arc<Engine> {
-        Engine::new(config, &Ok(Files::default()), &None, || {}).expect("an engine")
-    }
-
-    fn submit(engine: &Arc<Engine>, config: &Config, reply: Reply) {
-        let (sessions, metadata) = (config.sessions.clone(), config.metadata.clone());
-        let tables = Arc::new(Tables::new(sessions, metadata, None));
-        let get = Box::new(Get::new("key", Epoch::now()).expect("a key"));
-        let job = Job::new(get, &tables, config.timeouts, reply);
-        engine.submit(job).expect("room");
-    }
-
-    /// Has the thread panic that answers an operation, and returns when it did.
-    fn have_it_panic(engine: &Arc<Engine>, config: &Config) {
-        let (unwound, wait) = mpsc::channel::<()>();
-        let reply = Reply::callback(move |_| {
-            let _unwound = unwound;
-            panic!("as planned");
-        });
-        submit(engine, config, reply);
-        assert_eq!(wait.recv_timeout(LONG), Err(mpsc::RecvTimeoutError::Disconnected));
-    }
-
-    fn outcome_of_another(engine: &Arc<Engine>, config: &Config) -> Outcome {
-        let (sender, receiver) = mpsc::channel();
-        let reply = Reply::callback(move |outcome| sender.send(outcome).expect("a receiver"));
-        submit(engine, config, reply);
-        receiver.recv_timeout(LONG).expect("an answer")
-    }
-
-    /// An engine answers after each panic, and stops with all of its threads.
-    fn survives(config: &Config, expected: fn(&Outcome) -> bool) {
-        let _guard = one_at_a_time();
-        let engine = engine(config);
-        for _ in 0..3 {
-            have_it_panic(&engine, config);
-            let outcome = outcome_of_another(&engine, config);
-            assert!(expected(&outcome), "{outcome:?}");
-        }
-        engine.stop(LONG);
-        let queue = engine.lock();
-        assert_eq!((queue.threads, queue.connecting), (0, 0));
-    }
-
-    #[test]
-    fn a_worker_that_panics_is_replaced() {
-        let mut config = Config::default();
-        // No server to ask: a worker says so at once.
-        config.connection.servers.clear();
-        survives(&config, |outcome| matches!(outcome, Err(Error::Refused { .. })));
-    }
-
-    #[test]
-    fn a_clock_that_panics_is_replaced() {
-        let mut config = Config::default();
-        // No server listens there.
-        config.connection.servers[0].port = 1;
-        config.timeouts.connect = Duration::from_millis(50);
-        survives(&config, |outcome| matches!(outcome, Err(Error::NoConnection { .. })));
-    }
-}
+mod tests;

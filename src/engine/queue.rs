@@ -1,15 +1,9 @@
 //! The operations that wait, each with what the engine knows of it, and the threads that are awake to run
 //! them. All of it under one lock, which is never held across I/O.
 
-use super::batch::{Footprint, Group, Limits, Planned, Planner, Round};
-use crate::Error;
-use crate::completion::Reply;
-use crate::config::Timeouts;
-use crate::db::Tables;
-use crate::op::AnyOperation;
+use super::batch::{Limits, Planner};
+use super::job::{BoxedJob, Job};
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 /// What one statement may hold. With 256 concurrent requests, 128 operations were measured an eighth
@@ -51,76 +45,6 @@ pub(super) enum Lane {
 pub(super) struct Separate {
     pub(super) waiting: VecDeque<BoxedJob>,
     pub(super) running: usize,
-}
-
-pub(crate) struct Job {
-    pub(super) operation: Box<dyn AnyOperation>,
-    pub(super) tables: Arc<Tables>,
-    pub(super) timeouts: Timeouts,
-    pub(super) reply: Reply,
-    pub(super) submitted: Instant,
-    /// Until when it may take; set when its first statement starts.
-    pub(super) deadline: Option<Instant>,
-    /// How often it was interrupted by a lost connection.
-    pub(super) losses: u32,
-    /// How long it last paused before it was tried again.
-    pub(super) pause: Duration,
-    /// Why it was not carried out when it was last tried; the answer, should its time run out.
-    pub(super) last_error: Option<Error>,
-    pub(super) footprint: Footprint,
-}
-
-/// The queue moves jobs often, and they are large.
-pub(crate) type BoxedJob = Box<Job>;
-
-impl Job {
-    pub(crate) fn new(
-        operation: Box<dyn AnyOperation>,
-        tables: &Arc<Tables>,
-        timeouts: Timeouts,
-        reply: Reply,
-    ) -> BoxedJob {
-        static HASHER: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        let kind = operation.kind();
-        Box::new(Job {
-            footprint: Footprint {
-                group: group(&*operation, tables, Round::default()),
-                writes: kind.writes,
-                sessions: operation.keys().map(|key| Some(HASHER.hash_one(key?))),
-                bytes: operation.bytes(),
-                batch_size: kind.batch_size,
-            },
-            timeouts: kind.time_limit.map_or(timeouts, |limit| timeouts.at_most(limit)),
-            operation,
-            tables: Arc::clone(tables),
-            reply,
-            submitted: Instant::now(),
-            deadline: None,
-            losses: 0,
-            pause: Duration::ZERO,
-            last_error: None,
-        })
-    }
-
-    /// Its group in the round of those that have its deadline.
-    pub(super) fn group_again(&self, part: u32) -> Option<Group> {
-        group(&*self.operation, &self.tables, Round { deadline: self.deadline, part })
-    }
-
-    /// Until when it may wait: for a connection first, then for its answer.
-    pub(super) fn expires(&self) -> Instant {
-        self.deadline.unwrap_or_else(|| self.submitted + self.timeouts.connect)
-    }
-}
-
-fn group(operation: &dyn AnyOperation, tables: &Arc<Tables>, round: Round) -> Option<Group> {
-    operation.batches(tables).then_some((tables.id, operation.kind().id, round))
-}
-
-impl Planned for BoxedJob {
-    fn footprint(&self) -> &Footprint {
-        &self.footprint
-    }
 }
 
 #[derive(Default)]
@@ -275,18 +199,21 @@ impl Queue {
         Some(Batch { jobs: vec![job], retry: true, separate })
     }
 
-    fn take_large(&mut self, _: Instant, most_threads: usize) -> Option<Batch> {
-        self.take_separate(Lane::Large, most_threads)
+    fn take_large(&mut self, now: Instant, most_threads: usize) -> Option<Batch> {
+        self.take_separate(Lane::Large, now, most_threads)
     }
 
-    fn take_long(&mut self, _: Instant, most_threads: usize) -> Option<Batch> {
-        self.take_separate(Lane::Long, most_threads)
+    fn take_long(&mut self, now: Instant, most_threads: usize) -> Option<Batch> {
+        self.take_separate(Lane::Long, now, most_threads)
     }
 
-    fn take_separate(&mut self, lane: Lane, most_threads: usize) -> Option<Batch> {
+    fn take_separate(&mut self, lane: Lane, now: Instant, most_threads: usize) -> Option<Batch> {
         let has_others = self.jobs.first().is_some();
         let others_are_served = !has_others || self.serving() > 1 || most_threads == 1;
-        if !others_are_served || !self.may_run(lane, most_threads) {
+        // There may be one connection only, whatever the pool's size.
+        let oldest = self.separate[lane as usize].waiting.front();
+        let is_late = oldest.is_some_and(|job| job.submitted + LONGEST_THRESHOLD <= now);
+        if !others_are_served && !is_late || !self.may_run(lane, most_threads) {
             return None;
         }
         let job = self.lane(lane).waiting.pop_front()?;

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::panic::catch_unwind;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, Once, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// What storages share an engine by: the name of the pool, whose limits are those of the first
@@ -21,11 +21,17 @@ type Key = (ConnectionConfig, Option<String>, Option<(PoolConfig, Timeouts)>);
 /// A child of a fork starts with none: the parent's threads and connections are not its own.
 static ENGINES: ForkLocal<Mutex<HashMap<Key, Arc<Engine>>>> = ForkLocal::new();
 
+/// Engines that are being stopped because they had no users.
+static STOPPING: ForkLocal<Mutex<Vec<Arc<Engine>>>> = ForkLocal::new();
+
 /// How long the exit of the host may be delayed. nginx gives its workers about a second.
 const EXIT_TIME: Duration = Duration::from_millis(800);
 
 /// How long an engine without users is kept where connections may idle without end.
 const KEEP: Duration = Duration::from_secs(60);
+
+/// How long at least.
+const SHORTEST_KEEP: Duration = Duration::from_secs(1);
 
 /// How often an engine that is being stopped looks whether its threads have ended.
 const STOP_STEP: Duration = Duration::from_millis(5);
@@ -56,7 +62,7 @@ impl Deref for EngineRef {
 
 impl Drop for EngineRef {
     fn drop(&mut self) {
-        self.users.fetch_sub(1, Ordering::Relaxed);
+        self.users.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -80,9 +86,13 @@ impl Engine {
             return Ok(EngineRef::new(engine));
         }
         let engine = Engine::new(config, files, passwords, on_idle)?;
-        // After the engine, and so after OpenSSL, has set itself up: handlers run in reverse order, and
-        // no thread of ours may be inside OpenSSL when its own handler takes it down.
-        at_exit(stop_all_at_exit);
+        // After OpenSSL has set itself up: handlers run in reverse order, and no thread of ours may be inside
+        // OpenSSL when its own handler takes it down.
+        static AT_EXIT: Once = Once::new();
+        AT_EXIT.call_once(|| {
+            openssl::init();
+            at_exit(stop_all_at_exit);
+        });
         engines.insert(key, Arc::clone(&engine));
         let engine = EngineRef::new(&engine);
         drop(engines);
@@ -94,29 +104,43 @@ impl Engine {
 
     /// How long it is kept without users, and how often it looks for that.
     pub(super) fn keep_time(&self) -> Duration {
-        self.keepalive.unwrap_or(KEEP)
+        self.keepalive.unwrap_or(KEEP).max(SHORTEST_KEEP)
     }
 
-    /// Stops it if it has no users, and nothing to do, for its time to be kept.
+    /// Whether it is as long since its last operation as it is kept without users.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let queue = self.lock();
+        let used_at = queue.last_submit.unwrap_or(self.started);
+        let is_idle = queue.len() == 0 && queue.threads == queue.sleeping;
+        is_idle && used_at.elapsed() >= self.keep_time()
+    }
+
+    /// Stops it if it has no users, and nothing to do, for its time to be kept. One whose password was
+    /// replaced is kept: its configuration does not have the new one.
     pub(super) fn stop_if_unused(self: &Arc<Self>) {
         let Some(engines) = ENGINES.get() else {
             return;
         };
         // Under this lock, which `of` holds when it counts a user.
         let mut engines = lock(engines);
-        let queue = self.lock();
-        let is_idle = queue.len() == 0 && queue.threads == queue.sleeping;
-        let used_at = queue.last_submit.unwrap_or(self.started);
-        drop(queue);
-        let is_used = self.users.load(Ordering::Relaxed) > 0;
-        if is_used || !is_idle || used_at.elapsed() < self.keep_time() {
+        // The users first: one that has gone may have left something to do.
+        let is_used = self.users.load(Ordering::Acquire) > 0;
+        if is_used || self.has_own_password.load(Ordering::Relaxed) || !self.is_at_rest() {
             return;
         }
         engines.retain(|_, engine| !Arc::ptr_eq(engine, self));
+        lock(STOPPING.get_or_init(Mutex::default)).push(Arc::clone(self));
         drop(engines);
         let engine = Arc::clone(self);
-        // Its clock, which runs this, is one of the threads that end.
-        if thread::spawn("rsp-stop", move || engine.stop(EXIT_TIME)).is_err() {
+        let stop = move || {
+            engine.stop(EXIT_TIME);
+            // Under the lock, for which the exit of the host waits.
+            let mut stopping = lock(STOPPING.get_or_init(Mutex::default));
+            stopping.retain(|other| !Arc::ptr_eq(other, &engine));
+            drop(engine);
+        };
+        // Not on its clock, which runs this and is one of the threads that end.
+        if thread::spawn("rsp-stop", stop).is_err() {
             self.stop(Duration::ZERO);
         }
     }
@@ -143,7 +167,7 @@ impl Engine {
                 && other.password != own.password
                 && without(other) == without(own)
             {
-                engine.set_password(&password);
+                engine.pool.set_password(&password);
             }
         }
     }
@@ -188,7 +212,7 @@ impl Engine {
     }
 }
 
-/// Registered with each engine; all but the first call find nothing to do. A panic must not leave it,
+/// Registered with the first engine. A panic must not leave it,
 /// and at exit there is no log to write it to.
 extern "C" fn stop_all_at_exit() {
     let _ = catch_unwind(stop_all);
@@ -203,11 +227,14 @@ fn stop_all() {
     };
     let end = Instant::now() + EXIT_TIME;
     let (ended, wait) = mpsc::channel::<()>();
-    for (_, engine) in lock(engines).drain() {
+    let engines: Vec<_> = lock(engines).drain().map(|(_, engine)| engine).collect();
+    let stopping = STOPPING.get().map(|stopping| lock(stopping).clone());
+    for engine in engines.into_iter().chain(stopping.into_iter().flatten()) {
         let ended = ended.clone();
         // Where no thread can be had, the kernel closes what is open.
         let _ = thread::spawn("rsp-stop", move || {
             engine.stop(EXIT_TIME);
+            drop(engine);
             drop(ended);
         });
     }

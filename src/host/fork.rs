@@ -62,10 +62,19 @@ impl<T: Send + Sync + 'static> ForkLocal<T> {
             let made: &Made<T> =
                 Box::leak(Box::new(Made { generation: generation(), value: make() }));
             let pointer = ptr::from_ref(made).cast_mut();
-            // Where another thread was first, its value is this process's, and `made` is leaked.
-            let _ =
+            // Where another thread was first, its value is this process's.
+            let set =
                 self.current.compare_exchange(stale, pointer, Ordering::AcqRel, Ordering::Acquire);
-            self.get().unwrap_or(&made.value)
+            if set.is_err()
+                && let Some(theirs) = self.get()
+            {
+                // SAFETY: it was leaked above, and no other thread has seen it.
+                #[allow(unsafe_code)]
+                let made = unsafe { Box::from_raw(pointer) };
+                drop(made);
+                return theirs;
+            }
+            &made.value
         })
     }
 }

@@ -17,6 +17,8 @@ local type = type
 -- each request. Passwords are not kept here. A storage that no instance has any more is removed
 -- by the garbage collector.
 local made = setmetatable({}, { __mode = "v" })
+-- Storages of nginx's master are kept for its workers: it may have read files that they may not.
+local made_in_master = {}
 -- The seconds that their operations may take.
 local seconds_of = setmetatable({}, { __mode = "k" })
 
@@ -72,6 +74,9 @@ local function storage_of(configuration)
   local storage, seconds = native.storage(configuration)
   if text and storage then
     made[text] = storage
+    if ngx and ngx.get_phase() == "init" then
+      made_in_master[#made_in_master + 1] = storage
+    end
     seconds_of[storage] = seconds
   end
   return storage, seconds, true

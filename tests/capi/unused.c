@@ -3,6 +3,7 @@
 #include "check.h"
 #include <dirent.h>
 #include <time.h>
+#include <unistd.h>
 
 static int threads(void) {
     DIR *tasks = opendir("/proc/self/task");
@@ -62,5 +63,12 @@ int main(int argc, char **argv) {
     wait_for_threads(of_one);
     rsp_storage_free(kept);
     wait_for_threads(before);
+    /* One whose password was replaced is kept: its configuration does not have the new one. */
+    kept = storage_named(argv, "replaced");
+    CHECK_STATUS(RSP_OK, rsp_storage_set_password(kept, TEXT(getenv("PGPASSWORD")), MESSAGE));
+    rsp_storage_free(kept);
+    of_one = threads();
+    sleep(3);
+    CHECK(threads() == of_one);
     return 0;
 }

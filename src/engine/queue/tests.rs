@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::Config;
+use crate::completion::Reply;
+use crate::db::Tables;
 use crate::op::Epoch;
 use crate::ops::{Count, Get, Scope};
+use std::sync::Arc;
 
 fn job_on(tables: &Arc<Tables>, key: &str) -> BoxedJob {
     let get = Box::new(Get::new(key, Epoch::now()).expect("a key"));
@@ -180,4 +183,17 @@ fn no_thread_is_woken_that_would_get_no_connection() {
     queue.push(job("key"));
     assert!(matches!(queue.wake(Instant::now(), 4, |_| false), Wake::Nothing));
     assert!(matches!(queue.wake(Instant::now(), 4, |_| true), Wake::Sleeper));
+}
+
+/// A server may refuse a second connection.
+#[test]
+fn a_long_operation_has_its_turn_also_where_one_thread_serves_all() {
+    let mut queue = Queue { threads: 1, ..Queue::default() };
+    queue.push(count());
+    (0..4).for_each(|n| queue.push(job(&format!("key {n}"))));
+    let now = Instant::now();
+    let is_long = |batch: Option<Batch>| batch.expect("a batch").separate == Some(Lane::Long);
+    assert!(!is_long(queue.take(now, 4)));
+    queue.push(job("another"));
+    assert!(is_long(queue.take(now + LONGEST_THRESHOLD, 4)));
 }

@@ -11,7 +11,7 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, RawFd};
 #[cfg(feature = "capi")]
 use std::os::unix::net::UnixStream;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// The number of a submitted operation, unique within a [`CompletionQueue`].
 pub type Ticket = u64;
@@ -24,7 +24,8 @@ pub struct CompletionQueue(Mutex<State>);
 struct State {
     ready: Vec<(Ticket, Outcome)>,
     next_ticket: Ticket,
-    waker: Waker,
+    /// Shared, so that it is used without the lock, which the event loop needs as soon as it is awake.
+    waker: Arc<Waker>,
 }
 
 impl CompletionQueue {
@@ -45,7 +46,9 @@ impl CompletionQueue {
         let was_empty = state.ready.is_empty();
         state.ready.extend(outcomes);
         if was_empty && !state.ready.is_empty() {
-            state.waker.wake();
+            let waker = Arc::clone(&state.waker);
+            drop(state);
+            waker.wake();
         }
     }
 
@@ -66,7 +69,7 @@ impl CompletionQueue {
     /// What the operating system reports: no file descriptor.
     pub fn listen(&self) -> io::Result<WakeAddress> {
         let (waker, address) = Waker::listen()?;
-        lock(&self.0).waker = waker;
+        lock(&self.0).waker = Arc::new(waker);
         Ok(address)
     }
 
@@ -78,7 +81,7 @@ impl CompletionQueue {
     /// connected.
     pub fn accept(&self) -> io::Result<()> {
         let mut state = lock(&self.0);
-        state.waker = state.waker.accept()?;
+        state.waker = Arc::new(state.waker.accept()?);
         if !state.ready.is_empty() {
             state.waker.wake();
         }
@@ -92,7 +95,7 @@ impl CompletionQueue {
         let (ours, polled) = UnixStream::pair()?;
         polled.set_nonblocking(true)?;
         let descriptor = polled.as_raw_fd();
-        lock(&self.0).waker = Waker::Polled(ours, polled);
+        lock(&self.0).waker = Arc::new(Waker::Polled(ours, polled));
         Ok(descriptor)
     }
 
@@ -101,7 +104,7 @@ impl CompletionQueue {
     pub(crate) fn settle(&self) {
         let state = lock(&self.0);
         if state.ready.is_empty()
-            && let Waker::Polled(_, polled) = &state.waker
+            && let Waker::Polled(_, polled) = &*state.waker
         {
             let mut polled = polled;
             while polled.read(&mut [0; 64]).is_ok_and(|count| count > 0) {}
@@ -110,6 +113,6 @@ impl CompletionQueue {
 
     /// Ends the waking: outcomes that come later wait to be drained.
     pub fn close(&self) {
-        lock(&self.0).waker = Waker::None;
+        lock(&self.0).waker = Arc::default();
     }
 }

@@ -47,7 +47,9 @@ add_expired "$OVER"
 forget_numbers
 describe_machine
 describe_project
+start_nginx ours "$LIVE"
 describe_servers
+stop_nginx ours
 cat <<TEXT
 method:   nine gets and one set of ten at $CONNECTIONS connections, $SIZE bytes a value, pool_size $POOL_SIZE, one worker;
           $LIVE sessions are live, $OVER have expired. Runs of $SECONDS_EACH s without the clean-up and

@@ -54,7 +54,9 @@ SQL
 forget_numbers
 describe_machine
 describe_project
+start_nginx ours "$LIVE"
 describe_servers
+stop_nginx ours
 cat <<TEXT
 method:   nine gets and one set of ten at $CONNECTIONS connections, $SIZE bytes a value, pool_size $POOL_SIZE, one worker;
           $LIVE sessions are live, $OVER have expired, all have metadata without an index by session. Runs of

@@ -10,7 +10,7 @@ pub(super) const MOST: u32 = 1_000;
 
 /// The times, for the sessions of one statement alone, from which on statements do not grow any more, and
 /// shrink: a statement holds a connection and rows for so long.
-const TIME: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(6));
+const TIME: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(10));
 
 /// A statement of up to so many sessions may take longer: at the speed of a busy server, few sessions at a
 /// time would never be done.
@@ -124,7 +124,7 @@ mod tests {
     fn statements_grow_until_they_take_a_few_milliseconds() {
         let known = Deletions::default();
         assert_eq!(sizes(&known, 500, 30)[..8], [1, 2, 4, 8, 16, 32, 64, 128]);
-        assert!(sizes(&known, 500, 30).iter().all(|size| (100..=200).contains(size)));
+        assert!(sizes(&known, 500, 30).iter().all(|size| (100..=400).contains(size)));
         assert_eq!(sizes(&known, 500, 1).last(), Some(&MOST));
     }
 

@@ -198,3 +198,32 @@ fn report_slow(db: &mut Db<'_>, each: Duration) {
         log::log(Level::Warn, text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_of_those_that_were_tried_are_kept() {
+        let later = Epoch::FIRST.plus(10);
+        for (exp, next) in [(None, Epoch::FIRST), (Some(later), later.plus(1))] {
+            let mut pass = Pass::default();
+            let found = |n| (format!("key {n}"), exp);
+            pass.found = (0..MOST + 1).map(found).collect();
+            pass.tried(MOST - 1, 0);
+            assert_eq!((pass.left.len(), pass.since), (MOST as usize - 1, exp));
+            pass.tried(1, 0);
+            assert_eq!((pass.left.len(), pass.since), (0, Some(next)));
+        }
+        // Those of an earlier second are behind it.
+        let mut pass = Pass::default();
+        pass.found = [("a", later), ("b", later), ("c", later.plus(1))]
+            .map(|(key, exp)| (key.to_owned(), Some(exp)))
+            .into();
+        pass.tried(1, 0);
+        pass.tried(1, 1);
+        assert_eq!(pass.left.len(), 1);
+        pass.tried(1, 1);
+        assert_eq!((pass.left.len(), pass.since), (0, Some(later.plus(1))));
+    }
+}

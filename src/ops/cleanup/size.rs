@@ -22,6 +22,9 @@ const TIME_OF_FEW: (Duration, Duration) = (Duration::from_millis(20), Duration::
 /// small statements.
 const PROBES: [u32; 2] = [1, 2];
 
+/// After so many late statements in a row there are probes again: those before may have met a busy server.
+const PROBE_AGAIN: u32 = 32;
+
 /// The sizes of the statements of one round.
 #[derive(Default)]
 pub(super) struct Sizes {
@@ -29,8 +32,9 @@ pub(super) struct Sizes {
     first: Option<Duration>,
     /// There were probes in this round.
     probed: bool,
-    /// Slow statements in a row.
+    /// Statements in a row that took long for each session, and too long in all.
     slow: u32,
+    late: u32,
 }
 
 impl Sizes {
@@ -44,6 +48,9 @@ impl Sizes {
     /// A statement has deleted so many sessions.
     pub(super) fn note(&mut self, known: &Deletions, count: u32, took: Duration) {
         let mut size = known.at_once.load(Relaxed);
+        if count == 0 {
+            return;
+        }
         if size == 0 {
             match (count, self.first.take()) {
                 (1, _) => self.first = Some(took),
@@ -56,20 +63,26 @@ impl Sizes {
                 _ => {}
             }
         }
-        if count == 0 || size == 0 {
+        if size == 0 {
             return;
         }
         let fixed = Duration::from_micros(known.fixed_micros.load(Relaxed));
         let took = took.saturating_sub(fixed);
         self.slow = if took > SLOW * count { self.slow + 1 } else { 0 };
-        let is_surprise = took > TIME_OF_FEW.1 && !self.probed;
-        let next = if is_surprise { 0 } else { next(size, count, took) };
+        self.late = if took > TIME_OF_FEW.1 { self.late + 1 } else { 0 };
+        let mut next = next(size, count, took);
+        if self.late == 1 && !self.probed {
+            // On a busy server any statement may be late once.
+            next = next.max(size / 4).max(1);
+        } else if self.late >= if self.probed { PROBE_AGAIN } else { 2 } {
+            (self.late, next) = (0, 0);
+        }
         known.at_once.store(next, Relaxed);
     }
 
     /// Those of the next round: a round of a single statement has had no second probe.
     pub(super) fn of_next_round(self) -> Sizes {
-        Sizes { first: self.first, ..Sizes::default() }
+        Sizes { first: self.first, late: self.late, ..Sizes::default() }
     }
 
     /// Whether a session takes long, and has several times in a row.
@@ -88,7 +101,7 @@ impl Sizes {
 fn next(size: u32, count: u32, took: Duration) -> u32 {
     let limit = if size < FEW { TIME_OF_FEW.0 } else { TIME.0 };
     if count >= size && took < limit {
-        return (size * 2).min(MOST);
+        return (size * if took < limit / 4 { 4 } else { 2 }).min(MOST);
     }
     let fit = |time: Duration| (f64::from(count) * time.as_secs_f64() / took.as_secs_f64()) as u32;
     if took > TIME_OF_FEW.1 {
@@ -123,7 +136,7 @@ mod tests {
     #[test]
     fn statements_grow_until_they_take_a_few_milliseconds() {
         let known = Deletions::default();
-        assert_eq!(sizes(&known, 500, 30)[..8], [1, 2, 4, 8, 16, 32, 64, 128]);
+        assert_eq!(sizes(&known, 500, 30)[..6], [1, 2, 8, 32, 128, 256]);
         assert!(sizes(&known, 500, 30).iter().all(|size| (100..=400).contains(size)));
         assert_eq!(sizes(&known, 500, 1).last(), Some(&MOST));
     }
@@ -132,9 +145,21 @@ mod tests {
     fn slow_deletions_are_one_by_one_and_grow_again_later() {
         let known = Deletions::default();
         assert_eq!(sizes(&known, 500, 1).last(), Some(&MOST));
-        assert_eq!(sizes(&known, 500, 50_000)[..6], [MOST, 1, 2, 1, 1, 1]);
+        assert_eq!(sizes(&known, 500, 50_000)[..6], [MOST, MOST / 4, 1, 2, 1, 1]);
         assert!(sizes(&known, 500, 9_000).iter().all(|size| *size <= 4));
         assert_eq!(sizes(&known, 500, 1).last(), Some(&MOST));
+    }
+
+    #[test]
+    fn probes_that_met_a_busy_server_are_repeated() {
+        let (known, mut pass) = (Deletions::default(), Sizes::default());
+        for n in 0..200 {
+            let size = pass.next(&known);
+            // Of the first two statements only the second is late.
+            let busy = if n == 1 { 200 } else { 0 };
+            pass.note(&known, size, Duration::from_millis(60 + busy));
+        }
+        assert_eq!(pass.next(&known), MOST);
     }
 
     #[test]

@@ -43,8 +43,8 @@ pub(in crate::ops) const OVERDUE: Fixed = Fixed::reads(
 );
 
 /// Deletes those of the keys $2 that are expired still, unless another process does so at the moment and
-/// $3 is false. Answers whether it was this one's turn, how many were deleted, and, where none was,
-/// whether one is there. Rows that others lock stay.
+/// $3 is false. Answers whether it was this one's turn, and how many were deleted. Rows that others lock
+/// stay.
 ///
 /// Sessions that a crash of the server brings back are expired as before, so the commit does not wait
 /// for the disk.
@@ -70,12 +70,7 @@ macro_rules! delete {
 
 const DELETE: Fixed = Fixed {
     with: delete!(""),
-    body: concat!(
-        "SELECT ours, (SELECT pg_catalog.count(*) FROM gone), \
-         EXISTS (SELECT FROM gone) OR EXISTS (SELECT FROM {sessions} WHERE sid::text = ANY ($2) AND ",
-        expired!("turn.before"),
-        ") FROM turn"
-    ),
+    body: "SELECT ours, (SELECT pg_catalog.count(*) FROM gone) FROM turn",
     types: &[TIME, TEXTS, BOOL],
     effect: Effect::WritesAndAnswers,
 };
@@ -111,22 +106,6 @@ const DELETE_METADATA: Fixed = Fixed {
     effect: Effect::Writes,
 };
 
-const IS_THERE: Fixed = Fixed::reads(
-    concat!(
-        "SELECT EXISTS (SELECT FROM {sessions} WHERE sid::text = ANY ($1) AND ",
-        expired!("$2"),
-        ")"
-    ),
-    &[TEXTS, TIME],
-);
-
-/// What a statement of a clean-up did.
-pub(super) struct Deleted {
-    pub(super) count: u64,
-    /// None of its sessions is there any more, and it has deleted none.
-    pub(super) by_others: bool,
-}
-
 /// The sessions that expired before `now` and the database's clock, at `since` or later, the first ones
 /// first.
 pub(super) fn find(
@@ -139,22 +118,21 @@ pub(super) fn find(
     db.rows(&FIND, &[&now, &since, &but, &i64::from(most)])
 }
 
-/// Deletes those of the keys that are expired still. `None` where another process cleans up at the
-/// moment, unless this one is to do so `anyway`.
+/// Deletes those of the keys that are expired still, and answers how many. `None` where another process
+/// cleans up at the moment, unless this one is to do so `anyway`.
 pub(super) fn delete(
     db: &mut Db<'_>,
     now: Epoch,
     keys: &[&str],
     anyway: bool,
-) -> Result<Option<Deleted>, Fault> {
+) -> Result<Option<u64>, Fault> {
     let info = db.table_info()?;
     if !info.is_plain {
         return db.transaction(|db| delete_in_steps(db, now, keys, anyway));
     }
     let delete = if info.leaves_metadata { &DELETE_BOTH } else { &DELETE };
-    let (ours, count, is_there): (bool, i64, bool) = db.row(delete, &[&now, &keys, &anyway])?;
-    let deleted = Deleted { count: count.unsigned_abs(), by_others: !is_there };
-    Ok(ours.then_some(deleted))
+    let (ours, count): (bool, i64) = db.row(delete, &[&now, &keys, &anyway])?;
+    Ok(ours.then_some(count.unsigned_abs()))
 }
 
 /// The same in several statements of one transaction: distributed tables, views and partitions do not
@@ -164,19 +142,15 @@ fn delete_in_steps(
     now: Epoch,
     keys: &[&str],
     anyway: bool,
-) -> Result<Option<Deleted>, Fault> {
+) -> Result<Option<u64>, Fault> {
     let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now, &anyway])?;
     if !ours {
         return Ok(None);
     }
     let gone = db.query(&DELETE_SESSIONS, &[&keys, &before])?;
-    if gone.is_empty() {
-        let (is_there,): (bool,) = db.row(&IS_THERE, &[&keys, &before])?;
-        return Ok(Some(Deleted { count: 0, by_others: !is_there }));
-    }
     // Only that of deleted sessions: another one may have been saved again in between.
-    if db.table_info()?.leaves_metadata {
+    if !gone.is_empty() && db.table_info()?.leaves_metadata {
         db.execute(&DELETE_METADATA, &[&texts(&gone)?])?;
     }
-    Ok(Some(Deleted { count: gone.len() as u64, by_others: false }))
+    Ok(Some(gone.len() as u64))
 }

@@ -162,18 +162,19 @@ impl SweepPace {
     /// A statement has ended; without a step it has failed.
     fn end(&self, pass: Pass, step: Option<&Step>, took: Duration) {
         let mut pace = lock(&self.0);
-        match step.map(|step| step.next) {
-            Some(Next::More) => {
-                pace.pass = pass;
-                pace.pause = Some(took * PAUSE_FACTOR);
-                return;
-            }
+        let next = step.map(|step| step.next);
+        match next {
             Some(Next::Taken) => pace.missed += 1,
+            Some(Next::More) if pace.missed >= MOST_MISSED => {}
             // The next clean-up waits for its turn again.
-            Some(Next::End) => {
-                pace.missed = if pace.missed < MOST_MISSED { 0 } else { MOST_MISSED - 1 };
-            }
+            Some(Next::End) if pace.missed >= MOST_MISSED => pace.missed = MOST_MISSED - 1,
+            Some(Next::More | Next::End) => pace.missed = 0,
             None => {}
+        }
+        if let Some(Next::More) = next {
+            pace.pass = pass;
+            pace.pause = Some(took * PAUSE_FACTOR);
+            return;
         }
         pace.pass = pass.at_rest();
     }

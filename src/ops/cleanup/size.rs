@@ -22,8 +22,9 @@ const TIME_OF_FEW: (Duration, Duration) = (Duration::from_millis(20), Duration::
 /// small statements.
 const PROBES: [u32; 2] = [1, 2];
 
-/// After so many late statements in a row there are probes again: those before may have met a busy server.
-const PROBE_AGAIN: u32 = 32;
+/// After so many small statements in a row that did not grow there are probes again: those before may have
+/// met a busy server.
+const PROBE_AGAIN: u32 = 8;
 
 /// The sizes of the statements of one round.
 #[derive(Default)]
@@ -32,9 +33,12 @@ pub(super) struct Sizes {
     first: Option<Duration>,
     /// There were probes in this round.
     probed: bool,
-    /// Statements in a row that took long for each session, and too long in all.
+    /// Statements in a row that took long for each session.
     slow: u32,
+    /// Statements in a row that took too long.
     late: u32,
+    /// Small statements in a row that did not grow.
+    stuck: u32,
 }
 
 impl Sizes {
@@ -74,15 +78,18 @@ impl Sizes {
         if self.late == 1 && !self.probed {
             // On a busy server any statement may be late once.
             next = next.max(size / 4).max(1);
-        } else if self.late >= if self.probed { PROBE_AGAIN } else { 2 } {
-            (self.late, next) = (0, 0);
+        }
+        self.stuck = if size < FEW && next <= size { self.stuck + 1 } else { 0 };
+        if self.stuck >= PROBE_AGAIN || self.late >= 2 && !self.probed {
+            (self.late, self.stuck, next) = (0, 0, 0);
         }
         known.at_once.store(next, Relaxed);
     }
 
     /// Those of the next round: a round of a single statement has had no second probe.
     pub(super) fn of_next_round(self) -> Sizes {
-        Sizes { first: self.first, late: self.late, ..Sizes::default() }
+        let Sizes { first, late, stuck, .. } = self;
+        Sizes { first, late, stuck, ..Sizes::default() }
     }
 
     /// Whether a session takes long, and has several times in a row.
@@ -146,20 +153,23 @@ mod tests {
         let known = Deletions::default();
         assert_eq!(sizes(&known, 500, 1).last(), Some(&MOST));
         assert_eq!(sizes(&known, 500, 50_000)[..6], [MOST, MOST / 4, 1, 2, 1, 1]);
-        assert!(sizes(&known, 500, 9_000).iter().all(|size| *size <= 4));
+        assert!(sizes(&known, 500, 9_000).iter().all(|size| *size <= 8));
         assert_eq!(sizes(&known, 500, 1).last(), Some(&MOST));
     }
 
     #[test]
     fn probes_that_met_a_busy_server_are_repeated() {
         let (known, mut pass) = (Deletions::default(), Sizes::default());
-        for n in 0..200 {
-            let size = pass.next(&known);
-            // Of the first two statements only the second is late.
-            let busy = if n == 1 { 200 } else { 0 };
-            pass.note(&known, size, Duration::from_millis(60 + busy));
+        // Of the first two statements only the second is late.
+        for busy in [200, 30] {
+            for n in 0..40 {
+                let size = pass.next(&known);
+                let took = 60 + if n == 1 { busy } else { 0 };
+                pass.note(&known, size, Duration::from_millis(took));
+            }
+            assert_eq!(pass.next(&known), MOST);
+            pass.shrink(&known, 0);
         }
-        assert_eq!(pass.next(&known), MOST);
     }
 
     #[test]

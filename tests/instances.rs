@@ -104,3 +104,44 @@ assert(cost(configuration({ pool = "garbage" })) == 1)
 fn an_equal_configuration_finds_its_storage_and_no_other_does() {
     process::run(&mut stage::luajit(SCRIPT, &[]));
 }
+
+/// Outside of nginx there is no log that would have them.
+#[test]
+fn plain_lua_prints_each_unknown_key_once() {
+    let script = r#"
+        local new = require("resty.session.postgres").new
+        for _ = 1, 3 do
+          new({ user = "ada", pasword = "secret", cqueues_openssl_context = {} })
+        end
+        local ok, err = pcall(new, { dbname = "shop", ssl = "yes" })
+        print(ok, err)
+    "#;
+    let output = stage::luajit(script, &[]).output().expect("an end");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let mut lines: Vec<&str> = said.lines().collect();
+    lines.sort_unstable();
+    let expected = [
+        ("cqueues_openssl_context", ""),
+        ("dbname", " (is database meant?)"),
+        ("pasword", " (is password meant?)"),
+        ("user", " (is username meant?)"),
+    ];
+    let expected = expected.map(|(key, meant)| {
+        format!("resty.session.postgres: configuration: unknown key \"{key}\" is ignored{meant}")
+    });
+    assert_eq!(lines, expected);
+    let raised = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        raised.contains("ssl: expected a boolean (true or false), got the string \"yes\""),
+        "{raised}"
+    );
+}
+
+#[test]
+fn a_native_module_that_is_not_found_names_the_path_that_lacks_it() {
+    let script = "package.cpath = '/nowhere/?.so'; print(pcall(require, 'resty.session.postgres'))";
+    let output = stage::luajit(script, &[]).output().expect("an end");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("native module in lua_package_cpath"), "{said}");
+    assert!(said.contains("/nowhere/resty_session_postgres"), "{said}");
+}

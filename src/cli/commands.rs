@@ -45,10 +45,22 @@ pub fn command() -> Command {
 fn subcommand(spec: &'static Spec) -> Command {
     let used = spec.params.iter();
     let used = used.filter(|param| param.kind != ParamKind::Unused);
-    Command::new(dashed(spec.name))
+    let mut command = Command::new(dashed(spec.name))
         .about(plain(spec.summary))
         .long_about(plain(format!("{}\n\n{}", spec.summary, spec.details).trim_end()))
-        .args(used.map(argument))
+        .args(used.map(argument));
+    let switch =
+        |name, help| Arg::new(name).long(dashed(name)).action(ArgAction::SetTrue).help(help);
+    if matches!(spec.name, "revoke" | "revoke_audience" | "list" | "count") {
+        let help = "Audience and subject are the bytes that were saved. Without it they are also looked \
+                    for as lua-resty-session saves them: in base64url, the subject also as it is or hashed";
+        command = command.arg(switch("exact", help));
+    }
+    if spec.name.starts_with("revoke") {
+        command =
+            command.arg(switch("dry_run", "List the sessions that would be ended, and end none"));
+    }
+    command
 }
 
 fn argument(param: &'static Param) -> Arg {
@@ -74,6 +86,7 @@ fn argument(param: &'static Param) -> Arg {
 }
 
 /// The operation that was asked for: the options that were given, and what is set in their place.
+#[derive(Clone)]
 pub struct Request<'a> {
     pub kind: &'static Kind,
     pub options: &'a ArgMatches,
@@ -96,7 +109,24 @@ impl<'a> Request<'a> {
     }
 
     pub fn number(&self, name: &str) -> Option<f64> {
-        self.options.get_one(name).copied()
+        self.options.try_get_one(name).ok().flatten().copied()
+    }
+
+    /// The text of an option, if the command has it and it was given.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        let given = self.options.try_get_one::<String>(name).ok().flatten();
+        given.map(String::as_str)
+    }
+
+    /// A switch; false for a command that has none.
+    pub fn flag(&self, name: &str) -> bool {
+        self.options.try_get_one(name).ok().flatten().copied().unwrap_or(false)
+    }
+
+    /// The operation of that name, with the same options.
+    pub fn of_kind(&self, name: &str) -> Option<Self> {
+        let kind = KINDS.iter().find(|kind| kind.spec.name == name)?;
+        Some(Request { kind, ..self.clone() })
     }
 
     pub fn call(&self, storage: &Storage) -> Result<Answer, Error> {
@@ -113,7 +143,7 @@ impl Source for Request<'_> {
         let text = |text: &String| text.clone().into_bytes();
         let value = match kind {
             ParamKind::Unused => None,
-            ParamKind::Flag => Some(Value::Flag(self.options.get_flag(name))),
+            ParamKind::Flag => Some(Value::Flag(self.flag(name))),
             ParamKind::Seconds | ParamKind::Time | ParamKind::Count => {
                 self.number(name).map(Value::Number)
             }
@@ -123,8 +153,7 @@ impl Source for Request<'_> {
                 Value::Pairs(pair.map(Into::into).collect())
             }),
             ParamKind::Text | ParamKind::Key => {
-                let given = self.options.get_one(name);
-                given.map(|given| Value::Text(text(given)))
+                self.text(name).map(|given| Value::Text(given.as_bytes().to_vec()))
             }
         };
         Ok(value.unwrap_or(Value::Nothing))

@@ -4,18 +4,21 @@
 
 mod commands;
 mod output;
+mod subjects;
 
 use clap::ArgMatches;
 use commands::Request;
 use output::Output;
 use resty_session_postgres::config::{Draft, Value as Setting};
-use resty_session_postgres::op::{Answer, Value};
+use resty_session_postgres::op::{Answer, Session, Value};
 use resty_session_postgres::ops::List;
 use resty_session_postgres::{Config, Epoch, Error, Storage, log};
+use std::collections::HashSet;
 use std::env;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
+use subjects::Form;
 
 /// Sessions that one call of a long clean-up deletes.
 const STEP: u32 = 20_000;
@@ -87,38 +90,124 @@ fn usual_passfile() -> Option<String> {
 fn run(request: Request<'_>, storage: &Storage) -> Result<bool, Failure> {
     let mut output = Output::new(request.options.get_flag("json"));
     let spec = request.kind.spec;
+    let dry = request.flag("dry_run");
     let answer = match spec.name {
-        "list" => return list(request, storage, &mut output),
-        "cleanup" => Answer::Count(cleanup(request, storage)?),
+        "list" => return list(&request, storage, &mut output),
+        "revoke" | "revoke_audience" if dry => {
+            let list = request.of_kind("list").ok_or("there is no list")?;
+            return self::list(&list, storage, &mut output);
+        }
+        "revoke" | "revoke_audience" => Answer::Count(revoke(&request, storage)?),
+        "count" if request.text("audience").is_some() => Answer::Count(count(&request, storage)?),
+        "cleanup" if !dry => Answer::Count(cleanup(request, storage)?),
         _ => request.call(storage)?,
     };
-    let good = output.answer(spec, &answer)?;
+    let good = output.answer(spec, &answer, dry)?;
     output.flush()?;
     Ok(good)
 }
 
-/// Prints all pages, or as many sessions as the limit allows.
-fn list(mut request: Request<'_>, storage: &Storage, output: &mut Output) -> Result<bool, Failure> {
-    let mut left = request.number("limit").unwrap_or(f64::INFINITY);
-    while left > 0.0 && output.is_read() {
-        let page_size = left.min(List::PAGE.into());
-        request.set("limit", Value::Number(page_size));
-        let answer = request.call(storage)?;
-        let Answer::Sessions(page) = &answer else {
-            break;
-        };
-        output.answer(request.kind.spec, &answer)?;
+/// Prints all sessions, or as many as the limit allows.
+fn list(request: &Request<'_>, storage: &Storage, output: &mut Output) -> Result<bool, Failure> {
+    let spec = request.kind.spec;
+    each_page(request, storage, |page| {
+        output.answer(spec, &Answer::Sessions(page), false)?;
         // A page is shown as soon as it is there.
         output.flush()?;
-        left -= page.len() as f64;
-        match page.last() {
-            Some(last) if page.len() as f64 >= page_size => {
-                request.set("after_key", Value::Text(last.key.clone().into_bytes()));
+        Ok(output.is_read())
+    })?;
+    Ok(true)
+}
+
+/// Ends the sessions of each form. Returns how many of them were alive.
+fn revoke(request: &Request<'_>, storage: &Storage) -> Result<u64, Failure> {
+    let forms = subjects::forms(request);
+    let (mut ended, mut matched) = (0, Vec::new());
+    for form in &forms {
+        match form.request.call(storage) {
+            Ok(Answer::Count(0)) => {}
+            Ok(Answer::Count(count)) => {
+                ended += count;
+                matched.push(form.name);
             }
-            _ => break,
+            Err(error) if ended > 0 => {
+                let before = output::counted(request.kind.spec.name, ended, false);
+                return Err(format!("{before}, then: {error}").into());
+            }
+            other => drop(other?),
         }
     }
-    Ok(true)
+    subjects::remark(forms.len(), &matched);
+    Ok(ended)
+}
+
+/// Counts the sessions of each form. One that is found in several forms is one.
+fn count(request: &Request<'_>, storage: &Storage) -> Result<u64, Failure> {
+    let forms = subjects::forms(request);
+    let (mut counted, mut matched) = (0, Vec::new());
+    for form in &forms {
+        if let Answer::Count(count @ 1..) = form.request.call(storage)? {
+            counted += count;
+            matched.push(form.name);
+        }
+    }
+    if matched.len() < 2 {
+        subjects::remark(forms.len(), &matched);
+        return Ok(counted);
+    }
+    let list = request.of_kind("list").ok_or("there is no list")?;
+    let mut counted = 0;
+    each_page(&list, storage, |page| {
+        counted += page.len() as u64;
+        Ok(true)
+    })?;
+    Ok(counted)
+}
+
+/// Hands over the sessions of each form, page by page, and each but once, as long as `show` wants more and
+/// the limit allows.
+fn each_page(
+    request: &Request<'_>,
+    storage: &Storage,
+    mut show: impl FnMut(Vec<Session>) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let forms = subjects::forms(request);
+    let several = forms.len();
+    let except = request.text("except_key").map(str::to_owned);
+    let mut left = request.number("limit").unwrap_or(f64::INFINITY);
+    let (mut seen, mut matched) = (HashSet::new(), Vec::new());
+    let mut wanted = true;
+    for Form { mut request, name } in forms {
+        let mut found = false;
+        while wanted && left > 0.0 {
+            let page_size = left.min(List::PAGE.into());
+            request.set("limit", Value::Number(page_size));
+            let Answer::Sessions(mut page) = request.call(storage)? else {
+                break;
+            };
+            let full = page.len() as f64 >= page_size;
+            if let Some(last) = page.last() {
+                request.set("after_key", Value::Text(last.key.clone().into_bytes()));
+            }
+            found |= !page.is_empty();
+            page.retain(|session| Some(&session.key) != except.as_ref());
+            if several > 1 {
+                page.retain(|session| seen.insert(session.key.clone()));
+            }
+            left -= page.len() as f64;
+            wanted = show(page)?;
+            if !full {
+                break;
+            }
+        }
+        if found {
+            matched.push(name);
+        }
+    }
+    if wanted {
+        subjects::remark(several, &matched);
+    }
+    Ok(())
 }
 
 /// Deletes what has expired now, or as much of it as the limit allows. On a terminal it shows how much that
@@ -144,7 +233,7 @@ fn cleanup(mut request: Request<'_>, storage: &Storage) -> Result<u64, Failure> 
             last => break last.map(drop),
         }
         if terminal {
-            eprint!("\r{}", output::counted("cleanup", removed));
+            eprint!("\r{}", output::counted("cleanup", removed, false));
         }
     };
     if terminal {
@@ -158,7 +247,7 @@ fn cleanup(mut request: Request<'_>, storage: &Storage) -> Result<u64, Failure> 
         Ok(()) => Ok(removed),
         Err(error) if removed == 0 => Err(error.into()),
         Err(error) => {
-            let before = output::counted("cleanup", removed);
+            let before = output::counted("cleanup", removed, false);
             Err(format!("{before}, then: {error}").into())
         }
     }

@@ -24,9 +24,9 @@ impl Output {
         self.read
     }
 
-    /// Prints what an operation has answered. Returns false for a finding of `check` that is no advice, and
+    /// Prints what an operation has answered, or would do if it was not `dry`. Returns false for a finding of `check` that is no advice, and
     /// where there is no such live session.
-    pub fn answer(&mut self, spec: &Spec, answer: &Answer) -> Result<bool, Failure> {
+    pub fn answer(&mut self, spec: &Spec, answer: &Answer, dry: bool) -> Result<bool, Failure> {
         match answer {
             Answer::Done => self.print(&json!({ "ok": true }), "ok")?,
             Answer::Found(true) => self.print(&json!({ "found": true }), "ok")?,
@@ -42,7 +42,7 @@ impl Output {
                 return Ok(false);
             }
             Answer::Count(count) => {
-                self.print(&json!({ "count": count }), &counted(spec.name, *count))?;
+                self.print(&json!({ "count": count }), &counted(spec.name, *count, dry))?;
             }
             Answer::Expiries(expiries) => {
                 for (key, expires) in expiries {
@@ -124,13 +124,14 @@ impl Output {
 }
 
 /// A number as people read it.
-pub fn counted(operation: &str, count: u64) -> String {
-    let (one, many) = match operation {
-        "revoke" | "revoke_audience" => ("session ended", "sessions ended"),
-        "cleanup" => ("session deleted", "sessions deleted"),
+pub fn counted(operation: &str, count: u64, dry: bool) -> String {
+    let done = match operation {
+        "revoke" | "revoke_audience" => "ended",
+        "cleanup" => "deleted",
         _ => return count.to_string(),
     };
-    format!("{count} {}", if count == 1 { one } else { many })
+    let sessions = if count == 1 { "session" } else { "sessions" };
+    format!("{count} {sessions} {}{done}", if dry { "would be " } else { "" })
 }
 
 /// A text that cannot end a field or a line, nor control a terminal.

@@ -152,6 +152,28 @@ pub static KEYS: &[Key] = &[
     ),
 ];
 
+/// Words of other clients, and the keys that mean the same.
+pub(super) const OTHER_WORDS: &[(&str, &str)] = &[
+    ("db", "database"),
+    ("dbuser", "username"),
+    ("hostname", "host"),
+    ("hosts", "host"),
+    ("login", "username"),
+    ("max_pool_size", "pool_size"),
+    ("pass", "password"),
+    ("passwd", "password"),
+    ("poolsize", "pool_size"),
+    ("ports", "port"),
+    ("pwd", "password"),
+    ("role", "username"),
+    ("server", "host"),
+    ("servers", "host"),
+    ("socket", "host"),
+    ("socket_path", "host"),
+    ("tls", "ssl"),
+    ("user_name", "username"),
+];
+
 const NONE: Result<&str, &str> = Err("none");
 const SSL_MODE: Kind = Kind::Word(&["disable", "prefer", "require", "verify-ca", "verify-full"]);
 const TLS_VERSION: Kind = Kind::Word(&["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]);
@@ -183,10 +205,22 @@ impl Key {
         KEYS.iter().find(|key| key.name == name || key.alias == Some(name))
     }
 
-    /// The known spelling nearest to an unknown one.
-    pub fn nearest(unknown: &str) -> &'static str {
-        let known = KEYS.iter().flat_map(|key| [Some(key.name), key.alias]);
-        known.flatten().min_by_key(|known| strsim::levenshtein(unknown, known)).unwrap_or_default()
+    /// The key that is probably meant by an unknown one: that which libpq or another client calls so, or one
+    /// that differs by a letter or two.
+    pub fn meant(unknown: &str) -> Option<&'static str> {
+        let lower = unknown.to_ascii_lowercase();
+        let libpq = KEYS.iter().find(|key| key.keyword == Some(&*lower)).map(|key| key.name);
+        let other = OTHER_WORDS.iter().find(|(word, _)| *word == lower).map(|(_, key)| *key);
+        let known = KEYS.iter().flat_map(|key| [Some(key.name), key.alias]).flatten();
+        let distance = |known: &&str| strsim::levenshtein(&lower, known);
+        // Of a short word, two letters are too much of it.
+        let near = |known: &&str| distance(known) <= if lower.len() < 5 { 1 } else { 2 };
+        libpq.or(other).or_else(|| known.filter(near).min_by_key(distance))
+    }
+
+    /// What to say of an unknown key.
+    pub fn suggestion(unknown: &str) -> String {
+        Key::meant(unknown).map_or(String::new(), |known| format!(" (is {known} meant?)"))
     }
 
     const fn alias(mut self, alias: &'static str) -> Self {

@@ -16,11 +16,21 @@ impl Draft {
         let mut schemes = ["postgres://", "postgresql://"].iter();
         let pairs = match schemes.find_map(|scheme| dsn.strip_prefix(scheme)) {
             Some(rest) => by_url(rest),
-            None => by_pairs(dsn),
+            None => match dsn.split_once("://") {
+                Some((scheme, _)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+                    Err(format!("expected postgres:// or postgresql://, got {scheme}://"))
+                }
+                _ => by_pairs(dsn),
+            },
         };
         let with = |draft: Draft, (keyword, value): (String, String)| {
             let key = KEYS.iter().find(|key| key.keyword == Some(&*keyword));
-            let key = key.ok_or_else(|| format!("the keyword {keyword} is not supported"))?;
+            let key = key.ok_or_else(|| {
+                let own = Key::meant(&keyword).and_then(Key::find);
+                let meant =
+                    own.and_then(|key| key.keyword).map(|word| format!(" (is {word} meant?)"));
+                format!("the keyword {keyword} is not supported{}", meant.unwrap_or_default())
+            })?;
             draft.with(key, &value).map_err(|reason| format!("{keyword}: {reason}"))
         };
         let changed = pairs.and_then(|pairs| pairs.into_iter().try_fold(self.clone(), with));
@@ -76,10 +86,16 @@ fn by_url(url: &str) -> Pairs {
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
     let (hosts, mut ports): (Vec<&str>, Vec<&str>) = servers.split(',').map(host_and_port).unzip();
     // A password with an unescaped character ends too early, and its rest appears in another part.
-    let is_port = |port: &&str| port.bytes().all(|byte| byte.is_ascii_digit());
-    if database.contains('@') || !ports.iter().all(is_port) {
+    let is_early = !authority.contains('@') && query.contains('@');
+    if database.contains('@') || is_early {
         let reason = "in a user or a password, write / ? # : and @ as %2F %3F %23 %3A and %40";
         return Err(reason.into());
+    }
+    let is_port = |port: &&str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if !ports.iter().all(is_port) {
+        return Err(
+            "port: expected a whole number between the host's colon and the next slash".into()
+        );
     }
     if ports.iter().any(|port| !port.is_empty()) {
         let unset = ports.iter_mut().filter(|port| port.is_empty());

@@ -160,8 +160,7 @@ impl Draft {
     /// then unchanged.
     pub fn set(&mut self, name: &str, value: &Value) -> Result<(), Error> {
         let key = Key::find(name).ok_or_else(|| {
-            let nearest = Key::nearest(name);
-            let reason = format!("unknown key; the nearest known one is {nearest}");
+            let reason = format!("unknown key{}", Key::suggestion(name));
             Error::config(name, reason)
         })?;
         if !key.kind.accepts(value) {

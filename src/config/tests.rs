@@ -99,7 +99,7 @@ fn a_wrong_value_is_named_with_what_is_accepted() {
         let expected = format!("{key}: expected {accepted}, got {got}");
         assert_eq!(reason(build(&[(key, value)])), expected);
     }
-    let expected = "pool_sise: unknown key; the nearest known one is pool_size";
+    let expected = "pool_sise: unknown key (is pool_size meant?)";
     assert_eq!(reason(from("pool_sise=1")), expected);
     let config = from("password=hunter2").expect("valid");
     assert!(!format!("{config:?}").contains("hunter2"));
@@ -255,6 +255,14 @@ fn a_refused_connection_string_is_not_shown_and_changes_nothing() {
         "in a user or a password, write / ? # : and @ as %2F %3F %23 %3A and %40",
         "postgres://ada:secret%@h/x",
         "password: a % must precede the two digits of a code",
+        "postgres://ada:secret?secret@h/x",
+        "in a user or a password, write / ? # : and @ as %2F %3F %23 %3A and %40",
+        "postgres://ada:secret@host:port/x",
+        "port: expected a whole number between the host's colon and the next slash",
+        "mysql://ada:secret@h/x",
+        "expected postgres:// or postgresql://, got mysql://",
+        "username=secret",
+        "the keyword username is not supported (is user meant?)",
         "postgres://ada@h/x?secret",
         "expected keyword=value after the ?",
         "secret",
@@ -273,5 +281,30 @@ fn a_refused_connection_string_is_not_shown_and_changes_nothing() {
         let error = draft.set_dsn(case[0]).expect_err("a wrong string");
         assert_eq!(error.to_string(), format!("dsn: {}", case[1]));
         assert_eq!(draft.build(), Ok(Config::default()));
+    }
+}
+
+#[test]
+fn an_unknown_key_names_the_one_that_is_meant() {
+    let known = [
+        ("user", "username"),
+        ("dbname", "database"),
+        ("application_name", "application"),
+        ("db", "database"),
+        ("pass", "password"),
+        ("hosts", "host"),
+        ("pasword", "password"),
+        ("Host", "host"),
+        ("tabel", "table"),
+    ];
+    for (unknown, meant) in known {
+        assert_eq!(Key::meant(unknown), Some(meant), "{unknown}");
+    }
+    for unknown in ["cqueues_openssl_context", "sslcompression", "socket_type", "abc"] {
+        assert_eq!(Key::meant(unknown), None, "{unknown}");
+    }
+    // Each word of another client is of a key that there is, and is none itself.
+    for (word, key) in super::keys::OTHER_WORDS {
+        assert!(Key::find(key).is_some() && Key::find(word).is_none(), "{word}");
     }
 }

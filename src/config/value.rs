@@ -133,7 +133,7 @@ impl Kind {
     /// What values the kind accepts.
     pub fn accepted(&self) -> String {
         match self {
-            Kind::Flag => "a boolean".into(),
+            Kind::Flag => "a boolean (true or false)".into(),
             Kind::Number(unit, range) => {
                 let (least, most) = (range.start(), range.end());
                 format!("a whole number of {unit} from {least} to {most}")

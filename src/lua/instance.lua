@@ -11,6 +11,7 @@ local getmetatable = getmetatable
 local next = next
 local pairs = pairs
 local setmetatable = setmetatable
+local stderr = io.stderr
 local type = type
 
 -- Storages that were made, by what their configurations hold: some sites hand one over with
@@ -82,6 +83,16 @@ local function storage_of(configuration)
   return storage, seconds, true
 end
 
+-- Outside of nginx nobody else takes the lines for the log.
+local function complain()
+  local lines = native.take_log() or {}
+  for i = 1, #lines, 2 do
+    if lines[i] == "WARN" or lines[i] == "ERR" then
+      stderr:write("resty.session.postgres: ", lines[i + 1], "\n")
+    end
+  end
+end
+
 -- A long list comes in slices. Between two of them `pause` lets others run.
 local function whole(slices, pause)
   local list = {}
@@ -143,11 +154,15 @@ return function(completions)
 
   function storage.new(configuration)
     local native_storage, seconds, is_new = storage_of(configuration)
+    if is_new then
+      if completions then
+        completions.log()
+      else
+        complain()
+      end
+    end
     if not native_storage then
       error(seconds, 2)
-    end
-    if is_new and completions then
-      completions.log()
     end
     return setmetatable({ storage = native_storage, seconds = seconds }, metatable)
   end

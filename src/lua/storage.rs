@@ -62,6 +62,7 @@ fn unexpected(name: &'static str, accepted: &str, given: &Value) -> Error {
 }
 
 fn read(table: &Table) -> StdResult<Storage, Error> {
+    report_unknown(table);
     let mut draft = Draft::default();
     for key in KEYS {
         let mut set = None;
@@ -77,7 +78,6 @@ fn read(table: &Table) -> StdResult<Storage, Error> {
             set = Some(value);
         }
     }
-    report_unknown(table);
     draft.build().and_then(Storage::checked)
 }
 
@@ -121,9 +121,8 @@ fn report_unknown(table: &Table) {
             reported.len() < 1_000 && reported.insert(key.clone())
         };
         if is_new {
-            let nearest = Key::nearest(&key);
-            let text =
-                format!("configuration: unknown key {key:?} is ignored (is {nearest:?} meant?)");
+            let suggestion = Key::suggestion(&key);
+            let text = format!("configuration: unknown key {key:?} is ignored{suggestion}");
             log::log(Level::Warn, text);
         }
     }

@@ -10,7 +10,7 @@ pub(in crate::ops) use statements::OVERDUE;
 use crate::Error;
 use crate::db::{Db, Fault};
 use crate::host::lock;
-use crate::op::ParamKind::Count;
+use crate::op::ParamKind::{Count, Flag};
 use crate::op::{Args, Epoch, Group, Operation, Param, Spec};
 use pass::{Next, Pass, Step};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 pub struct Cleanup {
     limit: Option<u32>,
     now: Epoch,
+    dry_run: bool,
     /// How often another process has had the turn.
     missed: AtomicU32,
 }
@@ -29,7 +30,13 @@ impl Cleanup {
     /// Those that had expired a minute before `now` on the caller's clock, and on the database's; at most
     /// `limit`.
     pub fn new(limit: Option<u32>, now: Epoch) -> Self {
-        Cleanup { limit, now, missed: AtomicU32::new(0) }
+        Cleanup { limit, now, dry_run: false, missed: AtomicU32::new(0) }
+    }
+
+    /// Deletes nothing: answers how many would be deleted.
+    #[must_use]
+    pub fn dry_run(self) -> Self {
+        Cleanup { dry_run: true, ..self }
     }
 }
 
@@ -51,8 +58,9 @@ impl Operation for Cleanup {
                 "sessions at most (defaults to as many as the time allows)",
             ),
             Param::CURRENT_TIME,
+            Param::optional("dry_run", Flag, "true deletes nothing"),
         ],
-        returns: "how many were deleted",
+        returns: "how many were deleted, or with `dry_run` are to be deleted",
     };
 
     const LONG: bool = true;
@@ -61,10 +69,16 @@ impl Operation for Cleanup {
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
         let limit = args.optional_count("limit", u32::MAX)?;
-        Ok(Cleanup::new(limit, args.current_time()?))
+        let cleanup = Cleanup::new(limit, args.current_time()?);
+        Ok(Cleanup { dry_run: args.flag("dry_run")?, ..cleanup })
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
+        if self.dry_run {
+            let limit = self.limit.map(i64::from);
+            let (count,): (i64,) = db.row(&statements::EXPIRED, &[&self.now, &limit])?;
+            return Ok(count.unsigned_abs());
+        }
         // Half of the time that there is: the last statement must not be the one that is too late.
         let mut end = Instant::now() + db.time_left() / 2;
         let anyway = self.missed.load(Ordering::Relaxed) >= MOST_MISSED;

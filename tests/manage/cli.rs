@@ -22,7 +22,7 @@ fn program() -> String {
     program.to_str().expect("a path in UTF-8").to_owned()
 }
 
-fn cli(db: &Database, arguments: &[&str]) -> Output {
+pub(super) fn cli(db: &Database, arguments: &[&str]) -> Output {
     let mut command = command(db, &program(), arguments);
     command.output().expect("an end")
 }
@@ -34,23 +34,23 @@ fn refused(mut command: Command) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn count(count: u32) -> Json {
+pub(super) fn count(count: u32) -> Json {
     json!({ "count": count })
 }
 
 /// Sessions whose keys begin so, with that expiry.
-fn fill(db: &Database, name: &str, number: u32, expires: &str) {
+pub(super) fn fill(db: &Database, name: &str, number: u32, expires: &str) {
     db.execute(&format!(
         "INSERT INTO sessions (sid, exp) SELECT '{name} ' || n, now() + interval '{expires}'
          FROM generate_series(1, {number}) AS n"
     ));
 }
 
-fn out(output: &Output) -> String {
+pub(super) fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
-fn json_of(db: &Database, arguments: &[&str]) -> Json {
+pub(super) fn json_of(db: &Database, arguments: &[&str]) -> Json {
     let output = cli(db, &[arguments, &["--json"]].concat());
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     serde_json::from_str(&out(&output)).expect("JSON")

@@ -13,6 +13,7 @@ mod refusals;
 mod revoke;
 mod schema;
 mod steps;
+mod subjects;
 
 use resty_session_postgres::Epoch;
 use resty_session_postgres::ops::{List, Scope, Set};

@@ -42,7 +42,7 @@ fn a_misspelt_key_is_reported_once_with_the_nearest_known_one() {
             site.nginx.reload();
         }
         assert_logged_once(&site, "pasword", "warn");
-        assert!(lines(&site, "pasword")[0].contains("\"password\""));
+        assert!(lines(&site, "pasword")[0].contains("is password meant?"));
         assert!(!site.nginx.error_log().contains("secret"));
     }
 }

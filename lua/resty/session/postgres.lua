@@ -56,11 +56,12 @@
 -- @field max_sessions_beyond What happens to a save beyond that limit: `end-oldest` ends the
 --   sessions that would expire first, `refuse` fails the save. Accepts one of end-oldest, refuse.
 --   Default: `"end-oldest"`.
--- @field ssl Use TLS if the server offers it. Accepts a boolean. Default: false, or by `sslmode`.
+-- @field ssl Use TLS if the server offers it. Accepts a boolean (true or false). Default: false,
+--   or by `sslmode`.
 -- @field ssl_required With `ssl`: refuse a server that offers no TLS, rather than continue in
---   plain text. Accepts a boolean. Default: false, or by `sslmode`.
+--   plain text. Accepts a boolean (true or false). Default: false, or by `sslmode`.
 -- @field ssl_verify With `ssl`: verify the server's certificate chain and its host name. It
---   implies `ssl_required`. Accepts a boolean. Default: false, or by `sslmode`.
+--   implies `ssl_required`. Accepts a boolean (true or false). Default: false, or by `sslmode`.
 -- @field sslmode As in libpq. It may not contradict the three keys above. Accepts one of disable,
 --   prefer, require, verify-ca, verify-full. Default: by the three keys above.
 -- @field sslrootcert The certificates to trust. With a file, the chain is verified in every mode;
@@ -89,7 +90,7 @@
 --   something else, it gets no answer. Accepts several of none, password, md5, scram-sha-256, gss,
 --   sspi, comma-separated, or with ! before each. Default: any.
 -- @field allow_cleartext If the server asks for it, send the password in clear text over a
---   connection without TLS. Accepts a boolean. Default: `false`.
+--   connection without TLS. Accepts a boolean (true or false). Default: `false`.
 -- @field target_session_attrs Which of several servers to use. `read-write` finds the primary,
 --   also after a failover. Accepts one of any, read-write, read-only. Default: `"any"`.
 -- @field load_balance_hosts `random` tries the servers, and the addresses of each, in a random
@@ -262,7 +263,8 @@
 -- @function instance:cleanup
 -- @tparam[opt] number limit sessions at most (defaults to as many as the time allows)
 -- @tparam[opt] number current_time seconds since 1970 (defaults to now)
--- @return how many were deleted; or nil
+-- @tparam[opt] boolean dry_run true deletes nothing
+-- @return how many were deleted, or with `dry_run` are to be deleted; or nil
 -- @treturn string error message
 
 ---

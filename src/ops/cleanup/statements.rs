@@ -32,6 +32,16 @@ const FIND: Fixed = Fixed::reads(
     &[TIME, TIME, TEXTS, INT],
 );
 
+/// How many there are to delete, at most $2 if it is not null.
+pub(super) const EXPIRED: Fixed = Fixed::reads(
+    concat!(
+        "SELECT pg_catalog.count(*) FROM (SELECT FROM {sessions} WHERE ",
+        expired!(before!()),
+        " LIMIT $2) AS expired"
+    ),
+    &[TIME, INT],
+);
+
 /// How many, 1000 at most, should have been deleted a day ago.
 pub(in crate::ops) const OVERDUE: Fixed = Fixed::reads(
     concat!(

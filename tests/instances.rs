@@ -143,5 +143,5 @@ fn a_native_module_that_is_not_found_names_the_path_that_lacks_it() {
     let output = stage::luajit(script, &[]).output().expect("an end");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(said.contains("native module in lua_package_cpath"), "{said}");
-    assert!(said.contains("/nowhere/resty_session_postgres"), "{said}");
+    assert!(said.contains("no file '/nowhere/"), "{said}");
 }

@@ -7,8 +7,8 @@
 --       ngx.print(require("session_metrics").text(storage)) } }
 --
 -- Counters only grow, through reloads too: each worker adds what it has counted since it last did,
--- and at its end what is left: its last requests end after its timers. Gauges are each worker's own,
--- for as long as it tells them.
+-- and at its end what is left: its last requests end after its timers. Gauges are each worker's
+-- own, for as long as it tells them.
 
 local assert = assert
 local find = string.find

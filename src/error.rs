@@ -144,7 +144,10 @@ impl Error {
         };
         match &**code {
             // A table or a schema is missing.
-            "42P01" | "3F000" => Some("resty-session-postgres migrate makes the tables"),
+            "42P01" | "3F000" => Some(
+                "resty-session-postgres migrate makes the tables; check says whether \
+                 lua-resty-session has used others",
+            ),
             "42501" => Some("resty-session-postgres check prints the GRANT"),
             // No unique index fits ON CONFLICT.
             "42P10" => Some("resty-session-postgres migrate makes the unique index"),

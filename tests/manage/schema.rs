@@ -337,3 +337,19 @@ fn migrate_distributes_new_tables() {
     assert_eq!(check(&db.storage()), []);
     assert_eq!(migrate(&db.storage(), false), Ok(0));
 }
+
+/// lua-resty-session documents `table_name`, and reads `table`.
+#[test]
+fn check_says_where_the_sessions_are_if_upstream_has_ignored_the_name_of_the_table() {
+    let db = Database::new();
+    let storage = db.storage_with(json!({ "table_name": "logins" }));
+    let words = "There is no table \"logins\", but a table sessions.";
+    let says = |storage: &Storage| {
+        check(storage).iter().filter(|(problem, _)| problem.starts_with(words)).count()
+    };
+    assert_eq!(says(&storage), 1);
+    db.execute("ALTER TABLE sessions RENAME TO logins");
+    assert_eq!(says(&storage), 0);
+    db.execute("DROP TABLE logins CASCADE");
+    assert_eq!(says(&storage), 0);
+}

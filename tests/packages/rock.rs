@@ -38,7 +38,8 @@ fn every_package_has_the_version_of_the_crate() {
     let rockspec = read(&format!("resty-session-postgres-{VERSION}-1.rockspec"));
     assert!(rockspec.contains(&format!("version = \"{VERSION}-1\"")));
     assert!(rockspec.contains(&format!("resty-session-postgres-{VERSION}.tar.gz")));
-    assert!(read("dist.ini").contains(&format!("\nversion = {VERSION}\n")));
+    let native = read("lua/resty/session/postgres/native.lua");
+    assert!(native.contains(&format!("\nlocal VERSION = \"{VERSION}\"\n")));
     let debian = read("debian/changelog");
     assert!(debian.starts_with(&format!("resty-session-postgres ({VERSION})")));
     let library = format!("libresty-session-postgres{}", stage::so_version());

@@ -26,7 +26,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("nginx -s reload", "the system's nginx does not run"),
     ("systemctl ", "there is no systemd where tests run"),
     ("cargo fuzz ", "make fuzz runs it, with a compiler flag"),
-    ("opm ", "asks OpenResty's server"),
+    ("docker build ", "downloads images"),
     ("resty-session-postgres ", "the command's own tests run it"),
     ("CREATE TABLE sessions (", "needs Citus, which Debian lacks"),
     ("[pgbouncer]", "tests/pgbouncer.rs runs one with such settings"),

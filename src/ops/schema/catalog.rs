@@ -228,6 +228,12 @@ pub(super) const MISSING_PRIVILEGES: Fixed = Fixed::reads(
     &[TEXT, TEXTS],
 );
 
+/// Whether there is no table $1, but one that lua-resty-session uses whatever `table_name` says.
+pub(super) const ELSEWHERE: Fixed = Fixed::reads(
+    "SELECT pg_catalog.to_regclass($1) IS NULL AND pg_catalog.to_regclass('sessions') IS NOT NULL",
+    &[TEXT],
+);
+
 /// The owner of the table $1, quoted; its triggers and its rules that are not PostgreSQL's own, quoted,
 /// with commas between them; and whether row security is on for the user.
 pub(super) const OTHERS: Fixed = Fixed::reads(

@@ -9,6 +9,7 @@ use crate::op::Finding;
 pub(in crate::ops) fn remarks(db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
     let [sessions, metadata] = db.tables().names();
     let mut found = Vec::new();
+    found.extend(elsewhere(db, &sessions)?);
     for (table, wanted) in [(&sessions, SESSIONS), (&metadata, METADATA)] {
         let lacks = privileges(db, table, &wanted)?;
         let may_read = lacks.is_none();
@@ -26,6 +27,18 @@ pub(in crate::ops) fn remarks(db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
 /// A problem that no statement of this library repairs.
 fn remark(problem: String) -> Finding {
     Finding { problem, repair: None, advice: false }
+}
+
+/// lua-resty-session documents the key `table_name`, and reads `table`.
+fn elsewhere(db: &mut Db<'_>, sessions: &String) -> Result<Option<Finding>, Fault> {
+    let (is_elsewhere,): (bool,) = db.row(&catalog::ELSEWHERE, &[sessions])?;
+    Ok(is_elsewhere.then(|| {
+        remark(format!(
+            "There is no table {sessions}, but a table sessions. lua-resty-session's own storage ignores \
+             table_name and table_name_meta: what it has saved is in sessions and sessions_meta. To keep \
+             these sessions, remove the two keys from the configuration."
+        ))
+    }))
 }
 
 fn privileges(

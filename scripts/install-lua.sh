@@ -29,8 +29,9 @@ put() {
 
 mkdir -p "$clib" "$lua/${native%/*}"
 put 755 "$clib/$file.so" <"$module"
-ln -sfn "$file.so" "$clib/$name.so.new"
-mv -T "$clib/$name.so.new" "$clib/$name.so"
+# LuaRocks moves files one by one, and would find a symbolic link without its target.
+ln -f "$clib/$file.so" "$clib/$name.so.new"
+mv "$clib/$name.so.new" "$clib/$name.so"
 sed "s/^local NATIVE = .*/local NATIVE = \"$file\"/" "lua/$native" | put 644 "$lua/$native"
 put 644 "$lua/resty/session/postgres.lua" <lua/resty/session/postgres.lua
 

@@ -10,6 +10,7 @@ local find = string.find
 local getmetatable = getmetatable
 local next = next
 local pairs = pairs
+local pcall = pcall
 local setmetatable = setmetatable
 local stderr = io.stderr
 local type = type
@@ -75,7 +76,9 @@ local function storage_of(configuration)
   local storage, seconds = native.storage(configuration)
   if text and storage then
     made[text] = storage
-    if ngx and ngx.get_phase() == "init" then
+    -- ngx may lack the function, and it raises in a phase that it has no name for.
+    local _, phase = pcall(ngx and ngx.get_phase)
+    if phase == "init" then
       made_in_master[#made_in_master + 1] = storage
     end
     seconds_of[storage] = seconds

@@ -47,11 +47,11 @@ impl Target {
         self.make(version.0.path(), "install-lua", &[format!("LUA_MODULE={}", module.display())]);
     }
 
-    /// The files of the native module, without the link.
+    /// The builds of the native module that are there.
     fn builds(&self) -> Vec<String> {
         let files = fs::read_dir(self.clib()).expect("a folder").map(|file| file.expect("a file"));
-        let files = files.filter(|file| file.file_type().expect("a type").is_file());
-        files.map(|file| file.file_name().into_string().expect("UTF-8")).collect()
+        let names = files.map(|file| file.file_name().into_string().expect("UTF-8"));
+        names.filter(|name| name.ends_with(&format!("-{MODULE}.so"))).collect()
     }
 }
 

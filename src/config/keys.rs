@@ -212,7 +212,7 @@ impl Key {
         let libpq = KEYS.iter().find(|key| key.keyword == Some(&*lower)).map(|key| key.name);
         let other = OTHER_WORDS.iter().find(|(word, _)| *word == lower).map(|(_, key)| *key);
         let known = KEYS.iter().flat_map(|key| [Some(key.name), key.alias]).flatten();
-        let distance = |known: &&str| strsim::levenshtein(&lower, known);
+        let distance = |known: &&str| strsim::osa_distance(&lower, known);
         // Of a short word, two letters are too much of it.
         let near = |known: &&str| distance(known) <= if lower.len() < 5 { 1 } else { 2 };
         libpq.or(other).or_else(|| known.filter(near).min_by_key(distance))

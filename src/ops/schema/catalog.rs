@@ -121,7 +121,7 @@ pub(super) const CONSTRAINTS: Fixed = Fixed::reads(
        OR contype = 'f' AND confrelid <> coalesce(pg_catalog.to_regclass($3)::oid, 0::oid)) \
      UNION ALL SELECT pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_index AS i \
        JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid \
-       WHERE i.indrelid = pg_catalog.to_regclass($1)::oid AND i.indisunique AND EXISTS ( \
+       WHERE i.indrelid = pg_catalog.to_regclass($1)::oid AND i.indisunique AND i.indisvalid AND EXISTS ( \
          SELECT FROM pg_catalog.unnest($2) AS wanted (name) WHERE NOT EXISTS ( \
            SELECT FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY AS k (attnum, n) \
            JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \

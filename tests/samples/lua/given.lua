@@ -53,6 +53,7 @@ local function environment(here)
     audience = "shop",
     subject = "ada",
     session = {
+      storage = storage,
       get_property = function(_, name)
         return name == "id" and key or nil
       end,

@@ -36,9 +36,15 @@ fn without_a_folder_for_its_socket_the_pump_is_woken_as_fast_and_reports_it_once
         site.assert_works();
         site.assert_waits_for_row("works", || site.set("works", "yes"));
     }
-    // In turn, since other tests may run: the best of each.
-    let best = |site| (0..5).map(|_| time_of_gets(site, 40)).min().expect("some");
-    let (expected, took) = (best(&usual), best(&site));
+    // In turn, since other tests may run: the best of each, until they are alike.
+    let (mut expected, mut took) = (Duration::MAX, Duration::MAX);
+    for _ in 0..20 {
+        expected = expected.min(time_of_gets(&usual, 40));
+        took = took.min(time_of_gets(&site, 40));
+        if took < expected.saturating_mul(2) {
+            break;
+        }
+    }
     assert!(took < 2 * expected, "{took:?} instead of {expected:?}");
     let words = "no socket in /nonexistent";
     assert_eq!(count(&site, words), 1, "{}", site.nginx.error_log());

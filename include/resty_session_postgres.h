@@ -99,6 +99,8 @@ enum rsp_status
   RSP_INTERNAL = 15,
   // The answer is larger than the library hands out: a session's data, or a list of sessions.
   RSP_TOO_LARGE = 16,
+  // The session that the save names was ended: it was deleted or revoked. Nothing was saved.
+  RSP_SESSION_ENDED = 17,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

@@ -106,6 +106,10 @@ pub enum Error {
         limit: u32,
     },
 
+    /// The session that the save names was ended: it was deleted or revoked. Nothing was saved.
+    #[error("the session has ended: it was deleted or revoked")]
+    Ended,
+
     /// What the operation would answer is larger than this library hands out.
     #[error("{reason}")]
     TooLarge {

@@ -69,7 +69,7 @@ impl Storage {
         let storage = Storage(Arc::new(Inner {
             files: Files::read(&config.connection.tls),
             passwords: Credentials::read_ahead(&config.connection),
-            tables: Arc::new(Tables::new(sessions, metadata, config.limit)),
+            tables: Arc::new(Tables::new(sessions, metadata, config.limit, config.ended_ttl)),
             config: config.clone(),
             engine: ForkLocal::new(),
         }));

@@ -105,11 +105,13 @@ impl Side {
         tickets.iter().map(outcome).collect()
     }
 
-    /// All rows of both tables, as text.
+    /// All rows of both tables, as text, but for the moments in which sessions have ended.
     fn contents(&self, db: &Database) -> String {
         let table = self.table;
         db.one(&format!(
-            "SELECT concat((SELECT jsonb_agg(s ORDER BY sid) FROM {table} AS s),
+            "SELECT concat((SELECT jsonb_agg(CASE
+                      WHEN exp < '1950-01-01' THEN jsonb_build_object('ended', sid, 'data', data)
+                      ELSE to_jsonb(s) END ORDER BY sid) FROM {table} AS s),
                     (SELECT jsonb_agg(m ORDER BY aud, sub, sid) FROM {table}_meta AS m))"
         ))
     }

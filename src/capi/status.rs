@@ -44,12 +44,14 @@ pub enum rsp_status {
     RSP_INTERNAL = 15,
     /// The answer is larger than the library hands out: a session's data, or a list of sessions.
     RSP_TOO_LARGE = 16,
+    /// The session that the save names was ended: it was deleted or revoked. Nothing was saved.
+    RSP_SESSION_ENDED = 17,
 }
 
 use rsp_status::*;
 
 /// cbindgen:ignore
-const NAMES: [(rsp_status, &CStr); 17] = [
+const NAMES: [(rsp_status, &CStr); 18] = [
     (RSP_OK, c"RSP_OK"),
     (RSP_NULL_POINTER, c"RSP_NULL_POINTER"),
     (RSP_INVALID_ARGUMENT, c"RSP_INVALID_ARGUMENT"),
@@ -67,6 +69,7 @@ const NAMES: [(rsp_status, &CStr); 17] = [
     (RSP_SYSTEM, c"RSP_SYSTEM"),
     (RSP_INTERNAL, c"RSP_INTERNAL"),
     (RSP_TOO_LARGE, c"RSP_TOO_LARGE"),
+    (RSP_SESSION_ENDED, c"RSP_SESSION_ENDED"),
 ];
 
 pub(super) fn name(status: u32) -> Option<&'static CStr> {
@@ -112,6 +115,7 @@ fn status_of(error: &Error) -> rsp_status {
         Error::Database { .. } => RSP_DATABASE,
         Error::TooManySessions { .. } => RSP_TOO_MANY_SESSIONS,
         Error::TooLarge { .. } => RSP_TOO_LARGE,
+        Error::Ended => RSP_SESSION_ENDED,
         Error::Stopped => RSP_STOPPED,
         Error::Internal(_) => RSP_INTERNAL,
     }

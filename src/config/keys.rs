@@ -68,6 +68,10 @@ pub static KEYS: &[Key] = &[
         "The time between two clean-ups of expired sessions in the background. With 0 there \
              are none: call `cleanup`.",
     ),
+    key("ended_ttl", millis(0), Ok("60000")).doc(
+        "For how long a session that was deleted, revoked or ended by the limit is remembered as \
+             ended: a save that replaces it is refused. With 0 its row is deleted at once.",
+    ),
     key("max_sessions_per_subject", Kind::Number("sessions", 0..=1_000_000), Ok("0")).doc(
         "The most live sessions that a subject may have in an audience under one cookie name; \
              0 is no limit. It applies to sessions saved with metadata.",

@@ -34,6 +34,8 @@ pub struct Config {
     /// The time between two clean-ups in the background, if there are any.
     pub(crate) cleanup_interval: Option<Duration>,
     pub(crate) limit: Option<SessionLimit>,
+    /// For how long an ended session is remembered as ended; not at all if zero.
+    pub(crate) ended_ttl: Duration,
 }
 
 /// How to reach the database.
@@ -225,6 +227,7 @@ impl Draft {
                 sessions: max_sessions,
                 refuses: self.text("max_sessions_beyond") == Some("refuse"),
             }),
+            ended_ttl: time("ended_ttl"),
         })
     }
 

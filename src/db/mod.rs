@@ -1,10 +1,12 @@
 //! What operations may ask of a connection: statements on their tables, transactions, and what is known
 //! of the tables.
 
+mod marks;
 mod strangers;
 mod tables;
 
-pub(crate) use crate::pool::{Effect, Fault, Retry, Sql, Verdict, column, types};
+pub(crate) use crate::pool::{Effect, Fault, LOCK_TIMEOUT, Retry, Sql, Verdict, column, types};
+pub(crate) use marks::End;
 pub use tables::Tables;
 pub(crate) use tables::{Deletions, Fixed, Statement, TableInfo};
 
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// What [`TableInfo`] is read from. Parameters: the names of the sessions and of the metadata table.
 const TABLE_INFO: Fixed = Fixed::reads(
-    "SELECT meta.oid IS NOT NULL AND NOT ( \
+    "SELECT meta.oid IS NOT NULL, meta.oid IS NOT NULL AND NOT ( \
        SELECT coalesce(pg_catalog.bool_and(confdeltype = 'c'), false) FROM pg_catalog.pg_constraint \
        WHERE contype = 'f' AND conrelid = meta.oid AND confrelid = pg_catalog.to_regclass($1::text)::oid), \
        pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL, \
@@ -204,9 +206,10 @@ impl<'a> Db<'a> {
             return Ok(known);
         }
         let [sessions, metadata] = self.tables.names();
-        let (leaves_metadata, distributed, is_table, has_created, same_order) =
+        let (has_metadata, leaves_metadata, distributed, is_table, has_created, same_order) =
             self.row(&TABLE_INFO, &[&sessions, &metadata])?;
         let info = TableInfo {
+            has_metadata,
             leaves_metadata,
             distributed,
             is_plain: is_table && !distributed,
@@ -233,7 +236,10 @@ macro_rules! tuples {
     )+};
 }
 
-tuples! { (A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) (A 0, B 1, C 2, D 3, E 4) }
+tuples! {
+    (A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) (A 0, B 1, C 2, D 3, E 4)
+    (A 0, B 1, C 2, D 3, E 4, F 5)
+}
 
 /// The texts of a column that all rows have first.
 pub(crate) fn texts(rows: &[Row]) -> Result<Vec<&str>, Fault> {

@@ -1,10 +1,10 @@
 //! The tables of a storage, what the catalog says of them as far as statements depend on it, and the
 //! statements on them.
 
+use super::marks::End;
 use crate::config::{SessionLimit, TableName};
 use crate::pool::{Effect, Sql};
 use postgres::types::Oid;
-use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +17,7 @@ pub struct Tables {
     sessions: TableName,
     metadata: TableName,
     limit: Option<SessionLimit>,
+    ended_ttl: Duration,
     pub(super) known: Known,
     pub(crate) deletions: Deletions,
 }
@@ -26,11 +27,12 @@ impl Tables {
         sessions: TableName,
         metadata: TableName,
         limit: Option<SessionLimit>,
+        ended_ttl: Duration,
     ) -> Self {
         static LAST_ID: AtomicUsize = AtomicUsize::new(0);
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed);
         let (known, deletions) = (Known::default(), Deletions::default());
-        Tables { id, sessions, metadata, limit, known, deletions }
+        Tables { id, sessions, metadata, limit, ended_ttl, known, deletions }
     }
 
     /// The sessions table, quoted.
@@ -57,6 +59,22 @@ impl Tables {
         self.limit
     }
 
+    /// Whether a session that ends leaves a mark, for a while.
+    pub(crate) fn remember_ended(&self) -> bool {
+        !self.ended_ttl.is_zero()
+    }
+
+    /// A condition: the expiry in the column `exp` is a mark of a session that has ended like that.
+    pub(crate) fn is_mark(&self, end: End, exp: &str) -> String {
+        let (from, to) = end.range(self.ended_ttl);
+        format!("{exp} BETWEEN {from} AND {to}")
+    }
+
+    /// The least and the most seconds before now that the expiry of such a mark may be.
+    pub(crate) fn mark_age(&self, end: End) -> [i64; 2] {
+        end.seconds(self.ended_ttl)
+    }
+
     /// Has the catalog asked anew when a statement depends on it next.
     pub(crate) fn forget_info(&self) {
         self.known.set(None);
@@ -73,20 +91,27 @@ impl Tables {
         name.fold(0x811c_9dc5, step).cast_signed()
     }
 
-    /// Puts the tables' names, and the number of their locks, into a template, in one pass: what is put
-    /// in is not looked into.
+    /// Puts the tables' names, the number of their locks, and what concerns marks into a template, in one
+    /// pass: what is put in is not looked into.
     pub(crate) fn fill_in(&self, template: &str) -> String {
         let mut sql = String::with_capacity(template.len() + 64);
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('{') {
             sql.push_str(before);
             let (name, after) = after.split_once('}').unwrap_or((after, ""));
-            let written = match name {
-                "sessions" => write!(sql, "{}", self.sessions),
-                "metadata" => write!(sql, "{}", self.metadata),
-                _ => write!(sql, "{}", self.locks()),
-            };
-            debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            match name {
+                "sessions" => sql += &self.sessions.to_string(),
+                "metadata" => sql += &self.metadata.to_string(),
+                "deleted" => sql += &End::Deleted.mark(),
+                "revoked" => sql += &End::Revoked.mark(),
+                "is_deleted" => sql += &self.is_mark(End::Deleted, "exp"),
+                "is_revoked" => sql += &self.is_mark(End::Revoked, "exp"),
+                "deleted_from" => sql += &End::Deleted.range(self.ended_ttl).0,
+                "deleted_to" => sql += &End::Deleted.range(self.ended_ttl).1,
+                "revoked_from" => sql += &End::Revoked.range(self.ended_ttl).0,
+                "revoked_to" => sql += &End::Revoked.range(self.ended_ttl).1,
+                _ => sql += &self.locks().to_string(),
+            }
             rest = after;
         }
         sql.push_str(rest);
@@ -115,6 +140,8 @@ pub(crate) struct TableInfo {
     /// Deleting a session leaves its metadata behind: there is a metadata table, and not all of its
     /// foreign keys to the sessions delete with them.
     pub(crate) leaves_metadata: bool,
+    /// There is a metadata table.
+    pub(crate) has_metadata: bool,
     /// This is Citus, so the tables may be distributed over several servers.
     pub(crate) distributed: bool,
     /// The sessions are one table, neither a view nor partitioned nor distributed.
@@ -155,7 +182,10 @@ pub(crate) trait Statement {
 }
 
 /// A statement whose text is constant but for `{sessions}` and `{metadata}`, which stand for the
-/// tables, and `{locks}`, the first number of their advisory locks.
+/// tables, `{locks}`, the first number of their advisory locks, and what concerns marks (see `marks`):
+/// `{deleted}` and `{revoked}`, the expiry of a new one; `{is_deleted}` and `{is_revoked}`, whether the
+/// column `exp` is one; `{deleted_from}`, `{deleted_to}`, `{revoked_from}` and `{revoked_to}`, the range of
+/// expiries of those that are remembered.
 #[derive(Debug)]
 pub(crate) struct Fixed {
     /// Its common table expressions; may be empty.

@@ -184,7 +184,10 @@ impl Stats {
             Some(Error::Lost { .. }) => "lost",
             Some(Error::Locked { .. }) => "locked",
             Some(
-                Error::Database { .. } | Error::TooManySessions { .. } | Error::TooLarge { .. },
+                Error::Database { .. }
+                | Error::TooManySessions { .. }
+                | Error::TooLarge { .. }
+                | Error::Ended,
             ) => "rejected",
             Some(_) => "other",
         };

@@ -15,7 +15,7 @@ fn engine(config: &Config) -> Arc<Engine> {
 
 fn submit(engine: &Arc<Engine>, config: &Config, reply: Reply) {
     let (sessions, metadata) = (config.sessions.clone(), config.metadata.clone());
-    let tables = Arc::new(Tables::new(sessions, metadata, None));
+    let tables = Arc::new(Tables::new(sessions, metadata, None, Duration::ZERO));
     let get = Box::new(Get::new("key", Epoch::now()).expect("a key"));
     let job = Job::new(get, &tables, config.timeouts, reply);
     engine.submit(job).expect("room");

@@ -42,9 +42,10 @@ const COUNT: [Fixed; 3] = [
     ),
 ];
 
-/// Less than 1 where the statistics have no number.
+/// The rows that are no marks of ended sessions. Less than 1 where the statistics have no number.
 const ESTIMATE: Fixed = Fixed::reads(
-    "SELECT reltuples::bigint FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)::oid",
+    "SELECT reltuples::bigint - (SELECT pg_catalog.count(*) FROM {sessions} WHERE exp < {deleted_to}) \
+     FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)::oid",
     &[TEXT],
 );
 

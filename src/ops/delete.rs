@@ -1,8 +1,8 @@
 //! `delete`: ends a session by its key.
 
+use super::end::{Metadata, end};
 use crate::Error;
-use crate::db::types::TEXTS;
-use crate::db::{Db, Fault, Fixed, Tables};
+use crate::db::{Db, End, Fault, Tables};
 use crate::op::ParamKind::Pairs;
 use crate::op::{self, Answers, Args, Group, Operation, Param, Spec, Value};
 
@@ -19,35 +19,14 @@ impl Delete {
     }
 }
 
-/// Answers for each session that was deleted whether it was alive.
-const DELETE: Fixed = Fixed::answers(
-    "DELETE FROM {sessions} WHERE sid::text = ANY ($1) \
-     RETURNING coalesce(exp >= pg_catalog.date_trunc('second', pg_catalog.now()), false)",
-    &[TEXTS],
-);
-
-/// The same for tables that do not delete metadata by themselves.
-const DELETE_WITH_METADATA: Fixed =
-    Fixed { with: "metadata AS (DELETE FROM {metadata} WHERE sid::text = ANY ($1))", ..DELETE };
-
-/// Deletes sessions with their metadata. Returns how many of them were alive on the database's clock.
-pub(super) fn delete(keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {
-    match db.table_info()?.leaves_metadata {
-        true => delete_with_metadata(keys, db),
-        false => run(&DELETE, keys, db),
+/// Ends the sessions of these keys.
+fn delete(keys: Vec<&str>, db: &mut Db<'_>) -> Result<(), Fault> {
+    let delete = |db: &mut Db<'_>| end(keys, End::Deleted, Metadata::Deleted, db).map(drop);
+    // Several statements, there.
+    match db.table_info()?.distributed {
+        true => db.transaction(delete),
+        false => delete(db),
     }
-}
-
-/// The same, and deletes metadata of these keys also where there is no such session.
-pub(super) fn delete_with_metadata(keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {
-    run(&DELETE_WITH_METADATA, keys, db)
-}
-
-fn run(statement: &Fixed, mut keys: Vec<&str>, db: &mut Db<'_>) -> Result<u64, Fault> {
-    // Statements that share rows lock them in the same order.
-    keys.sort_unstable();
-    let deleted: Vec<(bool,)> = db.rows(statement, &[&keys])?;
-    Ok(deleted.iter().filter(|(alive,)| *alive).count() as u64)
 }
 
 impl Operation for Delete {
@@ -55,7 +34,8 @@ impl Operation for Delete {
         name: "delete",
         group: Group::Storage,
         summary: "Delete a session and its metadata.",
-        details: "It is no error where there is no such session.",
+        details: "It is no error where there is no such session. For `ended_ttl`, a save that replaces it \
+                  is refused.",
         params: &[
             Param::UNUSED_NAME,
             Param::KEY,
@@ -91,7 +71,7 @@ impl Operation for Delete {
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<(), Fault> {
-        delete(vec![&self.key], db).map(drop)
+        delete(vec![&self.key], db)
     }
 
     fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {

@@ -9,6 +9,7 @@ mod check;
 mod cleanup;
 mod count;
 mod delete;
+mod end;
 mod get;
 mod health;
 mod list;

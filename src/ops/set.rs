@@ -1,16 +1,16 @@
 //! `set`: saves a session with its metadata, and ends the one that it replaces.
 
+mod limit;
+mod save;
+mod steps;
 mod upsert;
 
-use super::delete::delete;
 use crate::Error;
-use crate::config::SessionLimit;
-use crate::db::types::{INT, TEXT, TEXTS};
-use crate::db::{Db, Effect, Fault, Fixed, Tables, texts};
+use crate::db::{Db, Fault, Tables};
 use crate::op::ParamKind::{Flag, Key, Pairs, Seconds, Text};
 use crate::op::{self, Answers, Args, Epoch, Group, Operation, Param, Spec};
-use postgres::types::{Oid, ToSql};
-use upsert::Upsert;
+use limit::save_limited;
+use save::{save, save_one};
 
 /// Saves a session. All of it takes place, or nothing.
 pub struct Set {
@@ -21,6 +21,8 @@ pub struct Set {
     /// The key of the session that it replaces, and when that expires at the latest; `None` if it is
     /// deleted.
     old: Option<(String, Option<Epoch>)>,
+    /// It names itself as the one that it replaces.
+    replaces_itself: bool,
     metadata: Vec<(String, String)>,
 }
 
@@ -38,6 +40,7 @@ impl Set {
             value: op::text("value", value)?,
             expires,
             old: None,
+            replaces_itself: false,
             metadata: Vec::new(),
         })
     }
@@ -49,6 +52,7 @@ impl Set {
         let key = op::key("old_key", key)?;
         if key == self.key {
             self.expires = at.map_or(self.expires, |at| at.min(self.expires));
+            self.replaces_itself = true;
         } else {
             self.old = Some((key, at));
         }
@@ -144,7 +148,7 @@ impl Operation for Set {
     fn run(&self, db: &mut Db<'_>) -> Result<(), Fault> {
         let saved = match db.tables().limit() {
             Some(limit) if !self.metadata.is_empty() => save_limited(self, limit, db),
-            _ => save(&[self], db),
+            _ => save_one(self, db),
         };
         if saved.as_ref().is_err_and(Fault::is_lock) && !self.metadata.is_empty() {
             db.report_strangers("saves");
@@ -153,147 +157,12 @@ impl Operation for Set {
     }
 
     fn run_batch(batch: &[&Self], db: &mut Db<'_>) -> Result<Answers<()>, Fault> {
-        save(batch, db)?;
-        Ok(batch.iter().map(|_| Ok(())).collect())
+        save(batch, db)
     }
 }
 
 /// A row of an index can have 2,704 bytes, of which some are not the texts' own.
 const INDEXED_BYTES: usize = 2_600;
-
-/// Saves sessions of different keys by one statement.
-fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<(), Fault> {
-    let mut sets = batch.to_vec();
-    // Statements that share rows lock them in the same order.
-    sets.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-    let (mut expire, mut expire_at): (Vec<&str>, Vec<Epoch>) = Default::default();
-    let mut delete: Vec<&str> = Vec::new();
-    let (mut audiences, mut subjects, mut keys): (Vec<&str>, Vec<&str>, Vec<&str>) =
-        Default::default();
-    let mut params: Vec<&(dyn ToSql + Sync)> = Vec::with_capacity(sets.len() * 4 + 6);
-    for set in &sets {
-        let row: [&(dyn ToSql + Sync); 4] = [&set.key, &set.name, &set.value, &set.expires];
-        params.extend(row);
-        match &set.old {
-            Some((key, Some(at))) => {
-                expire.push(key);
-                expire_at.push(*at);
-            }
-            Some((key, None)) => delete.push(key),
-            None => {}
-        }
-        for (audience, subject) in &set.metadata {
-            audiences.push(audience);
-            subjects.push(subject);
-            keys.push(&set.key);
-        }
-    }
-    let upsert = Upsert {
-        rows: sets.len(),
-        expire: !expire.is_empty(),
-        delete: !delete.is_empty(),
-        delete_metadata: !delete.is_empty() && db.table_info()?.leaves_metadata,
-        metadata: !keys.is_empty(),
-    };
-    if upsert.expire {
-        params.extend([&expire as &(dyn ToSql + Sync), &expire_at]);
-    }
-    if upsert.delete {
-        params.push(&delete);
-    }
-    if upsert.metadata {
-        params.extend([&audiences as &(dyn ToSql + Sync), &subjects, &keys]);
-    }
-    db.execute(&upsert, &params)
-}
-
-/// Waits until no other save with a limit is under way for a pair of $1 and $2, in the order of the
-/// locks' numbers.
-const LOCK: Fixed = Fixed::reads(
-    "SELECT pg_catalog.pg_advisory_xact_lock(lock) FROM ( \
-       SELECT DISTINCT pg_catalog.hashtextextended(aud, pg_catalog.hashtextextended(sub, {locks})) AS lock \
-       FROM unnest($1, $2) AS pair (aud, sub) ORDER BY lock) AS sorted",
-    &[TEXTS, TEXTS],
-);
-
-const TYPES: &[Oid] = &[TEXTS, TEXTS, TEXTS, INT, TEXT, INT];
-
-/// The sessions under the name $5 of each of the pairs of $1 and $2 but for those of the keys $3, with
-/// each its place, that which expires last first. Those that expire within $6 seconds do not count: a
-/// session that was replaced is one of them.
-macro_rules! ranked {
-    () => {
-        "ranked AS MATERIALIZED ( \
-           SELECT s.sid, m.aud, m.sub, pg_catalog.row_number() OVER ( \
-             PARTITION BY m.aud, m.sub ORDER BY s.exp DESC, s.sid) AS place \
-           FROM (SELECT DISTINCT aud, sub FROM unnest($1, $2) AS p (aud, sub)) AS pair \
-           JOIN {metadata} AS m ON m.aud::text = pair.aud AND m.sub::text = pair.sub \
-           JOIN {sessions} AS s ON s.sid::text = m.sid::text \
-           WHERE s.exp > pg_catalog.now() + $6::float8 * interval '1 second' \
-             AND s.sid::text <> ALL ($3) AND s.name::text = $5)"
-    };
-}
-
-/// Whether any pair has as many sessions as $4, and none of the keys $3 is among them.
-const REACHED: Fixed = Fixed {
-    with: ranked!(),
-    body: "SELECT EXISTS (SELECT FROM ranked AS r WHERE place >= $4 AND NOT EXISTS ( \
-             SELECT FROM {metadata} AS m JOIN {sessions} AS s ON s.sid::text = m.sid::text \
-             WHERE m.aud::text = r.aud::text AND m.sub::text = r.sub::text AND s.sid::text = ANY ($3) \
-             AND s.exp >= pg_catalog.date_trunc('second', pg_catalog.now())))",
-    types: TYPES,
-    effect: Effect::Reads,
-};
-
-/// The sessions from the place $4 on.
-const BEYOND: Fixed = Fixed {
-    with: ranked!(),
-    body: "SELECT sid FROM ranked WHERE place >= $4",
-    types: TYPES,
-    effect: Effect::Reads,
-};
-
-/// Saves a session with metadata under a limit: one transaction, during which no other such save of the
-/// same subject takes place.
-fn save_limited(set: &Set, limit: SessionLimit, db: &mut Db<'_>) -> Result<(), Fault> {
-    let pairs = set.metadata.iter();
-    let audiences: Vec<&str> = pairs.clone().map(|(audience, _)| &**audience).collect();
-    let subjects: Vec<&str> = pairs.map(|(_, subject)| &**subject).collect();
-    // The session that this one replaces expires soon by itself.
-    let old = set.old.as_ref().map(|(key, _)| &**key);
-    let own: Vec<&str> = [Some(&*set.key), old].into_iter().flatten().collect();
-    let most = i64::from(limit.sessions);
-    let replaced = replaced_within(set);
-    let params: [&(dyn ToSql + Sync); 6] =
-        [&audiences, &subjects, &own, &most, &set.name, &replaced];
-    db.transaction(|db| {
-        db.query(&LOCK, &[&audiences, &subjects])?;
-        if limit.refuses && matches!(db.row(&REACHED, &params)?, (true,)) {
-            let limit = limit.sessions;
-            return Err(Fault::answer(Error::TooManySessions { limit }));
-        }
-        save(&[set], db)?;
-        if !limit.refuses {
-            let beyond = db.query(&BEYOND, &params)?;
-            delete(texts(&beyond)?, db)?;
-        }
-        Ok(())
-    })
-}
-
-/// For how many seconds from now a session that was replaced may be alive: as long as that which this
-/// save replaces, and at least lua-resty-session's default `stale_ttl`.
-fn replaced_within(set: &Set) -> i64 {
-    const STALE_TTL: i64 = 10;
-    let now = Epoch::now().seconds();
-    let own = match &set.old {
-        Some((_, Some(at))) => at.seconds() - now,
-        _ => 0,
-    };
-    // Sessions that live no longer than this one are counted all the same.
-    let life = set.expires.seconds() - now;
-    own.max(STALE_TTL).min((life - 1).max(0))
-}
 
 #[cfg(test)]
 mod tests {
@@ -305,7 +174,7 @@ mod tests {
         for (old, expires) in [(None, 100.0), (Some(50.0), 50.0), (Some(500.0), 100.0)] {
             let set = Set::new("n", "k", "v", at(100.0)).expect("storable");
             let set = set.replacing("k", old.map(at)).expect("storable");
-            assert!(set.old.is_none());
+            assert!(set.old.is_none() && set.replaces_itself);
             assert_eq!(set.expires, at(expires));
         }
     }

@@ -30,7 +30,7 @@ impl Operation for Touch {
         name: "touch",
         group: Group::Administration,
         summary: "Give a live session another expiry, without its data.",
-        details: "",
+        details: "A session that was replaced, and would end after `stale_ttl`, gets that expiry, too.",
         params: &[Param::UNUSED_NAME, Param::KEY, Param::TTL, Param::CURRENT_TIME],
         returns: "true; a bare `nil` where there is no live session",
     };

@@ -86,6 +86,8 @@ pub fn revoke_is_of_one_audience_and_spares_one_session(store: &Store<impl Bindi
             true => store.with("pool", "cascades for revoke"),
             false => store.without_cascade(),
         };
+        // A revoked session's key cannot be used again.
+        store.db.execute("TRUNCATE sessions, sessions_meta");
         store.populate();
         assert_eq!(store.count(&of("revoke", "blog", "ada")), 1);
         assert_eq!(store.db.row("ada 2"), None);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::binding::{Binding, Conf, Failure};
 use super::call::{Answer, Call, get, of};
 use super::value::Value;
-use crate::support::{self, Database, process::lock};
+use crate::support::{self, Database, NO_MARK, process::lock};
 
 pub struct Store<B> {
     pub binding: Arc<B>,
@@ -128,8 +128,11 @@ impl<B> Store<B> {
 
 impl Database {
     pub fn row(&self, key: &str) -> Option<Row> {
-        let sql = "SELECT name, data, extract(epoch FROM exp)::float8 FROM sessions WHERE sid = $1";
-        self.query(sql, key).first().map(|row| Row {
+        let sql = format!(
+            "SELECT name, data, extract(epoch FROM exp)::float8 FROM sessions \
+             WHERE sid = $1 AND {NO_MARK}"
+        );
+        self.query(&sql, key).first().map(|row| Row {
             name: row.get(0),
             data: row.get(1),
             exp: row.get(2),
@@ -149,7 +152,7 @@ impl Database {
     }
 
     pub fn assert_empty(&self) {
-        assert_eq!(self.number("SELECT count(*) FROM sessions"), 0, "sessions");
+        assert_eq!(self.sessions(), 0, "sessions");
         let metadata = self.number("SELECT count(*) FROM sessions_meta");
         assert_eq!(metadata, 0, "metadata");
     }

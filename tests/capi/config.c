@@ -18,6 +18,7 @@ static void statuses_keep_their_numbers(void) {
         "RSP_TIMEOUT",      "RSP_CONNECTION_LOST",   "RSP_LOCKED",           "RSP_DATABASE",
         "RSP_TOO_MANY_SESSIONS", "RSP_STOPPED",      "RSP_SYSTEM",           "RSP_INTERNAL",
         "RSP_TOO_LARGE",
+        "RSP_SESSION_ENDED",
     };
     uint32_t number;
     for (number = 0; number < sizeof names / sizeof *names; number++) {
@@ -25,7 +26,8 @@ static void statuses_keep_their_numbers(void) {
     }
     CHECK(strcmp(rsp_status_name(number), "RSP_UNKNOWN") == 0);
     CHECK(strcmp(rsp_status_name(UINT32_MAX), "RSP_UNKNOWN") == 0);
-    CHECK(RSP_INVALID_CONFIG == 4 && RSP_INTERNAL == 15 && RSP_TOO_LARGE == 16);
+    CHECK(RSP_INVALID_CONFIG == 4 && RSP_INTERNAL == 15 && RSP_TOO_LARGE == 16 &&
+          RSP_SESSION_ENDED == 17);
     CHECK(RSP_LOG_LEVEL_INFO == 0 && RSP_LOG_LEVEL_NOTICE == 1 && RSP_LOG_LEVEL_WARN == 2);
     CHECK(RSP_LOG_LEVEL_ERROR == 3);
 }

@@ -99,7 +99,7 @@ fn the_commands_do_what_their_help_says() {
     let others = [&["revoke", "--except-key", "key 3"][..], &ada].concat();
     assert_eq!(json_of(&db, &others), count(4));
     assert!(storage.get("key 3").expect("an answer").is_some());
-    assert_eq!(db.number("SELECT count(*) FROM sessions"), 1);
+    assert_eq!(db.sessions(), 1);
 }
 
 #[test]

@@ -95,6 +95,41 @@ fn sessions_that_were_replaced_do_not_count() {
     assert_eq!(db.number(ALIVE), 3);
 }
 
+/// Thirty requests carry one cookie, whose session the first of them replaces.
+#[test]
+fn a_cookie_that_is_replayed_leaves_one_session_beyond_the_limit() {
+    for beyond in ["refuse", "end-oldest"] {
+        let db = Database::new();
+        let pools = [4, 5].map(|size| limited_pool(&db, 2, beyond, size));
+        for key in ["device", "cookie"] {
+            pools[0].call(login(key)).expect("a login");
+        }
+        let outcomes: Vec<_> = thread::scope(|scope| {
+            let pools = &pools;
+            let replay = |n: usize| move || pools[n % 2].call(replacing("cookie", &format!("{n}")));
+            let requests: Vec<_> = (0..30).map(|n| scope.spawn(replay(n))).collect();
+            requests.into_iter().map(|it| it.join().expect("no panic")).collect()
+        });
+        let saved: Vec<_> = (0..30).filter(|n| outcomes[*n].is_ok()).collect();
+        let counted = "SELECT count(*) FROM sessions_meta JOIN sessions USING (sid)
+                       WHERE exp > now() + interval '1 minute'";
+        match beyond {
+            "refuse" => {
+                assert_eq!((saved.len(), db.number(counted)), (2, 3));
+                // Each goes on by itself, and there is no room for another one.
+                for n in saved {
+                    let old = n.to_string();
+                    pools[0].call(replacing(&old, &format!("next {n}"))).expect("a save");
+                    let refused = pools[1].call(replacing(&old, &format!("another {n}")));
+                    assert_eq!(refused, Err(Error::TooManySessions { limit: 2 }));
+                }
+                assert_eq!(db.number(counted), 3);
+            }
+            _ => assert_eq!(db.number(counted), 2),
+        }
+    }
+}
+
 /// A visitor has a session before the login, which replaces it.
 #[test]
 fn a_login_that_replaces_a_session_without_metadata_counts() {

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use resty_session_postgres::Storage;
 use resty_session_postgres::ops::RevokeAudience;
+use resty_session_postgres::{Error, Storage};
 
 use serde_json::json;
 
-use super::login;
+use super::{login, login_of};
 use crate::nginx::site::lock_row;
 use crate::support::{self, Calls, Database, PgBouncer};
 
@@ -21,17 +21,18 @@ INSERT INTO sessions VALUES ('open', 'session', 'value', now() + interval '1 hou
 INSERT INTO sessions_meta (aud, sub, sid) SELECT 'shop', 'ada', 'open' WHERE
 ";
 
-const SESSIONS: &str = "SELECT count(*) FROM sessions";
+/// Those that were not ended.
+const SESSIONS: &str = "SELECT count(*) FROM sessions WHERE exp > '1950-01-01'";
 
 /// The text of the lock, taken from the statement that the library itself has sent.
 fn lock_of_saves(db: &Database) -> String {
     db.storage().call(login("first")).expect("a save");
     let sent = "SELECT query FROM pg_stat_activity \
-                WHERE datname = current_database() AND query LIKE 'WITH stored%'";
+                WHERE datname = current_database() AND query LIKE 'WITH fence%'";
     let query: String = db.one(sent);
-    let (_, lock) = query.split_once("WHERE ").expect("a condition");
-    let (lock, _) = lock.split_once(" ON CONFLICT").expect("the end of it");
-    lock.replace("m.aud", "'shop'::text")
+    let (_, lock) = query.split_once("(SELECT ").expect("the lock");
+    let (lock, _) = lock.split_once(" AS passed").expect("the end of it");
+    lock.replace("(aud)", "('shop'::text)")
 }
 
 /// Also where a transaction sees what was committed at its beginning, unless it says otherwise.
@@ -69,8 +70,10 @@ fn save_until(done: &AtomicBool, storage: &Storage, thread: usize) -> Vec<(Strin
             break;
         }
         for key in [format!("{thread}/{n}"), format!("{thread}/again")] {
-            storage.call(login(&*key)).expect("a save");
-            answered.push((key, Instant::now()));
+            match storage.call(login(&*key)) {
+                Ok(()) => answered.push((key, Instant::now())),
+                Err(error) => assert_eq!(error, Error::Ended),
+            }
         }
     }
     answered
@@ -105,7 +108,7 @@ fn none_survives_that_was_saved_before_a_revocation() {
     });
     let (last, _) = revocations.last().expect("a revocation");
     assert!(saves.iter().any(|(_, at)| at < last), "nothing to revoke");
-    let survivors = db.sql().query("SELECT sid FROM sessions", &[]);
+    let survivors = db.sql().query("SELECT sid FROM sessions WHERE exp > now()", &[]);
     for row in survivors.expect("rows") {
         let key: &str = row.get(0);
         let answered = saves.iter().rev().find(|(saved, _)| saved == key);
@@ -193,4 +196,80 @@ fn a_pooler_of_transactions_serves_revocations() {
     assert_eq!(ended.expect("a revocation"), 9);
     assert_eq!(db.number(SESSIONS), 1);
     assert!(storage.get("key 3").expect("an answer").is_some());
+}
+
+/// Saves hold their lock until they have committed.
+#[test]
+fn a_revocation_has_its_turn_where_commits_are_slow() {
+    let db = Database::new();
+    db.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON sessions_meta INITIALLY DEFERRED
+           FOR EACH ROW WHEN (NEW.sub = 'bob') EXECUTE FUNCTION slow()",
+    );
+    let done = AtomicBool::new(false);
+    let storage =
+        db.storage_with(json!({ "pool_size": 1, "read_timeout": 1, "send_timeout": 1_500 }));
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let (done, storage) = (&done, db.storage_with(json!({ "pool_size": 8 })));
+            scope.spawn(move || {
+                for n in (0..).take_while(|_| !done.load(Ordering::Relaxed)) {
+                    storage.call(login_of("bob", format!("{thread}/{n}"), 60)).expect("a save");
+                }
+            });
+        }
+        thread::sleep(Duration::from_millis(300));
+        let revocations: Vec<_> = (0..10).map(|_| storage.revoke("shop", "ada", None)).collect();
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(revocations, vec![Ok(0); 10]);
+    });
+}
+
+/// Without an index on the metadata's keys alone, each deleted session would read all metadata.
+#[test]
+fn thousands_are_ended_on_the_documented_tables() {
+    for ended_ttl in [0, 60_000] {
+        let db = Database::new();
+        db.execute(
+            "DROP INDEX IF EXISTS sessions_meta_sid_idx;
+             INSERT INTO sessions (sid, exp) SELECT 'key ' || n, now() + interval '1 hour'
+             FROM generate_series(1, 100000) AS n;
+             INSERT INTO sessions_meta SELECT CASE WHEN n <= 2000 THEN 'shop' ELSE 'bank' END, n, 'key ' || n
+             FROM generate_series(1, 100000) AS n",
+        );
+        let revoke = || {
+            db.storage_with(json!({ "ended_ttl": ended_ttl })).call(RevokeAudience::new("shop")?)
+        };
+        if ended_ttl == 0 {
+            // Each call ends some of them.
+            let before = db.number(SESSIONS);
+            let ended = revoke();
+            let left = db.number(SESSIONS);
+            assert!(left < before - 20, "{ended:?}, {left} are left");
+        } else {
+            assert_eq!(revoke(), Ok(2_000));
+            assert_eq!(db.number(SESSIONS), 98_000);
+        }
+    }
+}
+
+#[test]
+fn a_locked_row_keeps_no_other_session_alive() {
+    for ended_ttl in [0, 60_000] {
+        let db = Database::new();
+        let keys = json!({ "ended_ttl": ended_ttl, "read_timeout": 1_000, "send_timeout": 1_000 });
+        let (storage, mut other) = (db.storage_with(keys), db.sql());
+        for n in 0..20 {
+            storage.call(login(format!("key {n}"))).expect("a save");
+        }
+        let holder = lock_row(&mut other, "key 7");
+        let failed = storage.revoke("shop", "ada", None).expect_err("a session is locked");
+        assert!(matches!(failed, Error::Locked { .. }), "{failed}");
+        assert!(failed.to_string().contains("1 session is left"), "{failed}");
+        assert_eq!(db.number(SESSIONS), 1);
+        holder.rollback().expect("the end");
+        assert_eq!(storage.revoke("shop", "ada", None), Ok(1));
+    }
 }

@@ -23,6 +23,9 @@ pub struct Database {
     client: Mutex<Client>,
 }
 
+/// A row of the sessions table is not the mark of an ended session.
+pub const NO_MARK: &str = "(data = '' AND exp < now() - interval '80 years') IS NOT TRUE";
+
 impl Database {
     pub fn new() -> Self {
         let name = shared().create_database();
@@ -56,6 +59,11 @@ impl Database {
 
     pub fn number(&self, sql: &str) -> i64 {
         self.one(sql)
+    }
+
+    /// How many sessions there are, expired or not. The marks of ended ones are not counted.
+    pub fn sessions(&self) -> i64 {
+        self.number(&format!("SELECT count(*) FROM sessions WHERE {NO_MARK}"))
     }
 
     pub fn query(&self, sql: &str, key: &str) -> Vec<postgres::Row> {

@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 
 pub use calls::{Calls, session, stat, together};
 pub use cluster::{Builder, Cluster, Stop};
-pub use database::{Database, disconnect, one};
+pub use database::{Database, NO_MARK, disconnect, one};
 pub use nginx::{Builder as NginxBuilder, Nginx, Response};
 pub use pgbouncer::PgBouncer;
 

@@ -50,6 +50,9 @@
 -- @field cleanup_interval The time between two clean-ups of expired sessions in the background.
 --   With 0 there are none: call `cleanup`. Accepts a whole number of milliseconds from 0 to
 --   86400000. Default: `60000`.
+-- @field ended_ttl For how long a session that was deleted, revoked or ended by the limit is
+--   remembered as ended: a save that replaces it is refused. With 0 its row is deleted at once.
+--   Accepts a whole number of milliseconds from 0 to 86400000. Default: `60000`.
 -- @field max_sessions_per_subject The most live sessions that a subject may have in an audience
 --   under one cookie name; 0 is no limit. It applies to sessions saved with metadata. Accepts a
 --   whole number of sessions from 0 to 1000000. Default: `0`.
@@ -152,7 +155,8 @@
 ---
 -- Delete a session and its metadata.
 --
--- It is no error where there is no such session.
+-- It is no error where there is no such session. For `ended_ttl`, a save that replaces it is
+--   refused.
 --
 -- @function instance:delete
 -- @tparam[opt] string name cookie name; not used
@@ -178,6 +182,8 @@
 ---
 -- Give a live session another expiry, without its data.
 --
+-- A session that was replaced, and would end after `stale_ttl`, gets that expiry, too.
+--
 -- @function instance:touch
 -- @tparam[opt] string name cookie name; not used
 -- @tparam string key session key
@@ -194,11 +200,12 @@
 --
 -- Saves with metadata and revocations of one audience take place one after the other. A save that
 --   was committed before the revocation is ended, also if it was still under way when `revoke` was
---   called; a session that is saved later lives. A request that has read its session before and
---   saves it afterwards saves a new one.
+--   called; a session that is saved later lives. For `ended_ttl`, a save of a session that was
+--   ended, or one that replaces it, is refused.
 --
--- More than 1,000 sessions are ended in several transactions. If a later one fails, the sessions
---   that are ended stay so, and another call ends the rest.
+-- Many sessions are ended in several transactions of some milliseconds, with pauses for saves. A
+--   session whose row is locked is tried again until the time is up; the error then says how many
+--   are left. Those that are ended stay so, and another call ends the rest.
 --
 -- @function instance:revoke
 -- @tparam[opt] string name cookie name; not used

@@ -15,7 +15,7 @@ fn job_on(tables: &Arc<Tables>, key: &str) -> BoxedJob {
 
 fn job(key: &str) -> BoxedJob {
     let config = Config::default();
-    job_on(&Arc::new(Tables::new(config.sessions, config.metadata, None)), key)
+    job_on(&Arc::new(Tables::new(config.sessions, config.metadata, None, Duration::ZERO)), key)
 }
 
 /// So many threads are awake; each takes a batch. Which of them are separate.
@@ -90,7 +90,7 @@ fn jobs_that_have_not_met_the_lock_by_themselves_are_tried_together_again() {
     let now = Instant::now();
     let later = now + Duration::from_secs(1);
     let config = Config::default();
-    let tables = Arc::new(Tables::new(config.sessions, config.metadata, None));
+    let tables = Arc::new(Tables::new(config.sessions, config.metadata, None, Duration::ZERO));
     for (key, pause) in [("tried", 20), ("first", 0), ("second", 0)] {
         let mut job = job_on(&tables, key);
         job.footprint.group = None;
@@ -122,7 +122,7 @@ fn only_the_jobs_that_are_picked_are_removed() {
 fn count() -> BoxedJob {
     let config = Config::default();
     let count = Box::new(Count::new(Scope::ALL, Epoch::now()));
-    let tables = Arc::new(Tables::new(config.sessions, config.metadata, None));
+    let tables = Arc::new(Tables::new(config.sessions, config.metadata, None, Duration::ZERO));
     Job::new(count, &tables, config.timeouts, Reply::callback(|_| {}))
 }
 

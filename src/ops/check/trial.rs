@@ -19,6 +19,10 @@ pub(super) fn findings(db: &mut Db<'_>) -> Result<Option<Finding>, Fault> {
     let problem = match tried {
         Ok(None) => return Ok(None),
         Ok(Some(problem)) => problem.to_owned(),
+        // No session has these keys, so none has ended.
+        Err(fault) if matches!(fault.error, Error::Ended) => {
+            format!("{step} stores nothing. A trigger or a rule may be the reason.")
+        }
         Err(fault) if fault.connection == Verdict::Usable && !fault.is_lock() => {
             format!("{step} fails: {}.", fault.error)
         }

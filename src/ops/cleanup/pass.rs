@@ -38,6 +38,7 @@ pub(super) struct Pass {
 
 /// What one statement did, and what follows.
 pub(super) struct Step {
+    /// Sessions; marks of ended ones do not count.
     pub(super) deleted: u64,
     pub(super) next: Next,
 }
@@ -80,11 +81,11 @@ impl Pass {
         let mut deleted = 0;
         match result {
             Ok(None) => return Ok(Step { deleted, next: Next::Taken }),
-            Ok(Some(count)) => {
-                deleted = count;
+            Ok(Some(done)) => {
+                deleted = done.count - done.marks;
                 self.failures = 0;
-                self.tried(size, deleted);
-                let count = size.min(count as u32);
+                self.tried(size, done.count);
+                let count = size.min(done.count as u32);
                 self.sizes.note(known, count, took);
                 if self.sizes.is_slow() {
                     report_slow(db, took / count.max(1));

@@ -1,7 +1,7 @@
 //! The statements of a clean-up: which sessions it finds, and how it deletes them.
 
 use crate::db::types::{BOOL, INT, TEXTS, TIME};
-use crate::db::{Db, Effect, Fault, Fixed, texts};
+use crate::db::{Db, Effect, Fault, Fixed, column, texts};
 use crate::op::Epoch;
 
 /// A session must have expired before that: a minute before the database's clock, and before $1.
@@ -11,10 +11,10 @@ macro_rules! before {
     };
 }
 
-/// Which sessions are deleted.
+/// Which rows are deleted: sessions, and the marks of ended ones that are no longer remembered.
 macro_rules! expired {
     ($before:expr) => {
-        concat!("exp < ", $before)
+        concat!("exp < ", $before, " AND ({is_deleted} OR {is_revoked}) IS NOT TRUE")
     };
 }
 
@@ -32,12 +32,12 @@ const FIND: Fixed = Fixed::reads(
     &[TIME, TIME, TEXTS, INT],
 );
 
-/// How many there are to delete, at most $2 if it is not null.
+/// How many there are to delete, at most $2 if it is not null. Marks are not counted.
 pub(super) const EXPIRED: Fixed = Fixed::reads(
     concat!(
         "SELECT pg_catalog.count(*) FROM (SELECT FROM {sessions} WHERE ",
         expired!(before!()),
-        " LIMIT $2) AS expired"
+        " AND exp >= {deleted_to} LIMIT $2) AS expired"
     ),
     &[TIME, INT],
 );
@@ -47,14 +47,14 @@ pub(in crate::ops) const OVERDUE: Fixed = Fixed::reads(
     concat!(
         "SELECT pg_catalog.count(*) FROM (SELECT FROM {sessions} WHERE ",
         expired!("pg_catalog.now() - interval '1 day'"),
-        " LIMIT 1000) AS overdue"
+        " AND exp >= {deleted_to} LIMIT 1000) AS overdue"
     ),
     &[],
 );
 
 /// Deletes those of the keys $2 that are expired still, unless another process does so at the moment and
-/// $3 is false. Answers whether it was this one's turn, and how many were deleted. Rows that others lock
-/// stay.
+/// $3 is false. Answers whether it was this one's turn, how many rows were deleted, and how many of them were
+/// marks. Rows that others lock stay.
 ///
 /// Sessions that a crash of the server brings back are expired as before, so the commit does not wait
 /// for the disk.
@@ -80,7 +80,8 @@ macro_rules! delete {
 
 const DELETE: Fixed = Fixed {
     with: delete!(""),
-    body: "SELECT ours, (SELECT pg_catalog.count(*) FROM gone) FROM turn",
+    body: "SELECT ours, (SELECT pg_catalog.count(*) FROM gone), \
+           (SELECT pg_catalog.count(*) FROM gone WHERE exp < {deleted_to}) FROM turn",
     types: &[TIME, TEXTS, BOOL],
     effect: Effect::WritesAndAnswers,
 };
@@ -99,12 +100,12 @@ const TURN: Fixed = Fixed::reads(
     &[TIME, BOOL],
 );
 
-/// Deletes those of $1 that are expired still. Answers their keys.
+/// Deletes those of $1 that are expired still. Answers their keys, and whether each is that of a mark.
 const DELETE_SESSIONS: Fixed = Fixed::answers(
     concat!(
         "DELETE FROM {sessions} WHERE sid::text = ANY ($1) AND ",
         expired!("$2"),
-        " RETURNING sid"
+        " RETURNING sid, exp < {deleted_to}"
     ),
     &[TEXTS, TIME],
 );
@@ -115,6 +116,13 @@ const DELETE_METADATA: Fixed = Fixed {
     types: &[TEXTS],
     effect: Effect::Writes,
 };
+
+/// What a statement of a clean-up did.
+pub(super) struct Deleted {
+    pub(super) count: u64,
+    /// How many of them were marks of ended sessions (see `crate::db::End`).
+    pub(super) marks: u64,
+}
 
 /// The sessions that expired before `now` and the database's clock, at `since` or later, the first ones
 /// first.
@@ -135,14 +143,15 @@ pub(super) fn delete(
     now: Epoch,
     keys: &[&str],
     anyway: bool,
-) -> Result<Option<u64>, Fault> {
+) -> Result<Option<Deleted>, Fault> {
     let info = db.table_info()?;
     if !info.is_plain {
         return db.transaction(|db| delete_in_steps(db, now, keys, anyway));
     }
     let delete = if info.leaves_metadata { &DELETE_BOTH } else { &DELETE };
-    let (ours, count): (bool, i64) = db.row(delete, &[&now, &keys, &anyway])?;
-    Ok(ours.then_some(count.unsigned_abs()))
+    let (ours, count, marks): (bool, i64, i64) = db.row(delete, &[&now, &keys, &anyway])?;
+    let (count, marks) = (count.unsigned_abs(), marks.unsigned_abs());
+    Ok(ours.then_some(Deleted { count, marks }))
 }
 
 /// The same in several statements of one transaction: distributed tables, views and partitions do not
@@ -152,7 +161,7 @@ fn delete_in_steps(
     now: Epoch,
     keys: &[&str],
     anyway: bool,
-) -> Result<Option<u64>, Fault> {
+) -> Result<Option<Deleted>, Fault> {
     let (ours, before): (bool, Epoch) = db.row(&TURN, &[&now, &anyway])?;
     if !ours {
         return Ok(None);
@@ -162,5 +171,9 @@ fn delete_in_steps(
     if !gone.is_empty() && db.table_info()?.leaves_metadata {
         db.execute(&DELETE_METADATA, &[&texts(&gone)?])?;
     }
-    Ok(Some(gone.len() as u64))
+    let mut marks = 0;
+    for row in &gone {
+        marks += u64::from(column::<bool>(row, 1)?);
+    }
+    Ok(Some(Deleted { count: gone.len() as u64, marks }))
 }

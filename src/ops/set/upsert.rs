@@ -1,25 +1,34 @@
 //! The statement that saves sessions: a multi-row upsert and, in common table expressions, what else
 //! belongs to the saves.
+//!
+//! It decides by the versions of rows that it has locked, not by its snapshot: `FOR NO KEY UPDATE` and
+//! `ON CONFLICT` wait for other transactions and look at the newest version. So another transaction that
+//! ends a session has either committed before, and the save is refused, or waits until the save has
+//! committed.
 
 use crate::db::types::{TEXT, TEXTS, TIME, TIMES};
-use crate::db::{Effect, Sql, Statement, Tables};
+use crate::db::{Effect, End, Sql, Statement, Tables};
 use postgres::types::Oid;
 use std::fmt::Write as _;
 
 /// A statement that saves sessions. Parameters: for each row key, name, data and expiry; then, where
-/// they are asked for, the arrays of the other parts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// they are asked for, the arrays of the other parts. Where ended sessions are remembered, or there are
+/// other parts, it answers the keys of the sessions that it has saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Upsert {
     /// How many sessions.
     pub(super) rows: usize,
-    /// Lowers the expiry of replaced sessions: an array of keys and one of expiries.
-    pub(super) expire: bool,
-    /// Deletes replaced sessions: an array of keys.
+    /// Some replace others. Arrays: the keys of all of these; then for each that is replaced its key, its
+    /// latest expiry (null leaves it as it is), and the key of the session that replaces it.
+    pub(super) replaces: bool,
+    /// Deletes some of the replaced ones: an array of keys.
     pub(super) delete: bool,
     /// Also deletes the metadata of those, which the tables do not do by themselves.
     pub(super) delete_metadata: bool,
     /// Stores metadata: arrays of audiences, subjects and keys.
     pub(super) metadata: bool,
+    /// Is for distributed tables, where the clock is a parameter: the range of marks of revoked sessions.
+    pub(super) distributed: bool,
 }
 
 /// The largest number of rows, at most `count`, for which an upsert is prepared: each up to 32, each
@@ -41,86 +50,130 @@ const ROW: [Oid; 4] = [TEXT, TEXT, TEXT, TIME];
 impl Upsert {
     /// One row for each session. Multi-row VALUES rather than unnest of arrays: measured 1,450 against
     /// 970 statements of 32 rows a second on one PostgreSQL, and 171 against 6 on a Citus cluster.
-    fn rows(&self, tables: &Tables) -> String {
-        let sessions = tables.sessions();
-        let mut text = format!("INSERT INTO {sessions} (sid, name, data, exp) VALUES ");
+    fn values(&self) -> String {
+        let mut text = "VALUES ".to_owned();
         for row in 0..self.rows {
             let comma = if row == 0 { "" } else { ", " };
             let [key, name, data, expires] = [1, 2, 3, 4].map(|column| row * 4 + column);
             let written = write!(text, "{comma}(${key}, ${name}, ${data}, ${expires})");
             debug_assert!(written.is_ok(), "writing to a String cannot fail");
         }
-        text + " ON CONFLICT (sid) DO UPDATE \
-                SET name = EXCLUDED.name, data = EXCLUDED.data, exp = EXCLUDED.exp"
-    }
-
-    /// The other statements that belong to the saves, and the types of their parameters.
-    fn parts(&self, tables: &Tables) -> (Vec<String>, Vec<Oid>) {
-        let (sessions, metadata) = (tables.sessions(), tables.metadata());
-        let mut types = Vec::new();
-        let mut next = |kind| {
-            types.push(kind);
-            self.rows * ROW.len() + types.len()
-        };
-        let mut parts = Vec::new();
-        if self.expire {
-            let (keys, expiries) = (next(TEXTS), next(TIMES));
-            parts.push(format!(
-                "UPDATE {sessions} AS s SET exp = old.exp \
-                 FROM unnest(${keys}, ${expiries}) AS old (sid, exp) \
-                 WHERE s.sid::text = old.sid AND s.exp > old.exp"
-            ));
-        }
-        if self.delete {
-            let keys = next(TEXTS);
-            if self.delete_metadata {
-                parts.push(format!("DELETE FROM {metadata} WHERE sid::text = ANY (${keys})"));
-            }
-            parts.push(format!("DELETE FROM {sessions} WHERE sid::text = ANY (${keys})"));
-        }
-        if self.metadata {
-            let [audiences, subjects, keys] = [(); 3].map(|()| next(TEXTS));
-            // The lock lets a revocation of the audience (see `revoke`) take place before or after this,
-            // not beside it.
-            parts.push(format!(
-                "INSERT INTO {metadata} (aud, sub, sid) \
-                 SELECT m.* FROM unnest(${audiences}, ${subjects}, ${keys}) AS m (aud, sub, sid) \
-                 WHERE pg_catalog.pg_advisory_xact_lock_shared({}, pg_catalog.hashtext(m.aud) & 15) IS NOT NULL \
-                 ON CONFLICT DO NOTHING",
-                tables.locks()
-            ));
-        }
-        (parts, types)
+        text
     }
 }
 
 impl Statement for Upsert {
     fn id(&self) -> (usize, usize) {
-        let parts = [self.expire, self.delete, self.delete_metadata, self.metadata];
+        let parts =
+            [self.replaces, self.delete, self.delete_metadata, self.metadata, self.distributed];
         let parts = parts.iter().fold(0, |all, &part| all << 1 | usize::from(part));
-        (ROW.as_ptr() as usize, self.rows << 4 | parts)
+        (ROW.as_ptr() as usize, self.rows << 5 | parts)
     }
 
     fn sql(&self, tables: &Tables) -> Sql {
-        let upsert = self.rows(tables);
-        let (mut parts, more_types) = self.parts(tables);
+        let (sessions, metadata) = (tables.sessions(), tables.metadata());
+        let remember = tables.remember_ended();
         let mut types = ROW.repeat(self.rows);
-        types.extend(more_types);
-        // The last part is the statement proper, the others are its common table expressions: all see
-        // the tables as they were before, and foreign keys are checked when all have run.
-        let last = parts.pop();
-        let mut with = String::new();
-        let body = match last {
-            None => upsert,
-            Some(last) => {
-                with = format!("stored AS ({upsert})");
-                for (n, part) in parts.iter().enumerate() {
-                    with += &format!(", part_{n} AS ({part})");
-                }
-                last
+        let mut next = |kind| {
+            types.push(kind);
+            types.len()
+        };
+        // What is done before the upsert, with its conditions, which have it done; and after it.
+        let (mut before, mut conditions, mut after) = (Vec::new(), Vec::new(), Vec::new());
+
+        if self.metadata {
+            let [audiences, subjects, keys] = [(); 3].map(|()| next(TEXTS));
+            // A revocation of the audience (see `revoke`) takes place before or after the save, not
+            // beside it. It waits for rows, so this lock comes before any row's.
+            before.push(format!(
+                "fence AS MATERIALIZED (SELECT pg_catalog.pg_advisory_xact_lock_shared( \
+                   {}, pg_catalog.hashtext(aud) & 15) IS NOT NULL AS passed \
+                 FROM pg_catalog.unnest(${audiences}) AS aud)",
+                tables.locks()
+            ));
+            conditions.push("(SELECT pg_catalog.count(passed) FROM fence) IS NOT NULL".to_owned());
+            // Once this transaction holds the session's row, no other one deletes its metadata.
+            after.push(format!(
+                "described AS (INSERT INTO {metadata} (aud, sub, sid) SELECT m.* \
+                 FROM unnest(${audiences}, ${subjects}, ${keys}) AS m (aud, sub, sid) \
+                 JOIN stored ON stored.sid::text = m.sid ON CONFLICT DO NOTHING)"
+            ));
+        }
+        if self.replaces {
+            let [keys, old, new] = [(); 3].map(|()| next(TEXTS));
+            let at = next(TIMES);
+            // All rows that are there are locked in one order, before the first is written: statements
+            // that replace each other's sessions would wait for each other.
+            let mut filter = conditions.clone();
+            filter.push(format!("sid::text = ANY (${keys})"));
+            before.push(format!(
+                "replaced AS MATERIALIZED (SELECT * FROM unnest(${old}, ${new}, ${at}) AS r (sid, by, exp)), \
+                 locked AS MATERIALIZED (SELECT sid, exp FROM {sessions} WHERE {} \
+                   ORDER BY sid::text COLLATE pg_catalog.\"C\" FOR NO KEY UPDATE)",
+                filter.join(" AND ")
+            ));
+            let ended = |end| tables.is_mark(end, "locked.exp");
+            conditions.push(match remember {
+                false => "(SELECT pg_catalog.count(*) FROM locked) IS NOT NULL".to_owned(),
+                true => format!(
+                    "saved.sid <> ALL (ARRAY(SELECT by FROM replaced \
+                     JOIN locked ON locked.sid::text = replaced.sid WHERE {} OR {}))",
+                    ended(End::Deleted),
+                    ended(End::Revoked)
+                ),
+            });
+            after.push(format!(
+                "expired AS (UPDATE {sessions} AS s SET exp = replaced.exp \
+                 FROM replaced JOIN stored ON stored.sid::text = replaced.by \
+                 WHERE s.sid::text = replaced.sid AND s.exp > replaced.exp)"
+            ));
+        }
+        if self.delete {
+            let keys = next(TEXTS);
+            let condition = format!(
+                "sid::text = ANY (${keys}) AND sid::text IN ( \
+                 SELECT replaced.sid FROM replaced JOIN stored ON stored.sid::text = replaced.by)"
+            );
+            if self.delete_metadata {
+                after.push(format!("undescribed AS (DELETE FROM {metadata} WHERE {condition})"));
+            }
+            after.push(format!("deleted AS (DELETE FROM {sessions} WHERE {condition})"));
+        }
+
+        let is_plain = before.is_empty();
+        let rows = match is_plain {
+            true => self.values(),
+            false => format!(
+                "SELECT * FROM ({}) AS saved (sid, name, data, exp) WHERE {}",
+                self.values(),
+                conditions.join(" AND ")
+            ),
+        };
+        let refuse = match remember {
+            true if self.distributed => {
+                let [from, to] = [(); 2].map(|()| next(TIME));
+                format!(" WHERE (s.exp BETWEEN ${from} AND ${to}) IS NOT TRUE")
+            }
+            true => format!(" WHERE ({}) IS NOT TRUE", tables.is_mark(End::Revoked, "s.exp")),
+            false => String::new(),
+        };
+        let upsert = format!(
+            "INSERT INTO {sessions} AS s (sid, name, data, exp) {rows} ON CONFLICT (sid) DO UPDATE \
+             SET name = EXCLUDED.name, data = EXCLUDED.data, exp = EXCLUDED.exp{refuse}"
+        );
+        let answers = remember || self.distributed;
+        let (with, body, effect) = match (is_plain, answers) {
+            (true, false) => (String::new(), upsert, Effect::Writes),
+            (true, true) => (String::new(), upsert + " RETURNING sid", Effect::WritesAndAnswers),
+            (false, _) => {
+                before.push(format!("stored AS ({upsert} RETURNING sid)"));
+                before.append(&mut after);
+                // This reads all of what is stored; the expressions after it run when that has ended.
+                let body = "SELECT sid FROM stored".to_owned();
+                (before.join(", "), body, Effect::WritesAndAnswers)
             }
         };
-        Sql { with, body, types, effect: Effect::Writes }
+        Sql { with, body, types, effect }
     }
 }
 
@@ -128,26 +181,29 @@ impl Statement for Upsert {
 mod tests {
     use super::*;
     use crate::Config;
+    use std::time::Duration;
 
-    const PLAIN: Upsert =
-        Upsert { rows: 2, expire: false, delete: false, delete_metadata: false, metadata: false };
+    fn plain() -> Upsert {
+        Upsert { rows: 2, ..Upsert::default() }
+    }
 
-    fn sql(upsert: Upsert) -> Sql {
+    fn sql(upsert: Upsert, ended_ttl: u64) -> Sql {
         let config = Config::default();
-        upsert.sql(&Tables::new(config.sessions, config.metadata, None))
+        let ttl = Duration::from_secs(ended_ttl);
+        upsert.sql(&Tables::new(config.sessions, config.metadata, None, ttl))
     }
 
     #[test]
     fn a_plain_save_is_a_bare_upsert() {
-        let sql = sql(PLAIN);
-        assert_eq!(sql.with, "");
-        assert_eq!(
-            sql.body,
-            "INSERT INTO \"sessions\" (sid, name, data, exp) VALUES \
+        let forgetful = sql(plain(), 0);
+        assert_eq!(forgetful.with, "");
+        let upsert = "INSERT INTO \"sessions\" AS s (sid, name, data, exp) VALUES \
              ($1, $2, $3, $4), ($5, $6, $7, $8) ON CONFLICT (sid) DO UPDATE \
-             SET name = EXCLUDED.name, data = EXCLUDED.data, exp = EXCLUDED.exp"
-        );
-        assert_eq!(sql.types.len(), 8);
+             SET name = EXCLUDED.name, data = EXCLUDED.data, exp = EXCLUDED.exp";
+        assert_eq!(forgetful.body, upsert);
+        assert_eq!(forgetful.types.len(), 8);
+        let body = sql(plain(), 60).body;
+        assert!(body.starts_with(&format!("{upsert} WHERE (s.exp BETWEEN ")), "{body}");
     }
 
     #[test]
@@ -167,31 +223,35 @@ mod tests {
 
     #[test]
     fn every_part_numbers_its_parameters_after_the_rows() {
-        let sql = sql(Upsert {
-            expire: true,
-            delete: true,
-            delete_metadata: true,
-            metadata: true,
-            ..PLAIN
-        });
-        assert!(sql.with.starts_with("stored AS (INSERT INTO \"sessions\""));
-        assert!(sql.with.contains("unnest($9, $10)"));
-        assert_eq!(sql.with.matches("($11)").count(), 2);
-        assert!(sql.body.starts_with("INSERT INTO \"sessions_meta\" (aud, sub, sid)"));
-        assert!(sql.body.contains("unnest($12, $13, $14)"));
-        assert_eq!(sql.types.len(), 14);
-        assert_eq!(sql.types[9], TIMES);
+        let sql = sql(
+            Upsert {
+                replaces: true,
+                delete: true,
+                delete_metadata: true,
+                metadata: true,
+                ..plain()
+            },
+            60,
+        );
+        assert!(sql.with.starts_with("fence AS MATERIALIZED (SELECT"));
+        assert!(sql.with.contains("unnest($9, $10, $11)"));
+        assert!(sql.with.contains("ANY ($12)"));
+        assert!(sql.with.contains("unnest($13, $14, $15)"));
+        assert_eq!(sql.with.matches("($16)").count(), 2);
+        assert_eq!(sql.types.len(), 16);
+        assert_eq!(sql.types[14], TIMES);
     }
 
     #[test]
     fn every_variant_has_an_id_of_its_own() {
         let mut ids = std::collections::BTreeSet::new();
-        for (rows, parts) in [1, 2, 128].iter().flat_map(|rows| (0..16).map(move |n| (*rows, n))) {
+        for (rows, parts) in [1, 2, 128].iter().flat_map(|rows| (0..32).map(move |n| (*rows, n))) {
             let part = |n: usize| parts >> n & 1 == 1;
-            let (expire, delete) = (part(0), part(1));
+            let (replaces, delete, distributed) = (part(0), part(1), part(4));
             let (delete_metadata, metadata) = (part(2), part(3));
-            ids.insert(Upsert { rows, expire, delete, delete_metadata, metadata }.id());
+            let upsert = Upsert { rows, replaces, delete, delete_metadata, metadata, distributed };
+            ids.insert(upsert.id());
         }
-        assert_eq!(ids.len(), 48);
+        assert_eq!(ids.len(), 96);
     }
 }

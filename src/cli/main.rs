@@ -1,8 +1,9 @@
 //! The command line: a command for each operation of the library, made from its table. Exit codes: 0 for
 //! success, 1 for a failure, 2 for a wrong command line, 3 where `check` finds something or there is no
-//! such session.
+//! such session, 130 where it was interrupted.
 
 mod commands;
+mod interrupt;
 mod output;
 mod subjects;
 
@@ -36,11 +37,16 @@ fn main() -> ExitCode {
     let Some(request) = Request::of(&matches) else {
         return ExitCode::from(2);
     };
+    if let Err(error) = interrupt::handle() {
+        return fail(error.into(), 1);
+    }
     let storage = match config(request.options) {
         Ok(config) => Storage::new(config),
         Err(error) => return fail(error, 2),
     };
-    match run(request, &storage) {
+    let done = run(request, &storage);
+    interrupt::let_exit();
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(3),
         Err(error) => {

@@ -62,6 +62,11 @@ impl<'a> Db<'a> {
         Db { connection, tables, separate, cleaned: None, passed_over: 0, in_transaction }
     }
 
+    /// Has the server end what was given up there. Comes first.
+    pub(crate) fn end_given_up(&mut self) -> Result<(), Fault> {
+        self.connection.end_given_up()
+    }
+
     /// Whether the operation may take long: no others wait for the connection.
     pub(crate) fn is_separate(&self) -> bool {
         self.separate

@@ -21,6 +21,9 @@ const MOST_LOSSES: u32 = 4;
 /// The pauses before a locked row is tried again: the first, and the longest.
 const LOCK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
+/// How long a server may take to end what was given up there.
+const END_TIME: Duration = Duration::from_secs(1);
+
 pub(super) fn run(engine: &Arc<Engine>) {
     let mut queue = engine.lock();
     while !queue.stopping {
@@ -51,6 +54,9 @@ pub(super) fn run(engine: &Arc<Engine>) {
             run_batch(engine, &mut connection, batch);
         }
         drop(connection);
+        if engine.pool.has_just_given_up() {
+            end_given_up(engine);
+        }
         queue = engine.lock();
     }
     queue.threads -= 1;
@@ -101,6 +107,17 @@ fn check_out(engine: &Arc<Engine>) -> Option<Pooled> {
             }
             None
         }
+    }
+}
+
+/// Has the servers end what was given up there, without waiting for the next operation, which would do the
+/// same: another process may save the same sessions meanwhile. One try.
+fn end_given_up(engine: &Arc<Engine>) {
+    if let Some(mut connection) = check_out(engine) {
+        let connection = connection.get();
+        connection.set_deadline(Instant::now() + END_TIME, END_TIME);
+        // Otherwise the next operation tries it, and reports it.
+        let _ = connection.end_given_up();
     }
 }
 
@@ -159,7 +176,8 @@ fn run_statement(
     let (until, timeout) = (first.expires(), first.timeouts.statement);
     let operations: Vec<&dyn AnyOperation> = batch.jobs.iter().map(|job| &*job.operation).collect();
     let mut db = Db::new(connection.get(), &first.tables, until, timeout, batch.separate.is_some());
-    let answers = (first.operation.kind().run)(&operations, &mut db);
+    let run = first.operation.kind().run;
+    let answers = db.end_given_up().and_then(|()| run(&operations, &mut db));
     if let Some(cleaned) = db.cleaned() {
         engine.stats.cleaned(cleaned);
     }

@@ -71,6 +71,11 @@ impl Driver {
         })
     }
 
+    /// Whether another thread has ended all that is run.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// The output of `work`, or `None` if there is none in time. A timer polled beside the work is
     /// not enough while bytes arrive without a pause: when a task has used up tokio's cooperative
     /// budget, its timers stay pending. `timeout_at` knows that case.

@@ -3,6 +3,7 @@
 
 use super::client::Driver;
 use super::fault::{Fault, Verdict, causes, classify};
+use super::given_up::{Backend, GivenUp};
 use super::server_session::ServerSessions;
 use super::statement::{Sql, StatementId};
 use crate::tls::{Negotiator, Refused};
@@ -12,8 +13,10 @@ use postgres::{Error, Row, Statement};
 use std::collections::HashMap;
 use std::future::pending;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
 use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
@@ -25,10 +28,13 @@ pub(crate) struct Connection {
     /// The settings that statements need were made when the session started, and stay. If not,
     /// there may be a pooler.
     pub(super) settings_hold: bool,
-    /// Makes the stream of a request to cancel what this connection runs. `None` for a Unix socket, whose
-    /// stream tokio-postgres closes before a pooler has passed the request on: PgBouncer 1.18 then ends
-    /// itself ("bad client state").
-    pub(super) negotiator: Option<Negotiator>,
+    /// The server's process, where it is this connection's own.
+    pub(super) backend: Option<Backend>,
+    pub(super) given_up: Arc<GivenUp>,
+    /// Makes the stream of a request to cancel what this connection runs.
+    pub(super) negotiator: Negotiator,
+    /// The Unix socket that it was opened to.
+    pub(super) socket: Option<PathBuf>,
     /// The servers, for messages.
     pub(crate) server: Arc<str>,
     /// How long the current operations may take in all.
@@ -59,22 +65,28 @@ const CANCEL_TIME: Duration = Duration::from_millis(50);
 pub(crate) type Params<'a> = [&'a (dyn ToSql + Sync)];
 
 impl Drop for Connection {
-    /// A server's own sessions have a `statement_timeout`, which ends a statement that was given
-    /// up; behind a pooler it would run on and hold its locks. The request to cancel it has a
-    /// connection of its own, and always takes [`CANCEL_TIME`]; errors are ignored.
+    /// A statement that was given up is ended by the `statement_timeout` of the server's own session, and
+    /// before this pool uses another connection. Behind a pooler it would run on and hold its locks, and
+    /// where the pool itself ends, it may run for long: it is cancelled. The request for that has
+    /// a connection of its own, and always takes [`CANCEL_TIME`]; errors are ignored.
     fn drop(&mut self) {
-        if self.driver.expired
-            && !self.settings_hold
-            && let Some(negotiator) = &self.negotiator
-        {
-            let until = Instant::now() + CANCEL_TIME;
-            let token = self.client.cancel_token();
-            if let Ok(mut driver) = Driver::new(until, CancellationToken::new()) {
-                driver.wait(async {
-                    let _ = token.cancel_query(negotiator.to_cancel()).await;
-                    pending::<()>().await;
-                });
-            }
+        if !self.driver.expired || (self.settings_hold && !self.driver.is_stopped()) {
+            return;
+        }
+        let until = Instant::now() + CANCEL_TIME;
+        let (token, negotiator) = (self.client.cancel_token(), self.negotiator.to_cancel());
+        if let Ok(mut driver) = Driver::new(until, CancellationToken::new()) {
+            driver.wait(async {
+                match &self.socket {
+                    None => drop(token.cancel_query(negotiator).await),
+                    Some(path) => {
+                        if let Ok(socket) = UnixStream::connect(path).await {
+                            let _ = token.cancel_query_raw(socket, negotiator).await;
+                        }
+                    }
+                }
+                pending::<()>().await;
+            });
         }
     }
 }
@@ -169,12 +181,19 @@ impl Connection {
     }
 
     fn check<T>(&mut self, result: Option<Result<T, Error>>) -> Result<T, Fault> {
+        // The server has not said how the statement ended.
+        let is_lost = matches!(&result, Some(Err(error)) if error.as_db_error().is_none());
         let fault = match result {
             Some(Ok(value)) => return Ok(value),
             Some(Err(error)) => self.fault(&error),
             None => Fault::timed_out(&self.server, self.timeout),
         };
         self.broken |= fault.connection != Verdict::Usable;
+        if (self.driver.expired || is_lost)
+            && let Some(backend) = &self.backend
+        {
+            self.given_up.add(backend.clone());
+        }
         Err(fault)
     }
 

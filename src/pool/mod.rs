@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod credentials;
 mod fault;
+mod given_up;
 mod open;
 mod open_error;
 mod server_session;
@@ -145,6 +146,11 @@ impl Pool {
             connection.get().mark_broken();
         }
         idle
+    }
+
+    /// Whether a statement was given up since the last call: see [`Connection::end_given_up`].
+    pub(crate) fn has_just_given_up(&self) -> bool {
+        self.opener.given_up.is_new()
     }
 
     pub(crate) fn set_password(&self, password: &str) {

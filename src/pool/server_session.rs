@@ -3,6 +3,7 @@
 //! of another client.
 
 use super::client::Driver;
+use super::given_up::STARTED;
 use super::open_error::OpenError;
 use crate::config::ServerSessionConfig;
 use crate::host::log::{self, Level};
@@ -37,6 +38,14 @@ pub(super) struct Start {
     /// The random value of a setting that is made along with ours. If it cannot be read back, a
     /// pooler has dropped the settings, or has connected us to another client's session.
     witness: String,
+}
+
+/// What is known of a new session.
+pub(super) struct Inspected {
+    /// The settings of its start stay.
+    pub(super) settings_hold: bool,
+    /// The pid of its backend, and when that was started, where it is the session's own.
+    pub(super) backend: Option<(i64, i64)>,
 }
 
 /// PostgreSQL accepts a setting of any name with a dot.
@@ -76,21 +85,23 @@ impl ServerSessions {
         Some(Start { options, witness })
     }
 
-    /// Checks a new session: fails if its server is not of the wanted kind; otherwise returns
-    /// whether the settings of its start stay. One round trip, or none.
+    /// Checks a new session: fails if its server is not of the wanted kind. One round trip, or none.
     pub(super) fn inspect(
         &self,
         driver: &mut Driver,
         client: &Client,
         start: Option<&Start>,
-    ) -> Result<bool, OpenError> {
+    ) -> Result<Inspected, OpenError> {
         let target = self.config.target;
         let witness = start.map(|start| &*start.witness);
-        let mut holds = false;
+        let mut inspected = Inspected { settings_hold: false, backend: None };
         if witness.is_some() || target != "any" {
             let query = format!(
                 "SELECT pg_catalog.current_setting('{WITNESS}', true), \
-                 pg_catalog.current_setting('transaction_read_only')"
+                 pg_catalog.current_setting('transaction_read_only'), \
+                 pg_catalog.pg_backend_pid(), \
+                 (SELECT {STARTED} FROM pg_catalog.pg_stat_activity \
+                  WHERE pid = pg_catalog.pg_backend_pid())"
             );
             let answer = driver.run(client.simple_query(&query));
             let answer = answer.ok_or_else(OpenError::no_answer)??;
@@ -107,12 +118,16 @@ impl ServerSessions {
             if let Some(mismatch) = mismatch {
                 return Err(OpenError::failed("target_session_attrs", mismatch));
             }
-            holds = witness.is_some() && column(0) == witness;
+            inspected.settings_hold = witness.is_some() && column(0) == witness;
+            if inspected.settings_hold {
+                let number = |at| column(at).and_then(|text| text.parse().ok());
+                inspected.backend = number(2).zip(number(3));
+            }
         }
-        if !holds && self.config.prepared != "false" {
+        if !inspected.settings_hold && self.config.prepared != "false" {
             self.notice_pooler();
         }
-        Ok(holds)
+        Ok(inspected)
     }
 
     /// Whether statements are prepared in a session.

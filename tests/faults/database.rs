@@ -66,7 +66,7 @@ fn a_server_that_is_stopped_for_a_while_loses_nothing() {
     for host in ["127.0.0.1", socket] {
         let ground = Ground::with(&cluster, &[("host", host.into())], |nginx| nginx);
         // It carries out what it had received before it was stopped.
-        ground.late_trial(&format!("{host} stopped for 1300 ms"), SILENT, || {
+        ground.trial(&format!("{host} stopped for 1300 ms"), SILENT, || {
             cluster.pause();
             thread::sleep(Duration::from_millis(1300));
             cluster.resume();

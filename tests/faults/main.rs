@@ -13,6 +13,7 @@ mod trial;
 
 mod crowds;
 mod database;
+mod late;
 mod life;
 mod network;
 mod refusals;

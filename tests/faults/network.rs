@@ -59,7 +59,7 @@ fn a_slow_network_fails_no_operation() {
         relay.set(Mode::Pass);
     });
     // What it held comes after all, also to a server whose client has stopped waiting.
-    ground.late_trial("a standstill", SILENT, || {
+    ground.trial("a standstill", SILENT, || {
         relay.set(Mode::Hold);
         thread::sleep(Duration::from_millis(1300));
         relay.set(Mode::Pass);

@@ -148,15 +148,6 @@ impl Ground<'_> {
         let wrong = run(self, name, errors, trouble);
         assert!(wrong.is_empty(), "{name}:\n{}", list(&wrong));
     }
-
-    /// The same where a save that failed may be carried out after a newer one: the server is slow, and
-    /// does not know that the client has stopped waiting.
-    pub fn late_trial(&self, name: &str, errors: &[&str], trouble: impl FnOnce()) {
-        let wrong = run(self, name, errors, trouble);
-        let violation = |wrong: &&Wrong| matches!(wrong, Wrong::Violation(_));
-        let found = list(wrong.iter().filter(violation));
-        assert!(found.is_empty(), "{name}:\n{found}");
-    }
 }
 
 fn run(ground: &Ground, name: &str, expected: &[&str], trouble: impl FnOnce()) -> Vec<Wrong> {

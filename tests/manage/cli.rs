@@ -10,13 +10,13 @@ use serde_json::{Value as Json, json};
 use super::login;
 use crate::support::{self, Calls, Database, process, stage};
 
-fn command(db: &Database, program: &str, arguments: &[&str]) -> Command {
+pub(super) fn command(db: &Database, program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     db.environment(&mut command).args(arguments);
     command
 }
 
-fn program() -> String {
+pub(super) fn program() -> String {
     let program = stage::root().join("bin/resty-session-postgres");
     let program = process::program(program, "the command line");
     program.to_str().expect("a path in UTF-8").to_owned()

@@ -1,10 +1,12 @@
 //! `migrate` on tables in use: saves do not wait, and a step that fails does not stop the others.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
 use postgres::IsolationLevel;
 use resty_session_postgres::Storage;
 use resty_session_postgres::ops::Migrate;
@@ -12,7 +14,7 @@ use serde_json::json;
 
 use super::login;
 use super::schema::{check, migrate};
-use crate::support::{Database, process};
+use crate::support::{self, Database, process};
 
 /// Many sessions of the subjects of a shop.
 fn fill(db: &Database, number: u32) {
@@ -141,6 +143,34 @@ fn an_index_that_is_being_made_is_left_alone() {
         reading.commit().expect("the end of the reader");
         made.join().expect("no panic").expect("an index");
     });
+}
+
+/// A reader holds up the index: without its cancellation the server would go on waiting, and then make it.
+#[test]
+fn an_interrupted_command_ends_what_the_server_does_for_it() {
+    let db = Database::new();
+    for (signal, over_socket) in [(Signal::SIGINT, false), (Signal::SIGTERM, true)] {
+        db.execute("DROP INDEX IF EXISTS sessions_exp_idx");
+        let mut writer = db.sql();
+        let mut writing = writer.transaction().expect("a transaction");
+        writing.execute("INSERT INTO sessions VALUES ('key')", &[]).expect("a row");
+        let mut command = super::cli::command(&db, &super::cli::program(), &["migrate"]);
+        if over_socket {
+            command.env("PGHOST", support::shared().socket_dir());
+        }
+        let child = command.stderr(Stdio::piped()).spawn().expect("the command line");
+        let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'
+                       AND datname = current_database() AND query LIKE 'CREATE INDEX%'";
+        process::wait_until(5, "it makes the index", || db.number(running) == 1);
+        process::signal(child.id(), signal);
+        let start = Instant::now();
+        let output = child.wait_with_output().expect("an end");
+        assert!(start.elapsed() < Duration::from_secs(2), "{signal}: {:?}", start.elapsed());
+        assert_eq!(output.status.code(), Some(130), "{signal}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("interrupted"), "{signal}: {said}");
+        process::wait_until(2, "the server has ended it", || db.number(running) == 0);
+    }
 }
 
 #[test]

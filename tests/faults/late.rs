@@ -1,0 +1,154 @@
+//! A statement whose connection was given up is not carried out over what was saved meanwhile, also if
+//! the server had not begun with it and goes on much later.
+
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use postgres::Client;
+use resty_session_postgres::ops::Set;
+use resty_session_postgres::{Epoch, Error, Storage};
+use serde_json::json;
+
+use super::relay::{Mode, Relay};
+use super::trial::one_at_a_time;
+use crate::support::{self, Calls, Cluster, one, process};
+
+/// A storage with one connection, which has 200 ms for an answer.
+fn storage(cluster: &Cluster, database: &str, host: &str, port: u16) -> Storage {
+    let keys = json!({
+        "host": host, "port": port, "pool_size": 1, "cleanup_interval": 0,
+        "connect_timeout": 1000, "send_timeout": 100, "read_timeout": 100,
+    });
+    cluster.storage(database, keys)
+}
+
+fn save(storage: &Storage, value: &str) -> Result<(), Error> {
+    let expires = Epoch::now().plus(3600);
+    storage.call(Set::new("session", "key", value, expires).expect("texts"))
+}
+
+/// The server's process of the storage's one connection.
+fn backend(sql: &mut Client) -> u32 {
+    let query = "SELECT pid FROM pg_stat_activity
+                 WHERE application_name = 'pgmoon' AND datname = current_database()";
+    one::<i32>(sql, query).cast_unsigned()
+}
+
+fn is_there(sql: &mut Client, pid: u32) -> bool {
+    one(sql, &format!("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {pid})"))
+}
+
+/// Other clients of the same role, each idle.
+fn bystanders(cluster: &Cluster, database: &str) -> Vec<Client> {
+    (0..5).map(|_| cluster.client(database)).collect()
+}
+
+/// Saves on a backend that has been stopped before the statement arrives, then saves again: what counts
+/// is the later one, also when the backend has gone on.
+fn outdo_a_stopped_backend(storage: &Storage, sql: &mut Client) {
+    save(storage, "before").expect("a save");
+    let stopped = backend(sql);
+    process::signal(stopped, Signal::SIGSTOP);
+    let late = save(storage, "late");
+    let newer = save(storage, "newer");
+    process::signal(stopped, Signal::SIGCONT);
+    assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
+    newer.expect("a save");
+    process::wait_until(5, "the backend ends", || !is_there(sql, stopped));
+    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("newer"));
+}
+
+#[test]
+fn a_save_that_timed_out_is_not_carried_out_over_a_newer_one() {
+    let _turn = one_at_a_time();
+    let cluster = Cluster::builder().start();
+    let socket = cluster.socket_dir().to_str().expect("a path");
+    for host in ["127.0.0.1", socket] {
+        let database = cluster.create_database();
+        let mut sql = cluster.client(&database);
+        let mut others = bystanders(&cluster, &database);
+        let storage = storage(&cluster, &database, host, cluster.port());
+        for _ in 0..5 {
+            outdo_a_stopped_backend(&storage, &mut sql);
+        }
+        for other in &mut others {
+            assert_eq!(one::<i32>(other, "SELECT 1"), 1);
+        }
+    }
+}
+
+#[test]
+fn a_save_whose_connection_was_cut_is_not_carried_out_over_a_newer_one() {
+    let _turn = one_at_a_time();
+    let cluster = Cluster::builder().start();
+    let database = cluster.create_database();
+    let mut sql = cluster.client(&database);
+    let relay = Relay::to(cluster.port());
+    let storage = storage(&cluster, &database, "127.0.0.1", relay.port());
+    save(&storage, "before").expect("a save");
+    let stopped = backend(&mut sql);
+    process::signal(stopped, Signal::SIGSTOP);
+    thread::scope(|scope| {
+        let late = scope.spawn(|| save(&storage, "late"));
+        // The statement is with the backend.
+        thread::sleep(Duration::from_millis(50));
+        relay.cut();
+        late.join().expect("an answer").expect("it is repeated on another connection");
+    });
+    save(&storage, "newer").expect("a save");
+    process::signal(stopped, Signal::SIGCONT);
+    process::wait_until(5, "the backend ends", || !is_there(&mut sql, stopped));
+    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("newer"));
+}
+
+/// The network is gone, too, for longer than a call lasts.
+#[test]
+fn what_was_given_up_while_no_server_could_be_reached_ends_before_the_first_save_after_that() {
+    let _turn = one_at_a_time();
+    let cluster = Cluster::builder().start();
+    let database = cluster.create_database();
+    let mut sql = cluster.client(&database);
+    let relay = Relay::to(cluster.port());
+    let storage = storage(&cluster, &database, "127.0.0.1", relay.port());
+    save(&storage, "before").expect("a save");
+    let stopped = backend(&mut sql);
+    process::signal(stopped, Signal::SIGSTOP);
+    save(&storage, "late").expect_err("nothing answers");
+    relay.set(Mode::Lose);
+    save(&storage, "later").expect_err("no connection opens");
+    relay.set(Mode::Pass);
+    save(&storage, "newer").expect("a save");
+    process::signal(stopped, Signal::SIGCONT);
+    process::wait_until(5, "the backend ends", || !is_there(&mut sql, stopped));
+    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("newer"));
+}
+
+#[test]
+fn where_backends_may_not_be_ended_the_storage_works_all_the_same() {
+    let _turn = one_at_a_time();
+    let cluster = Cluster::builder().start();
+    let database = cluster.create_database();
+    let mut sql = cluster.client(&database);
+    let role = format!(
+        "CREATE ROLE weak LOGIN PASSWORD '{}'; GRANT ALL ON sessions, sessions_meta TO weak;
+         REVOKE EXECUTE ON FUNCTION pg_terminate_backend FROM PUBLIC",
+        support::password()
+    );
+    sql.batch_execute(&role).expect("a role");
+    let keys = json!({
+        "username": "weak", "pool_size": 1, "cleanup_interval": 0,
+        "connect_timeout": 1000, "send_timeout": 100, "read_timeout": 100,
+    });
+    let storage = cluster.storage(&database, keys);
+    save(&storage, "before").expect("a save");
+    let stopped = backend(&mut sql);
+    process::signal(stopped, Signal::SIGSTOP);
+    save(&storage, "late").expect_err("nothing answers");
+    for value in ["newer", "newest"] {
+        save(&storage, value).expect("a save");
+    }
+    process::signal(stopped, Signal::SIGCONT);
+    let refusals = cluster.log().matches("permission denied for function pg_terminate").count();
+    assert_eq!(refusals, 1);
+}

@@ -2,6 +2,7 @@
 //! stuck in, wakes another thread where a locked operation is due, the oldest has waited too long or a
 //! connection may be opened again, starts clean-ups, and stops an engine that is not used any more.
 
+use super::queue::WAIT_THRESHOLD;
 use super::{BoxedJob, Engine, Queue};
 use crate::Error;
 use crate::host::log::Level;
@@ -39,13 +40,14 @@ pub(super) fn run(engine: &Arc<Engine>) {
     }
 }
 
-fn is_recent(queue: &Queue, now: Instant) -> bool {
-    queue.last_submit.is_some_and(|at| now.saturating_duration_since(at) < LINGER)
+/// Whether the last operation came less than `time` ago.
+fn is_recent(queue: &Queue, now: Instant, time: Duration) -> bool {
+    queue.last_submit.is_some_and(|at| now.saturating_duration_since(at) < time)
 }
 
 /// When there is something to look at next.
 fn next_tick(engine: &Engine, queue: &mut Queue, now: Instant) -> Instant {
-    if queue.len() == 0 && !is_recent(queue, now) {
+    if queue.len() == 0 && !is_recent(queue, now, LINGER) {
         // Under the queue's lock, which the end of a clean-up takes before it wakes the clock.
         let look_again = now + engine.keep_time();
         return engine.cleaner.next().map_or(look_again, |at| at.min(look_again));
@@ -54,7 +56,9 @@ fn next_tick(engine: &Engine, queue: &mut Queue, now: Instant) -> Instant {
     let attempt = engine.pool.status().next_attempt().filter(|_| queue.len() > 0);
     let late_at = queue.late_at(engine.most_threads);
     let events = [attempt, late_at].into_iter().flatten().filter(|at| *at > now);
-    events.min().map_or(now + TICK, |at| at.min(now + TICK))
+    // The next operation need not wake the clock, which would cost its caller as much as the operation.
+    let tick = if is_recent(queue, now, TICK) { WAIT_THRESHOLD } else { TICK };
+    events.fold(now + tick, Instant::min)
 }
 
 fn expire(engine: &Engine, expired: Vec<BoxedJob>) {

@@ -14,7 +14,7 @@ pub(super) const BATCH: Limits = Limits { operations: 128, bytes: 1 << 20 };
 /// The wait threshold with one running thread: once the oldest operation has waited for so long, a
 /// second thread is woken, and with it, if need be, a second connection opened. A batch takes about a
 /// millisecond: an operation that has waited longer was not in the next one.
-const WAIT_THRESHOLD: Duration = Duration::from_millis(2);
+pub(super) const WAIT_THRESHOLD: Duration = Duration::from_millis(2);
 
 /// How much the threshold grows with each further thread, up to a limit: 10 ms with two, 50 ms with three.
 /// Two connections keep PostgreSQL busy, one being served while the other's batch fills up; more of them

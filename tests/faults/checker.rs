@@ -5,7 +5,6 @@
 //! the saves, in their own transactions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -87,55 +86,28 @@ impl Session {
     }
 
     /// Judges what a read found that began when `acknowledged` was the last acknowledged number.
-    pub fn judge(&self, found: Option<&str>, acknowledged: u64) -> Result<(), Wrong> {
+    pub fn judge(&self, found: Option<&str>, acknowledged: u64) -> Result<(), String> {
         let Some(found) = found else {
             return match acknowledged {
                 0 => Ok(()),
-                _ => Err(Wrong::Violation(format!("{} was lost", self.key))),
+                _ => Err(format!("{} was lost", self.key)),
             };
         };
-        let number = self.number(found).map_err(Wrong::Violation)?;
+        let number = self.number(found)?;
         if number >= acknowledged {
             return Ok(());
         }
-        let what = format!("{}: {number} was read after {acknowledged}", self.key);
-        Err(self.out_of_order(number, what))
-    }
-
-    /// An older number was found than was expected.
-    fn out_of_order(&self, number: u64, what: String) -> Wrong {
-        match lock(&self.unsure).contains(&number) {
-            true => Wrong::Late(what),
-            false => Wrong::Violation(what),
-        }
-    }
-}
-
-/// What contradicts what is known.
-pub enum Wrong {
-    /// This must not be.
-    Violation(String),
-    /// A save that had failed was carried out after a newer one: a server that was merely slow may.
-    Late(String),
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Wrong::Violation(what) => write!(f, "violation: {what}"),
-            Wrong::Late(what) => write!(f, "late: {what}"),
-        }
+        Err(format!("{}: {number} was read after {acknowledged}", self.key))
     }
 }
 
 /// At most ten of them, one a line.
-pub fn list<'a>(wrong: impl IntoIterator<Item = &'a Wrong>) -> String {
-    let lines: Vec<_> = wrong.into_iter().take(10).map(Wrong::to_string).collect();
-    lines.join("\n")
+pub fn list(wrong: &[String]) -> String {
+    wrong[..wrong.len().min(10)].join("\n")
 }
 
 /// Compares what the database has with what is known of the sessions.
-pub fn verify(sql: &mut Client, sessions: &[&Session]) -> Vec<Wrong> {
+pub fn verify(sql: &mut Client, sessions: &[&Session]) -> Vec<String> {
     // All as it is at one moment: the clean-up goes on.
     let mut sql = sql
         .build_transaction()
@@ -181,43 +153,39 @@ pub fn verify(sql: &mut Client, sessions: &[&Session]) -> Vec<Wrong> {
             && let Some((_, left)) = rows.get(old)
             && *left > STALE_TTL
         {
-            let what = format!("{key} is there, and {old} lives on");
-            wrong.push(Wrong::Violation(what));
+            wrong.push(format!("{key} is there, and {old} lives on"));
         }
     }
     let foreign = history.into_keys().chain(metadata.into_keys());
-    wrong.extend(foreign.map(|key| Wrong::Violation(format!("{key} was never asked for"))));
+    wrong.extend(foreign.map(|key| format!("{key} was never asked for")));
     wrong
 }
 
 /// Each save has its metadata, each metadata its save; all acknowledged ones took place, in order.
-fn verify_history(session: &Session, taken: &[String], described: &BTreeSet<u64>) -> Vec<Wrong> {
+fn verify_history(session: &Session, taken: &[String], described: &BTreeSet<u64>) -> Vec<String> {
     let key = &session.key;
     let unsure = lock(&session.unsure).clone();
     let (mut wrong, mut numbers, mut last) = (Vec::new(), BTreeSet::new(), 0);
     for value in taken {
         match session.number(value) {
             Ok(number) if number < last => {
-                let what = format!("{key}: {number} was carried out after {last}");
-                wrong.push(session.out_of_order(number, what));
+                wrong.push(format!("{key}: {number} was carried out after {last}"));
                 numbers.insert(number);
             }
             Ok(number) => {
                 last = number;
                 numbers.insert(number);
             }
-            Err(what) => wrong.push(Wrong::Violation(what)),
+            Err(what) => wrong.push(what),
         }
     }
     if numbers != *described {
         let half: Vec<_> = numbers.symmetric_difference(described).collect();
-        let what = format!("{key}: half there: {half:?}");
-        wrong.push(Wrong::Violation(what));
+        wrong.push(format!("{key}: half there: {half:?}"));
     }
     for number in 1..=session.acknowledged() {
         if !unsure.contains(&number) && !numbers.contains(&number) {
-            let what = format!("{key}: {number} was acknowledged and did not take place");
-            wrong.push(Wrong::Violation(what));
+            wrong.push(format!("{key}: {number} was acknowledged and did not take place"));
         }
     }
     wrong

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use resty_session_postgres::ops::{Get, Set};
 use resty_session_postgres::{Epoch, Error, Storage};
 
-use super::checker::{STALE_TTL, Session, TTL, Wrong};
+use super::checker::{STALE_TTL, Session, TTL};
 use super::client::Client;
 use crate::support::process::lock;
 
@@ -99,7 +99,7 @@ pub struct Meter {
     pub operations: AtomicU64,
     /// By kind.
     pub errors: Mutex<BTreeMap<String, u64>>,
-    pub wrong: Mutex<Vec<Wrong>>,
+    pub wrong: Mutex<Vec<String>>,
     /// Requests that nginx did not answer: when they began, and what came of them.
     pub cut: Mutex<Vec<(Instant, String)>>,
     /// In microseconds.

@@ -8,11 +8,13 @@
 mod checker;
 mod client;
 mod load;
+mod random;
 mod relay;
 mod trial;
 
 mod crowds;
 mod database;
+mod ended;
 mod late;
 mod life;
 mod network;

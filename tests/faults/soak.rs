@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::checker::{Wrong, list};
+use super::checker::list;
 use super::load::Meter;
-use super::relay::{Mode, Relay};
+use super::random::{chance, random_fault};
+use super::relay::Relay;
 use super::site;
 use super::trial::{Ground, one_at_a_time};
-use crate::support::{Cluster, Nginx, Stop, process};
+use crate::support::{Cluster, process};
 
 /// Without another word, as in `make test`.
 const SHORT: Duration = Duration::from_secs(7);
@@ -28,62 +28,10 @@ const MORE_MEMORY: usize = 6_000;
 /// three files each, and those of eight clients.
 const MORE_FILES: usize = 32;
 
-fn time() -> Option<Duration> {
+pub fn time() -> Option<Duration> {
     let minutes = env::var("RSP_SOAK_MINUTES").ok()?;
     let minutes: f64 = minutes.parse().expect("RSP_SOAK_MINUTES: a number");
     Some(Duration::from_secs_f64(minutes * 60.0))
-}
-
-/// A number below `limit`.
-fn chance(limit: u64) -> u64 {
-    RandomState::new().hash_one(()) % limit
-}
-
-/// One fault, which is over when this returns.
-fn fault(cluster: &Cluster, relay: &Relay, reloaded: &Nginx) -> &'static str {
-    let pause = |most| thread::sleep(Duration::from_millis(100 + chance(most)));
-    let restart = |how| {
-        cluster.stop(how);
-        pause(500);
-        cluster.start_again();
-    };
-    let stop = || {
-        cluster.pause();
-        pause(2000);
-        cluster.resume();
-    };
-    let relayed = |mode| {
-        relay.set(mode);
-        pause(1000);
-        relay.set(Mode::Pass);
-    };
-    let terminate = || {
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                   WHERE application_name = 'pgmoon'";
-        let _ = cluster.client("postgres").query(end, &[]);
-    };
-    let delay = Mode::Delay(Duration::from_millis(30));
-    let reload = || {
-        for _ in 0..3 {
-            reloaded.reload();
-            pause(200);
-        }
-    };
-    let faults: [(&str, &dyn Fn()); 10] = [
-        ("fast restart", &|| restart(Stop::Fast)),
-        ("immediate restart", &|| restart(Stop::Immediate)),
-        ("stop and continue", &stop),
-        ("backends terminated", &terminate),
-        ("connections cut", &|| relay.cut()),
-        ("black hole", &|| relayed(Mode::Lose)),
-        ("standstill", &|| relayed(Mode::Hold)),
-        ("delay", &|| relayed(delay)),
-        ("half-open", &|| relay.leave_half_open()),
-        ("three reloads", &reload),
-    ];
-    let (name, fault) = faults[chance(10) as usize];
-    fault();
-    name
 }
 
 /// What processes hold: KiB of memory, and open files.
@@ -106,26 +54,20 @@ struct Sum {
     operations: u64,
     errors: BTreeMap<String, u64>,
     cut: usize,
-    late: usize,
-    violations: Vec<Wrong>,
+    violations: Vec<String>,
     slowest: Duration,
     faults: BTreeMap<&'static str, usize>,
 }
 
 impl Sum {
-    fn add(&mut self, (meter, wrong): (Meter, Vec<Wrong>)) {
+    fn add(&mut self, (meter, wrong): (Meter, Vec<String>)) {
         self.operations += meter.operations.load(Ordering::Relaxed);
         self.cut += process::lock(&meter.cut).len();
         self.slowest = self.slowest.max(meter.slowest());
         for (kind, count) in &*process::lock(&meter.errors) {
             *self.errors.entry(kind.clone()).or_default() += count;
         }
-        for wrong in wrong {
-            match wrong {
-                Wrong::Late(_) => self.late += 1,
-                Wrong::Violation(_) => self.violations.push(wrong),
-            }
-        }
+        self.violations.extend(wrong);
     }
 }
 
@@ -151,7 +93,7 @@ fn load_reloads_and_faults_together() {
                 let began = Instant::now();
                 while began.elapsed() < round {
                     thread::sleep(Duration::from_millis(300 + chance(500)));
-                    let name = fault(&cluster, &relay, &reloaded.site.nginx);
+                    let name = random_fault(&cluster, &relay, Some(&reloaded.site.nginx));
                     *sum.faults.entry(name).or_default() += 1;
                 }
                 // What was going on then has its time to end.
@@ -168,12 +110,11 @@ fn load_reloads_and_faults_together() {
 
     println!("{:.0?} of load, reloads and faults: {:?}", start.elapsed(), sum.faults);
     println!(
-        "{} operations, errors {:?}, {} cut by nginx, {} violations, {} carried out late, slowest {:.0?}",
+        "{} operations, errors {:?}, {} cut by nginx, {} violations, slowest {:.0?}",
         sum.operations,
         sum.errors,
         sum.cut,
         sum.violations.len(),
-        sum.late,
         sum.slowest,
     );
     println!(

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use resty_session_postgres::Storage;
 use serde_json::{Value as Json, json};
 
-use super::checker::{HISTORY, Session, Wrong, list, verify};
+use super::checker::{HISTORY, Session, list, verify};
 use super::client::Client;
 use super::load::{self, Binding, Meter};
 use super::site::{self, ANSWER, CONNECT, Site};
@@ -106,7 +106,7 @@ impl<'a> Ground<'a> {
     }
 
     /// Runs clients while `body` does; gives what they measured and what was found to be wrong.
-    pub fn under_load(&self, body: impl FnOnce(&Meter)) -> (Meter, Vec<Wrong>) {
+    pub fn under_load(&self, body: impl FnOnce(&Meter)) -> (Meter, Vec<String>) {
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
         let clients = HTTP_CLIENTS + if self.keep { RUST_CLIENTS } else { 0 };
         let all: Vec<Vec<Session>> =
@@ -150,7 +150,7 @@ impl Ground<'_> {
     }
 }
 
-fn run(ground: &Ground, name: &str, expected: &[&str], trouble: impl FnOnce()) -> Vec<Wrong> {
+fn run(ground: &Ground, name: &str, expected: &[&str], trouble: impl FnOnce()) -> Vec<String> {
     let workers = ground.site.nginx.worker_pids();
     let mut usual = 0.0;
     let start = Instant::now();
@@ -173,12 +173,10 @@ fn run(ground: &Ground, name: &str, expected: &[&str], trouble: impl FnOnce()) -
     let p99_normal = meter.plain_p99(warm, began);
     let p99 = meter.plain_p99(began, Instant::now());
     let errors = process::lock(&meter.errors);
-    let late = wrong.iter().filter(|wrong| matches!(wrong, Wrong::Late(_)));
-    let late = late.count();
-    let violations = wrong.len() - late;
+    let violations = wrong.len();
     println!(
         "{name}: {} operations, {usual:.0} a second, errors {errors:?}, {violations} violations, \
-         {late} late, slowest {:.0?}, lasted {:.1?}, full rate after {back:.0?}, plain p99 {p99:.1?} \
+         slowest {:.0?}, lasted {:.1?}, full rate after {back:.0?}, plain p99 {p99:.1?} \
          ({p99_normal:.1?} before)",
         meter.operations.load(Ordering::Relaxed),
         meter.slowest(),

@@ -1,6 +1,6 @@
 //! The command line: a command for each operation of the library, made from its table. Exit codes: 0 for
 //! success, 1 for a failure, 2 for a wrong command line, 3 where `check` finds something or there is no
-//! such session, 130 where it was interrupted.
+//! such session, 130 where it was interrupted (143 by SIGTERM).
 
 mod commands;
 mod interrupt;

@@ -7,7 +7,9 @@ use crate::Error;
 use crate::db::Db;
 use crate::host::log::Level;
 use crate::op::{Answer, Answers, AnyOperation};
+use crate::ops::Settle;
 use crate::pool::{Fault, LOCK_TIMEOUT, Pooled, Retry, Verdict};
+use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -20,9 +22,6 @@ const MOST_LOSSES: u32 = 4;
 
 /// The pauses before a locked row is tried again: the first, and the longest.
 const LOCK_PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
-
-/// How long a server may take to end what was given up there.
-const END_TIME: Duration = Duration::from_secs(1);
 
 pub(super) fn run(engine: &Arc<Engine>) {
     let mut queue = engine.lock();
@@ -54,9 +53,6 @@ pub(super) fn run(engine: &Arc<Engine>) {
             run_batch(engine, &mut connection, batch);
         }
         drop(connection);
-        if engine.pool.has_just_given_up() {
-            end_given_up(engine);
-        }
         queue = engine.lock();
     }
     queue.threads -= 1;
@@ -110,17 +106,6 @@ fn check_out(engine: &Arc<Engine>) -> Option<Pooled> {
     }
 }
 
-/// Has the servers end what was given up there, without waiting for the next operation, which would do the
-/// same: another process may save the same sessions meanwhile. One try.
-fn end_given_up(engine: &Arc<Engine>) {
-    if let Some(mut connection) = check_out(engine) {
-        let connection = connection.get();
-        connection.set_deadline(Instant::now() + END_TIME, END_TIME);
-        // Otherwise the next operation tries it, and reports it.
-        let _ = connection.end_given_up();
-    }
-}
-
 /// Counts as a thread that opens a connection until it is dropped, also by a panic.
 struct Connecting<'a>(&'a Engine);
 
@@ -157,9 +142,17 @@ pub(super) fn run_batch(engine: &Arc<Engine>, connection: &mut Pooled, mut batch
             if operations > 1 {
                 engine.stats.split(fault.retry);
             }
+            let first =
+                batch.jobs.first().filter(|job| job.operation.kind().id != TypeId::of::<Settle>());
+            let first = first.map(|job| (Arc::clone(&job.tables), job.timeouts));
             let again = finish(engine, batch, vec![Err(fault.clone()); operations]);
             report(engine, &fault, operations, again);
             drop(idle);
+            if engine.pool.has_just_given_up()
+                && let Some((tables, timeouts)) = first
+            {
+                engine.settle(&tables, timeouts);
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod read_metadata;
 mod revoke;
 mod schema;
 mod set;
+mod settle;
 mod touch;
 
 pub use check::Check;
@@ -32,6 +33,7 @@ pub use migrate::Migrate;
 pub use read_metadata::ReadMetadata;
 pub use revoke::{Revoke, RevokeAudience};
 pub use set::Set;
+pub(crate) use settle::Settle;
 pub use touch::Touch;
 
 use crate::op::Kind;

@@ -55,6 +55,9 @@ impl RevokeAudience {
 /// How many sessions the first transaction ends, and the most that one ends.
 const SIZE: (usize, usize) = (50, 1_000);
 
+/// How many keys are kept until their other metadata is deleted: some megabytes.
+const MOST_KEYS: usize = 50_000;
+
 /// The time that a transaction should take, since saves of the audience wait for it.
 const PIECE_TIME: Duration = Duration::from_millis(6);
 
@@ -138,14 +141,7 @@ impl Operation for Revoke {
     fn run(&self, db: &mut Db<'_>) -> Result<u64, Fault> {
         let mut ended = Vec::new();
         self.end_all(&mut ended, db)?;
-        // One statement for all of them: without an index on the keys it reads the whole table. What it
-        // does not come to is deleted with the marks.
-        if db.tables().remember_ended() && !ended.is_empty() {
-            match db.execute(&FORGET_OTHERS, &[&ended]) {
-                Err(fault) if !fault.is_lock() => return Err(fault),
-                _ => {}
-            }
-        }
+        forget_others(&mut ended, db)?;
         match self.left.load(Ordering::Relaxed) {
             0 => Ok(self.alive.load(Ordering::Relaxed)),
             _ => Err(self.unfinished(db)),
@@ -173,6 +169,9 @@ impl Revoke {
                     self.alive.fetch_add(alive, Ordering::Relaxed);
                     let found = piece.keys.len();
                     ended.append(&mut piece.keys);
+                    if ended.len() >= MOST_KEYS {
+                        forget_others(ended, db)?;
+                    }
                     if found < size {
                         let left = passed_over.len() - spared;
                         self.left.store(left, Ordering::Relaxed);
@@ -236,6 +235,19 @@ impl Revoke {
         // Also where there is no session: it would be found again and again.
         db.execute(&FORGET, &[audience, &subjects, &keys])?;
         Ok(alive)
+    }
+}
+
+/// Deletes the other metadata of sessions that were ended, of many with one statement: without an index on
+/// the keys it reads the whole table. What it does not come to is deleted with the marks.
+fn forget_others(ended: &mut Vec<String>, db: &mut Db<'_>) -> Result<(), Fault> {
+    let keys = std::mem::take(ended);
+    if keys.is_empty() || !db.tables().remember_ended() {
+        return Ok(());
+    }
+    match db.execute(&FORGET_OTHERS, &[&keys]) {
+        Err(fault) if !fault.is_lock() => Err(fault),
+        _ => Ok(()),
     }
 }
 

@@ -2,10 +2,11 @@
 //! session may not be relied on; each under a deadline.
 
 use super::client::Driver;
-use super::fault::{Fault, Verdict, causes, classify};
-use super::given_up::{Backend, GivenUp};
+use super::fault::{Fault, Retry, Verdict, causes, classify};
+use super::given_up::{Backend, GivenUp, terminate};
 use super::server_session::ServerSessions;
 use super::statement::{Sql, StatementId};
+use crate::host::log::Level;
 use crate::tls::{Negotiator, Refused};
 use postgres::error::SqlState;
 use postgres::types::{FromSql, ToSql, Type};
@@ -58,9 +59,12 @@ const MOST_STATEMENTS: usize = 256;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-/// The time for a request to cancel. The pooler finds the statement by the client's connection, so
-/// that one must stay open for as long.
-const CANCEL_TIME: Duration = Duration::from_millis(50);
+/// The time for a request to cancel: usually, and where the pool ends, which leaves more of it. A pooler
+/// finds the statement by the client's connection, so that one must stay open for as long.
+const CANCEL_TIME: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(300));
+
+/// How long a server may take to end what was given up there.
+const END_TIME: Duration = Duration::from_secs(1);
 
 pub(crate) type Params<'a> = [&'a (dyn ToSql + Sync)];
 
@@ -73,7 +77,8 @@ impl Drop for Connection {
         if !self.driver.expired || (self.settings_hold && !self.driver.is_stopped()) {
             return;
         }
-        let until = Instant::now() + CANCEL_TIME;
+        let time = if self.driver.is_stopped() { CANCEL_TIME.1 } else { CANCEL_TIME.0 };
+        let until = Instant::now() + time;
         let (token, negotiator) = (self.client.cancel_token(), self.negotiator.to_cancel());
         if let Ok(mut driver) = Driver::new(until, CancellationToken::new()) {
             driver.wait(async {
@@ -112,6 +117,38 @@ impl Connection {
     pub(crate) fn set_deadline(&mut self, until: Instant, timeout: Duration) {
         self.driver.until = until;
         self.timeout = timeout;
+    }
+
+    /// Terminates the backends of other connections to the same server that were given up with a
+    /// statement under way. To be called before the connection is used. Costs nothing if there are none.
+    /// Behind a pooler, nothing is known of backends.
+    pub(crate) fn end_given_up(&mut self) -> Result<(), Fault> {
+        let Some(own) = self.backend else {
+            return Ok(());
+        };
+        let given_up = self.given_up.of_server(own.server);
+        if given_up.is_empty() {
+            return Ok(());
+        }
+        // What the connection is for can still take place on another one.
+        let until = self.driver.until;
+        self.driver.until = until.min(Instant::now() + END_TIME.min(self.time_left() / 2));
+        let ended = self.batch(&terminate(&given_up));
+        self.driver.until = until;
+        let reports = &self.given_up.reports;
+        match ended {
+            Ok(()) => reports.log(Level::Notice, || {
+                let pids: Vec<String> = given_up.iter().map(|it| it.pid.to_string()).collect();
+                let (server, pids) = (&self.server, pids.join(", "));
+                format!("{server} was asked to end what was given up there: backends {pids}")
+            }),
+            Err(fault) if fault.connection == Verdict::Usable => reports.log(Level::Warn, || {
+                format!("{} does not end what was given up there: {}", self.server, fault.error)
+            }),
+            Err(fault) => return Err(Fault { retry: Retry::AtOnce, ..fault }),
+        }
+        self.given_up.forget(&given_up);
+        Ok(())
     }
 
     pub(crate) fn time_left(&self) -> Duration {
@@ -190,9 +227,9 @@ impl Connection {
         };
         self.broken |= fault.connection != Verdict::Usable;
         if (self.driver.expired || is_lost)
-            && let Some(backend) = &self.backend
+            && let Some(backend) = self.backend
         {
-            self.given_up.add(backend.clone());
+            self.given_up.add(backend);
         }
         Err(fault)
     }

@@ -2,29 +2,44 @@
 //! that hangs would carry its statement out when it goes on, over what was saved meanwhile. So each is
 //! terminated through another connection to its server, before that one runs anything else.
 
-use super::connection::Connection;
-use super::fault::{Fault, Verdict};
 use crate::host::lock;
-use crate::host::log::{self, Level, Limited};
+use crate::host::log::Limited;
 use std::fmt::Write;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-/// The server process of a connection. No other one has the same values, also not later.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The server process of a connection. No other one has the same values, also not later. Times are in
+/// microseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Backend {
-    /// Where the connection was opened to.
-    pub(super) address: Arc<str>,
+    /// When its server was started, which tells the servers behind one address apart.
+    pub(super) server: i64,
     pub(super) pid: i64,
-    /// When it was started, in microseconds since 1970.
     pub(super) started: i64,
 }
 
-/// A column that is [`Backend::started`].
-pub(super) const STARTED: &str = "(extract(epoch FROM backend_start) * 1000000)::bigint";
+/// Columns for [`Backend`] of the own connection. Operators have the exact types of their operands, so that
+/// none of another schema is taken instead.
+pub(super) fn columns() -> String {
+    let server = micros("pg_catalog.pg_postmaster_start_time()");
+    let started = micros("backend_start");
+    format!(
+        "pg_catalog.pg_backend_pid(), {server}, \
+         (SELECT {started} FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()))"
+    )
+}
 
-/// How many are remembered. More hang only where no server can be reached for long.
+fn micros(time: &str) -> String {
+    format!("(pg_catalog.date_part('epoch', {time}) * '1000000'::float8)::bigint")
+}
+
+/// How many are remembered, and for how long. More hang only where no server can be reached for long.
 const CAPACITY: usize = 256;
+const KEEP: Duration = Duration::from_secs(3600);
+
+/// How often a server is asked to end one.
+const MOST_TRIES: u32 = 3;
 
 /// What one pool has given up.
 #[derive(Default)]
@@ -33,20 +48,26 @@ pub(super) struct GivenUp {
     any: AtomicBool,
     /// Whether one of them is new.
     new: AtomicBool,
-    backends: Mutex<Vec<Backend>>,
-    reports: Limited,
+    entries: Mutex<Vec<Entry>>,
+    pub(super) reports: Limited,
+}
+
+struct Entry {
+    backend: Backend,
+    since: Instant,
+    tries: u32,
 }
 
 impl GivenUp {
     /// Notes a backend that may still be at work on a statement. To be called before the statement's
     /// operations are answered, or tried again.
     pub(super) fn add(&self, backend: Backend) {
-        let mut backends = lock(&self.backends);
-        if !backends.contains(&backend) {
-            if backends.len() >= CAPACITY {
-                backends.remove(0);
+        let mut entries = lock(&self.entries);
+        if entries.iter().all(|entry| entry.backend != backend) {
+            if entries.len() >= CAPACITY {
+                entries.remove(0);
             }
-            backends.push(backend);
+            entries.push(Entry { backend, since: Instant::now(), tries: 0 });
         }
         self.any.store(true, Ordering::Release);
         self.new.store(true, Ordering::Relaxed);
@@ -57,103 +78,103 @@ impl GivenUp {
         self.new.load(Ordering::Relaxed) && self.new.swap(false, Ordering::Relaxed)
     }
 
-    /// Those that a connection to this address reaches.
-    fn at(&self, address: &str) -> Vec<Backend> {
+    /// Those of this server, each a few times until it is forgotten.
+    pub(super) fn of_server(&self, server: i64) -> Vec<Backend> {
         if !self.any.load(Ordering::Acquire) {
             return Vec::new();
         }
-        let backends = lock(&self.backends);
-        backends.iter().filter(|backend| &*backend.address == address).cloned().collect()
-    }
-
-    fn forget(&self, ended: &[Backend]) {
-        let mut backends = lock(&self.backends);
-        backends.retain(|backend| !ended.contains(backend));
-        self.any.store(!backends.is_empty(), Ordering::Release);
-    }
-}
-
-/// A role may terminate its own backends. Those that have ended already are not found.
-fn terminate(backends: &[Backend]) -> String {
-    let mut sql = format!(
-        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity \
-         WHERE (pid, {STARTED}) IN ("
-    );
-    for (n, Backend { pid, started, .. }) in backends.iter().enumerate() {
-        let comma = if n == 0 { "" } else { ", " };
-        let _ = write!(sql, "{comma}({pid}, {started})");
-    }
-    sql + ")"
-}
-
-impl Connection {
-    /// Terminates the backends of other connections to the same server that were given up with a
-    /// statement under way. To be called before the connection is used. Costs nothing if there are none.
-    /// Behind a pooler, nothing is known of backends.
-    pub(crate) fn end_given_up(&mut self) -> Result<(), Fault> {
-        let Some(own) = &self.backend else {
-            return Ok(());
-        };
-        let given_up = self.given_up.at(&own.address);
-        if given_up.is_empty() {
-            return Ok(());
-        }
-        let ended = self.batch(&terminate(&given_up));
-        match &ended {
-            Ok(()) => self.given_up.reports.log(Level::Notice, || {
-                let pids: Vec<String> = given_up.iter().map(|it| it.pid.to_string()).collect();
-                let (server, pids) = (&self.server, pids.join(", "));
-                format!("{server} ends what was given up there: backends {pids}")
-            }),
-            Err(fault) if fault.connection == Verdict::Usable && !fault.is_lock() => {
-                let text = format!("what was given up cannot be ended: {}", fault.error);
-                log::log(Level::Warn, text);
+        let mut found = Vec::new();
+        self.retain(|entry| {
+            if entry.backend.server == server {
+                entry.tries += 1;
+                found.push(entry.backend);
             }
-            Err(_) => return ended,
-        }
-        self.given_up.forget(&given_up);
-        Ok(())
+            entry.tries <= MOST_TRIES && entry.since.elapsed() < KEEP
+        });
+        found
     }
+
+    pub(super) fn forget(&self, ended: &[Backend]) {
+        self.retain(|entry| !ended.contains(&entry.backend));
+    }
+
+    fn retain(&self, keep: impl FnMut(&mut Entry) -> bool) {
+        let mut entries = lock(&self.entries);
+        entries.retain_mut(keep);
+        self.any.store(!entries.is_empty(), Ordering::Release);
+    }
+}
+
+/// Has backends ended. A role may do that with its own. One that has ended already is not found. One that
+/// waits for a standby has committed: it cannot come late, and its session is not to be seen early.
+/// The pids are constants, by which a proxy that takes part can tell whom it is about.
+pub(super) fn terminate(backends: &[Backend]) -> String {
+    let mut sql = String::new();
+    for Backend { pid, started, .. } in backends {
+        let _ = write!(
+            sql,
+            "SELECT pg_catalog.pg_terminate_backend({pid}) \
+             FROM pg_catalog.pg_stat_get_activity({pid}) \
+             WHERE {} = '{started}'::bigint AND wait_event IS DISTINCT FROM 'SyncRep';",
+            micros("backend_start"),
+        );
+    }
+    sql
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn backend(address: &str, pid: i64) -> Backend {
-        Backend { address: address.into(), pid, started: 5_000_000 }
+    fn backend(server: i64, pid: i64) -> Backend {
+        Backend { server, pid, started: 5_000_000 }
     }
 
     #[test]
     fn each_server_is_asked_to_end_its_own() {
         let given_up = GivenUp::default();
-        assert!(given_up.at("a").is_empty());
-        let [first, second, other] = [("a", 1), ("a", 2), ("b", 1)].map(|(a, pid)| backend(a, pid));
-        for one in [&first, &second, &other, &first] {
-            given_up.add(one.clone());
+        assert!(given_up.of_server(1).is_empty() && !given_up.is_new());
+        let [first, second, other] = [(1, 1), (1, 2), (2, 1)].map(|(at, pid)| backend(at, pid));
+        for one in [first, second, other, first] {
+            given_up.add(one);
         }
-        assert_eq!(given_up.at("a"), [first.clone(), second.clone()]);
+        assert!(given_up.is_new() && !given_up.is_new());
+        assert_eq!(given_up.of_server(1), [first, second]);
         // What is given up meanwhile stays.
-        let third = backend("a", 3);
-        given_up.add(third.clone());
+        let third = backend(1, 3);
+        given_up.add(third);
         given_up.forget(&[first, second]);
-        assert_eq!(given_up.at("a"), [third]);
-        assert_eq!(given_up.at("b"), [other]);
+        assert_eq!(given_up.of_server(1), [third]);
+        assert_eq!(given_up.of_server(2), [other]);
+    }
+
+    #[test]
+    fn what_cannot_be_ended_is_forgotten_after_some_tries() {
+        let given_up = GivenUp::default();
+        given_up.add(backend(1, 1));
+        for _ in 0..=MOST_TRIES {
+            assert_eq!(given_up.of_server(1).len(), 1);
+        }
+        assert_eq!(given_up.of_server(1), []);
     }
 
     #[test]
     fn the_oldest_are_forgotten_where_there_are_too_many() {
         let given_up = GivenUp::default();
         for pid in 0..=CAPACITY as i64 {
-            given_up.add(backend("a", pid));
+            given_up.add(backend(1, pid));
         }
-        let left = given_up.at("a");
+        let left = given_up.of_server(1);
         assert_eq!((left.len(), left[0].pid), (CAPACITY, 1));
     }
 
     #[test]
     fn the_statement_names_each_by_its_pid_and_its_start() {
-        let sql = terminate(&[backend("a", 1), backend("a", 2)]);
-        assert!(sql.ends_with("IN ((1, 5000000), (2, 5000000))"), "{sql}");
+        let sql = terminate(&[backend(1, 7), backend(1, 8)]);
+        for pid in [7, 8] {
+            assert!(sql.contains(&format!("pg_terminate_backend({pid})")), "{sql}");
+            assert!(sql.contains(&format!("pg_stat_get_activity({pid})")), "{sql}");
+        }
+        assert_eq!(sql.matches("= '5000000'::bigint").count(), 2, "{sql}");
     }
 }

@@ -3,7 +3,7 @@
 use super::client::{Driver, Messages};
 use super::connection::Connection;
 use super::credentials::Credentials;
-use super::given_up::{Backend, GivenUp};
+use super::given_up::GivenUp;
 use super::open_error::{OpenError, Remedy};
 use super::server_session::{ServerSessions, Start};
 use super::status::Status;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::net::UnixStream;
@@ -137,7 +137,6 @@ impl Opener {
         end: Instant,
     ) -> Result<Connection, OpenError> {
         let path = socket_path(&options);
-        let address = address(&options, path.as_deref());
         let mut driver = Driver::new(end, self.status.stop.clone())
             .map_err(|error| OpenError::failed("connect", error))?;
         let left = end.saturating_duration_since(Instant::now());
@@ -166,10 +165,9 @@ impl Opener {
         let (client, connection) = opened.ok_or_else(OpenError::no_answer)??;
         driver.connection = Some(connection);
         let inspected = self.sessions.inspect(&mut driver, &client, start)?;
-        let backend = inspected.backend.map(|(pid, started)| Backend { address, pid, started });
         Ok(Connection {
             settings_hold: inspected.settings_hold,
-            backend,
+            backend: inspected.backend,
             given_up: Arc::clone(&self.given_up),
             client,
             driver,
@@ -192,15 +190,6 @@ fn socket_path(options: &Config) -> Option<PathBuf> {
         }
         _ => None,
     }
-}
-
-/// What tells the servers that connections were opened to apart.
-fn address(options: &Config, socket: Option<&Path>) -> Arc<str> {
-    let text = match socket {
-        Some(path) => path.display().to_string(),
-        None => format!("{:?} {:?}", options.get_hostaddrs(), options.get_ports()),
-    };
-    text.into()
 }
 
 /// Tries one after the other until one opens. Each gets an equal share of the time that is left, so

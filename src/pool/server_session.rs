@@ -3,10 +3,11 @@
 //! of another client.
 
 use super::client::Driver;
-use super::given_up::STARTED;
+use super::fault::causes;
+use super::given_up::{self, Backend};
 use super::open_error::OpenError;
 use crate::config::ServerSessionConfig;
-use crate::host::log::{self, Level};
+use crate::host::log::{self, Level, Limited};
 use postgres::SimpleQueryMessage;
 use postgres::error::SqlState;
 use std::hash::{BuildHasher, RandomState};
@@ -29,6 +30,8 @@ pub(super) struct ServerSessions {
     pub(super) settings: String,
     /// Whether a pooler was noticed in front of the servers. Once noticed, it is assumed to stay.
     pooler: AtomicBool,
+    /// The log lines about backends that are unknown.
+    no_backends: Limited,
 }
 
 /// How to start a session with settings.
@@ -44,8 +47,8 @@ pub(super) struct Start {
 pub(super) struct Inspected {
     /// The settings of its start stay.
     pub(super) settings_hold: bool,
-    /// The pid of its backend, and when that was started, where it is the session's own.
-    pub(super) backend: Option<(i64, i64)>,
+    /// Its backend, where that is the session's own.
+    pub(super) backend: Option<Backend>,
 }
 
 /// PostgreSQL accepts a setting of any name with a dot.
@@ -71,6 +74,7 @@ impl ServerSessions {
             options,
             settings: format!("SELECT pg_catalog.concat({})", calls.join(", ")),
             pooler: AtomicBool::new(false),
+            no_backends: Limited::new(),
         }
     }
 
@@ -98,13 +102,24 @@ impl ServerSessions {
         if witness.is_some() || target != "any" {
             let query = format!(
                 "SELECT pg_catalog.current_setting('{WITNESS}', true), \
-                 pg_catalog.current_setting('transaction_read_only'), \
-                 pg_catalog.pg_backend_pid(), \
-                 (SELECT {STARTED} FROM pg_catalog.pg_stat_activity \
-                  WHERE pid = pg_catalog.pg_backend_pid())"
+                 pg_catalog.current_setting('transaction_read_only')"
             );
-            let answer = driver.run(client.simple_query(&query));
-            let answer = answer.ok_or_else(OpenError::no_answer)??;
+            let mut ask = |query: &str| {
+                driver.run(client.simple_query(query)).ok_or_else(OpenError::no_answer)
+            };
+            let mut answer = ask(&format!("{query}, {}", given_up::columns()))?;
+            // A role may be kept from asking for its backend.
+            if let Err(error) = &answer
+                && error.as_db_error().is_some()
+                && !client.is_closed()
+            {
+                let reason = causes(error);
+                answer = ask(&query)?;
+                self.no_backends.log(Level::Notice, || {
+                    format!("what is given up is not ended, since backends are unknown: {reason}")
+                });
+            }
+            let answer = answer?;
             let row = answer.iter().find_map(|message| match message {
                 SimpleQueryMessage::Row(row) => Some(row),
                 _ => None,
@@ -121,7 +136,12 @@ impl ServerSessions {
             inspected.settings_hold = witness.is_some() && column(0) == witness;
             if inspected.settings_hold {
                 let number = |at| column(at).and_then(|text| text.parse().ok());
-                inspected.backend = number(2).zip(number(3));
+                inspected.backend = match (number(2), number(3), number(4)) {
+                    (Some(pid), Some(server), Some(started)) => {
+                        Some(Backend { server, pid, started })
+                    }
+                    _ => None,
+                };
             }
         }
         if !inspected.settings_hold && self.config.prepared != "false" {

@@ -236,6 +236,9 @@ fn no_function_or_operator_of_another_role_runs() {
     let log = cluster.log();
     let ran: BTreeSet<&str> = decoys(&log[begin..]).into_iter().collect();
     assert!(ran.is_empty(), "decoys ran in {ran:#?}");
+    // Nor do they make a connection less than it is.
+    let failed = "STATEMENT:  SELECT pg_catalog.current_setting";
+    assert_eq!(log[begin..].matches(failed).count(), 0);
 }
 
 /// The statements in which decoys ran, as the server has logged them.

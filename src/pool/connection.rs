@@ -61,7 +61,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
 /// The time for a request to cancel: usually, and where the pool ends, which leaves more of it. A pooler
 /// finds the statement by the client's connection, so that one must stay open for as long.
-const CANCEL_TIME: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(300));
+const CANCEL_TIME: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
 
 /// How long a server may take to end what was given up there.
 const END_TIME: Duration = Duration::from_secs(1);

@@ -155,7 +155,8 @@ fn an_interrupted_command_ends_what_the_server_does_for_it() {
         let mut writer = db.sql();
         let mut writing = writer.transaction().expect("a transaction");
         writing.execute("INSERT INTO sessions VALUES ('key')", &[]).expect("a row");
-        let mut command = super::cli::command(&db, &super::cli::program(), &["migrate"]);
+        let ignoring = format!("trap '' HUP; exec {} migrate", super::cli::program());
+        let mut command = super::cli::command(&db, "sh", &["-c", &ignoring]);
         if over_socket {
             command.env("PGHOST", support::shared().socket_dir());
         }
@@ -163,6 +164,10 @@ fn an_interrupted_command_ends_what_the_server_does_for_it() {
         let running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'
                        AND datname = current_database() AND query LIKE 'CREATE INDEX%'";
         process::wait_until(5, "it makes the index", || db.number(running) == 1);
+        // It was started so that it outlives its terminal.
+        process::signal(child.id(), Signal::SIGHUP);
+        thread::sleep(Duration::from_millis(100));
+        assert_eq!(db.number(running), 1);
         process::signal(child.id(), signal);
         let start = Instant::now();
         let output = child.wait_with_output().expect("an end");

@@ -155,8 +155,11 @@ fn an_interrupted_command_ends_what_the_server_does_for_it() {
         let mut writer = db.sql();
         let mut writing = writer.transaction().expect("a transaction");
         writing.execute("INSERT INTO sessions VALUES ('key')", &[]).expect("a row");
-        let ignoring = format!("trap '' HUP; exec {} migrate", super::cli::program());
-        let mut command = super::cli::command(&db, "sh", &["-c", &ignoring]);
+        // Whatever the tests were started to ignore.
+        let signals = ["--default-signal=INT,TERM", "--ignore-signal=HUP"];
+        let migrate = [super::cli::program(), "migrate".to_owned()];
+        let mut command = super::cli::command(&db, "env", &signals);
+        command.args(migrate);
         if over_socket {
             command.env("PGHOST", support::shared().socket_dir());
         }

@@ -15,6 +15,8 @@ PREFIX ?= /usr/local
 LIB_DIR ?= $(PREFIX)/lib
 INCLUDE_DIR ?= $(PREFIX)/include
 BIN_DIR ?= $(PREFIX)/bin
+DATA_DIR ?= $(PREFIX)/share
+ZSH_DIR ?= $(DATA_DIR)/zsh/site-functions
 SHARE_DIR ?= $(PREFIX)/share/resty-session-postgres
 LUA_LIB_DIR ?= $(PREFIX)/share/lua/5.1
 LUA_CLIB_DIR ?= $(PREFIX)/lib/lua/5.1
@@ -48,6 +50,8 @@ BUILD_LUA_MODULE = scripts/build-library.sh $(TARGET) $(ARTIFACTS)/$(LUA_FEATURE
 CLI := $(TARGET)/release/resty-session-postgres
 BUILD_CLI = $(CARGO) build --release --locked --target-dir $(TARGET) --features 'cli $(FEATURES)' \
 	--bin resty-session-postgres
+# Its man pages and completions, in folders as PREFIX/share has them.
+CLI_SHARE := $(ARTIFACTS)/cli
 
 # lua-resty-session has a file of the same name, which must not be overwritten or removed.
 LUA_ENTRY := resty/session/postgres.lua
@@ -59,7 +63,8 @@ SCHEMAS = $(notdir $(wildcard sql/*.sql))
 
 # Where `build` installs to, so that the tests and the demo run what a user would install.
 STAGE := DESTDIR=$(TARGET)/stage TARGET=$(TARGET) PREFIX=/usr/local LIB_DIR=/usr/local/lib \
-	INCLUDE_DIR=/usr/local/include BIN_DIR=/usr/local/bin \
+	INCLUDE_DIR=/usr/local/include BIN_DIR=/usr/local/bin DATA_DIR=/usr/local/share \
+	ZSH_DIR=/usr/local/share/zsh/site-functions \
 	SHARE_DIR=/usr/local/share/resty-session-postgres \
 	LUA_LIB_DIR=/usr/local/share/lua/5.1 LUA_CLIB_DIR=/usr/local/lib/lua/5.1
 
@@ -129,6 +134,7 @@ build-lua:
 
 build-cli:
 	$(BUILD_CLI)
+	@rm -rf $(CLI_SHARE) && $(CLI) generate $(CLI_SHARE)
 
 # LuaRocks sets CC, which would make cargo compile everything again.
 build-rock:
@@ -144,10 +150,17 @@ $(LUA_MODULE):
 $(CLI):
 	$(BUILD_CLI)
 
+$(CLI_SHARE): $(CLI)
+	@$(CLI) generate $(CLI_SHARE)
+
 install: install-lua install-c install-sql install-cli ## Install what was built (DESTDIR, PREFIX, LUA_LIB_DIR, LUA_CLIB_DIR)
 
-install-cli: $(CLI)
+install-cli: $(CLI) $(CLI_SHARE)
 	install -D -m 755 $(CLI) '$(DESTDIR)$(BIN_DIR)/resty-session-postgres'
+	install -D -m 644 -t '$(DESTDIR)$(DATA_DIR)/man/man1' $(CLI_SHARE)/man/man1/*
+	install -D -m 644 -t '$(DESTDIR)$(DATA_DIR)/bash-completion/completions' $(CLI_SHARE)/bash-completion/completions/*
+	install -D -m 644 -t '$(DESTDIR)$(ZSH_DIR)' $(CLI_SHARE)/zsh/site-functions/*
+	install -D -m 644 -t '$(DESTDIR)$(DATA_DIR)/fish/vendor_completions.d' $(CLI_SHARE)/fish/vendor_completions.d/*
 
 install-lua: $(LUA_MODULE) ## Install the Lua module and its Lua files only
 	@if $(LUA_ENTRY_IS_FOREIGN); then \
@@ -185,6 +198,9 @@ uninstall: ## Remove the files that `install` has installed (same variables)
 	rm -f $(foreach file,$(HEADERS),'$(DESTDIR)$(INCLUDE_DIR)/$(file)')
 	rm -f $(foreach file,$(SCHEMAS),'$(DESTDIR)$(SHARE_DIR)/$(file)')
 	rm -f '$(DESTDIR)$(BIN_DIR)/resty-session-postgres'
+	rm -f '$(DESTDIR)$(DATA_DIR)'/man/man1/resty-session-postgres{,-*}.1 '$(DESTDIR)$(ZSH_DIR)/_resty-session-postgres'
+	rm -f '$(DESTDIR)$(DATA_DIR)/bash-completion/completions/resty-session-postgres.bash'
+	rm -f '$(DESTDIR)$(DATA_DIR)/fish/vendor_completions.d/resty-session-postgres.fish'
 	rmdir '$(DESTDIR)$(SHARE_DIR)' '$(DESTDIR)$(LUA_LIB_DIR)/resty/session/postgres' 2>/dev/null || true
 
 NAME := resty-session-postgres-$(VERSION)

@@ -1,43 +1,85 @@
 //! The commands and their options, made from the library's table of operations, and the options that were
 //! given, as an operation's arguments.
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use resty_session_postgres::config::Key;
 use resty_session_postgres::op::{Answer, Args, Kind, Param, ParamKind, Source, Spec, Value};
-use resty_session_postgres::ops::KINDS;
+use resty_session_postgres::ops::{self, KINDS};
 use resty_session_postgres::{Error, Storage};
+
+pub const NAME: &str = "resty-session-postgres";
+
+/// The most seconds that a statement may take, and how many it may take by default.
+const TIMEOUT: (f64, &str) = (86_400.0, "3600");
 
 /// A name as the command line writes it. It lives as long as the process, as clap's names do.
 fn dashed(name: &str) -> &'static str {
     name.replace('_', "-").leak()
 }
 
-/// A text of the reference as plain text.
-fn plain(text: &str) -> String {
-    text.replace('`', "")
+/// A text of the reference as plain text, with commands and options as they are written here.
+fn plain(text: &str, spec: &Spec) -> String {
+    let parts = text.split('`').enumerate();
+    let plain = parts.map(|(at, part)| match at % 2 {
+        1 if spec.params.iter().any(|param| param.name == part) => format!("--{}", dashed(part)),
+        1 if ops::find(part).is_some() => dashed(part).to_owned(),
+        _ => part.to_owned(),
+    });
+    plain.collect()
+}
+
+/// The same as a sentence begins.
+fn sentence(text: &str, spec: &Spec) -> String {
+    let text = plain(text, spec);
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// What holds where neither the DSN nor a variable says anything else.
+fn where_else() -> String {
+    let default = |key| Key::find(key).and_then(|key| key.default.ok()).unwrap_or_default();
+    let [user, host, port] = ["username", "host", "port"].map(default);
+    format!(
+        "postgres://user@host/database, or host=… dbname=…. What it leaves open is read from PGHOST, \
+         PGPORT, PGUSER, PGDATABASE and so on. Without these it is {user}@{host}:{port}, and the database \
+         of the user's name"
+    )
 }
 
 pub fn command() -> Command {
-    let option = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
-    Command::new("resty-session-postgres")
+    let option = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).help(help).global(true).help_heading("Database")
+    };
+    let switch = |name, help| option(name, help).action(ArgAction::SetTrue).help_heading("Output");
+    Command::new(NAME)
         .version(resty_session_postgres::VERSION)
         .about("Looks after the tables of resty.session.postgres")
         .after_help(
-            "What --dsn leaves open is read from PGHOST, PGPORT, PGUSER, PGDATABASE, PGSSLMODE, \
-             PGSSLROOTCERT and libpq's other variables. Other users of the machine can see a \
-             password on a command line, but not in PGPASSWORD, PGPASSFILE or ~/.pgpass.\n\nExit \
-             codes: 0 success, 1 failure, 2 wrong usage, 3 check found something, or there is no \
-             such session.",
+            "The variables are those of libpq, with PGPASSWORD, PGPASSFILE, PGSSLMODE, PGSSLROOTCERT, \
+             PGCONNECT_TIMEOUT and others. Where none of them says otherwise, TLS is used if the server \
+             has it (PGSSLMODE=prefer), and passwords are read from ~/.pgpass. Other users of the \
+             machine can see a password on a command line, but not in PGPASSWORD, PGPASSFILE or \
+             ~/.pgpass.\n\nExit codes: 0 success, 1 failure, 2 wrong usage, 3 check found something, or \
+             there is no such session, 130 interrupted (143 by SIGTERM).",
         )
         .subcommand_required(true)
+        .arg_required_else_help(true)
         .args([
-            option("dsn", "postgres://user@host/database, or host=… dbname=…").global(true),
-            option("table", "Sessions table, also schema.table").global(true),
-            option("table-meta", "Metadata table, also schema.table").global(true),
+            option("dsn", where_else().leak()).value_name("DSN"),
+            option("table", "Sessions table, also schema.table [default: sessions]")
+                .value_name("TABLE"),
+            option("table-meta", "Metadata table, also schema.table [default: TABLE_meta]")
+                .value_name("TABLE"),
             option("timeout", "Seconds that a statement may take")
-                .global(true)
-                .default_value("3600")
-                .value_parser(value_parser!(u32).range(1..=86_400)),
-            option("json", "Print JSON").action(ArgAction::SetTrue).global(true),
+                .value_name("SECONDS")
+                .default_value(TIMEOUT.1)
+                .allow_negative_numbers(true)
+                .value_parser(|text: &str| {
+                    let expected = format!("a whole number from 1 to {}", TIMEOUT.0);
+                    number(text, &expected, |number| is_whole(number, TIMEOUT.0))
+                }),
+            switch("json", "Print one JSON object"),
+            switch("quiet", "Print results and errors only: no progress, no remarks").short('q'),
         ])
         .subcommands(KINDS.iter().map(|kind| subcommand(kind.spec)))
 }
@@ -45,10 +87,11 @@ pub fn command() -> Command {
 fn subcommand(spec: &'static Spec) -> Command {
     let used = spec.params.iter();
     let used = used.filter(|param| param.kind != ParamKind::Unused);
+    let about = format!("{}\n\n{}", spec.summary, spec.details);
     let mut command = Command::new(dashed(spec.name))
-        .about(plain(spec.summary))
-        .long_about(plain(format!("{}\n\n{}", spec.summary, spec.details).trim_end()))
-        .args(used.map(argument));
+        .about(plain(spec.summary, spec))
+        .long_about(plain(about.trim_end(), spec))
+        .args(used.map(|param| argument(param, spec)));
     let switch =
         |name, help| Arg::new(name).long(dashed(name)).action(ArgAction::SetTrue).help(help);
     if matches!(spec.name, "revoke" | "revoke_audience" | "list" | "count") {
@@ -63,16 +106,31 @@ fn subcommand(spec: &'static Spec) -> Command {
     command
 }
 
-fn argument(param: &'static Param) -> Arg {
-    let arg = Arg::new(param.name)
-        .long(dashed(param.name))
-        .help(plain(param.doc))
-        .required(!param.optional);
+fn argument(param: &'static Param, spec: &'static Spec) -> Arg {
+    let help = match (spec.name, param.name) {
+        // It takes one page after the other.
+        ("list", "limit") => "Sessions at most (defaults to all)".to_owned(),
+        ("set", "metadata") => {
+            "An audience and a subject of the session; also several times".to_owned()
+        }
+        // A switch says what it does.
+        _ if param.kind == ParamKind::Flag => {
+            sentence(param.doc.strip_prefix("true ").unwrap_or(param.doc), spec)
+        }
+        _ => sentence(param.doc, spec),
+    };
+    let arg = Arg::new(param.name).long(dashed(param.name)).help(help).required(!param.optional);
+    let number_of = |expected, accepts: fn(f64) -> bool| {
+        let parse = move |text: &str| number(text, expected, accepts);
+        arg.clone().value_parser(parse).allow_negative_numbers(true).value_name("NUMBER")
+    };
     match param.kind {
         ParamKind::Flag => arg.action(ArgAction::SetTrue),
-        ParamKind::Seconds | ParamKind::Time | ParamKind::Count => {
-            arg.value_parser(value_parser!(f64)).allow_negative_numbers(true).value_name("NUMBER")
+        ParamKind::Count => {
+            number_of("a whole number from 1 on", |number| is_whole(number, u32::MAX.into()))
         }
+        ParamKind::Seconds => number_of("a number of seconds", f64::is_finite),
+        ParamKind::Time => number_of("a time in seconds since 1970", f64::is_finite),
         ParamKind::Pairs => arg
             .num_args(2)
             .action(ArgAction::Append)
@@ -83,6 +141,17 @@ fn argument(param: &'static Param) -> Arg {
             arg.allow_hyphen_values(true).value_name("TEXT")
         }
     }
+}
+
+/// Whether it is a whole number from 1 to `most`.
+fn is_whole(number: f64, most: f64) -> bool {
+    number.fract() == 0.0 && (1.0..=most).contains(&number)
+}
+
+/// The number that is written, if it is one that is accepted; otherwise what is expected.
+fn number(text: &str, expected: &str, accepts: impl Fn(f64) -> bool) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| accepts(*number));
+    number.ok_or_else(|| format!("expected {expected}"))
 }
 
 /// The operation that was asked for: the options that were given, and what is set in their place.
@@ -96,8 +165,7 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     pub fn of(matches: &'a ArgMatches) -> Option<Self> {
         let (command, options) = matches.subcommand()?;
-        let name = command.replace('-', "_");
-        let kind = KINDS.iter().find(|kind| kind.spec.name == name)?;
+        let kind = ops::find(&command.replace('-', "_"))?;
         let set = Vec::new();
         Some(Request { kind, options, set })
     }
@@ -125,12 +193,17 @@ impl<'a> Request<'a> {
 
     /// The operation of that name, with the same options.
     pub fn of_kind(&self, name: &str) -> Option<Self> {
-        let kind = KINDS.iter().find(|kind| kind.spec.name == name)?;
+        let kind = ops::find(name)?;
         Some(Request { kind, ..self.clone() })
     }
 
+    /// The operation's arguments.
+    pub fn args(&self) -> Args<'_> {
+        Args::new(self.kind.spec, self)
+    }
+
     pub fn call(&self, storage: &Storage) -> Result<Answer, Error> {
-        storage.call_any((self.kind.read)(&Args::new(self.kind.spec, self))?)
+        storage.call_any((self.kind.read)(&self.args())?)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Ctrl-C, SIGTERM and SIGHUP: what the server runs for the command is cancelled. Without that it would
 //! go on, and others would wait for its locks.
 
+use crate::stderr;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, process, thread};
 
@@ -18,11 +19,7 @@ pub fn handle() -> io::Result<()> {
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
             INTERRUPTED.store(true, Ordering::Relaxed);
-            // The terminal may be gone.
-            let _ = writeln!(
-                io::stderr(),
-                "resty-session-postgres: interrupted; what the server is doing is cancelled"
-            );
+            stderr::say("interrupted; what the server is doing is cancelled");
             // As shells report a program that a signal has ended.
             process::exit(128 + signal);
         }

@@ -2,6 +2,7 @@
 //! lua-resty-session saves them encoded.
 
 use crate::commands::Request;
+use crate::stderr;
 use openssl::{base64, sha};
 use resty_session_postgres::op::Value;
 
@@ -55,10 +56,10 @@ fn base64url(bytes: &[u8]) -> String {
 pub fn remark(forms: usize, matched: &[&str]) {
     match matched {
         _ if forms < 2 => {}
-        [] => eprintln!(
-            "resty-session-postgres: no session has this audience and subject, neither as given nor as \
-             lua-resty-session saves them (base64url, or hashed)"
+        [] => stderr::remark(
+            "no session has this audience and subject, neither as given nor as lua-resty-session saves \
+             them (base64url, or hashed)",
         ),
-        matched => eprintln!("resty-session-postgres: found {}", matched.join("; ")),
+        matched => stderr::remark(&format!("found {}", matched.join("; "))),
     }
 }

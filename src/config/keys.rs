@@ -215,11 +215,15 @@ impl Key {
         let lower = unknown.to_ascii_lowercase();
         let libpq = KEYS.iter().find(|key| key.keyword == Some(&*lower)).map(|key| key.name);
         let other = OTHER_WORDS.iter().find(|(word, _)| *word == lower).map(|(_, key)| *key);
-        let known = KEYS.iter().flat_map(|key| [Some(key.name), key.alias]).flatten();
-        let distance = |known: &&str| strsim::osa_distance(&lower, known);
+        let names = |key: &Key| {
+            let keyword = key.keyword.map(|keyword| (keyword, key.name));
+            [Some((key.name, key.name)), key.alias.map(|alias| (alias, alias)), keyword]
+        };
+        let known = KEYS.iter().flat_map(names).flatten();
+        let distance = |(known, _): &(&str, _)| strsim::osa_distance(&lower, known);
         // Of a short word, two letters are too much of it.
-        let near = |known: &&str| distance(known) <= if lower.len() < 5 { 1 } else { 2 };
-        libpq.or(other).or_else(|| known.filter(near).min_by_key(distance))
+        let near = |known: &(&str, _)| distance(known) <= if lower.len() < 5 { 1 } else { 2 };
+        libpq.or(other).or_else(|| known.filter(near).min_by_key(distance).map(|(_, name)| name))
     }
 
     /// What to say of an unknown key.

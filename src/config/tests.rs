@@ -296,6 +296,7 @@ fn an_unknown_key_names_the_one_that_is_meant() {
         ("pasword", "password"),
         ("Host", "host"),
         ("tabel", "table"),
+        ("usr", "username"),
     ];
     for (unknown, meant) in known {
         assert_eq!(Key::meant(unknown), Some(meant), "{unknown}");

@@ -14,7 +14,11 @@ use std::time::Duration;
 pub struct Migrate {
     unlogged: bool,
     dry_run: bool,
+    progress: Option<Progress>,
 }
+
+/// Is called with each step before it is tried.
+type Progress = Box<dyn Fn(&Finding) + Send + Sync>;
 
 impl Migrate {
     /// Where both tables are missing, new ones are unlogged: faster, and empty after a crash of the
@@ -28,6 +32,13 @@ impl Migrate {
     #[must_use]
     pub fn dry_run(self) -> Self {
         Migrate { dry_run: true, ..self }
+    }
+
+    /// Has `progress` called with each step before it is tried. It is called on the thread that runs the
+    /// operation, and must not block.
+    #[must_use]
+    pub fn on_progress(self, progress: impl Fn(&Finding) + Send + Sync + 'static) -> Self {
+        Migrate { progress: Some(Box::new(progress)), ..self }
     }
 }
 
@@ -69,7 +80,7 @@ impl Operation for Migrate {
 
     fn read(args: &Args<'_>) -> Result<Self, Error> {
         let (unlogged, dry_run) = (args.flag("unlogged")?, args.flag("dry_run")?);
-        Ok(Migrate { unlogged, dry_run })
+        Ok(Migrate { unlogged, dry_run, progress: None })
     }
 
     fn run(&self, db: &mut Db<'_>) -> Result<Vec<Finding>, Fault> {
@@ -77,20 +88,22 @@ impl Operation for Migrate {
         if self.dry_run {
             return Ok(changes(db, self.unlogged)?.iter().map(Change::finding).collect());
         }
-        let mut run = Run { unlogged: self.unlogged, made: Vec::new(), failed: Vec::new() };
+        let (unlogged, progress) = (self.unlogged, self.progress.as_deref());
+        let mut run = Run { unlogged, progress, made: Vec::new(), failed: Vec::new() };
         while run.next(db)? {}
         run.outcome()
     }
 }
 
 /// The steps that have been tried, each as a finding whose repair it is.
-struct Run {
+struct Run<'a> {
     unlogged: bool,
+    progress: Option<&'a (dyn Fn(&Finding) + Send + Sync)>,
     made: Vec<Finding>,
     failed: Vec<(Finding, Fault)>,
 }
 
-impl Run {
+impl Run<'_> {
     /// Tries the next step. Each is looked for anew, since another process may have changed the tables.
     /// Returns whether there may be more.
     fn next(&mut self, db: &mut Db<'_>) -> Result<bool, Fault> {
@@ -100,6 +113,7 @@ impl Run {
             db.execute(&LOCK, &[])?;
             match self.find(db)? {
                 Some((finding, Step::Together(sql))) => {
+                    self.begin(&finding);
                     tried = Some(finding);
                     db.batch(&sql)
                 }
@@ -112,6 +126,7 @@ impl Run {
         if alone && result.is_ok() {
             result = db.outside_transactions(LOCK_NUMBER, |db| match self.find(db)? {
                 Some((finding, Step::Alone(sql))) => {
+                    self.begin(&finding);
                     tried = Some(finding);
                     db.batch(&sql)
                 }
@@ -129,6 +144,12 @@ impl Run {
             (_, result) => result?,
         }
         Ok(true)
+    }
+
+    fn begin(&self, step: &Finding) {
+        if let Some(progress) = self.progress {
+            progress(step);
+        }
     }
 
     fn has_begun(&self) -> bool {

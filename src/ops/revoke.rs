@@ -21,7 +21,11 @@ pub struct Revoke {
     alive: AtomicU64,
     /// How many were locked when it was last tried.
     left: AtomicUsize,
+    progress: Option<Progress>,
 }
+
+/// Is called with how many sessions that were alive have been ended so far.
+type Progress = Box<dyn Fn(u64) + Send + Sync>;
 
 /// Ends the sessions that were saved with an audience.
 pub struct RevokeAudience(Revoke);
@@ -41,7 +45,14 @@ impl Revoke {
     fn all(audience: impl Into<String>) -> Result<Self, Error> {
         let audience = op::text("audience", audience)?;
         let (alive, left) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Ok(Revoke { audience, subject: None, except: None, alive, left })
+        Ok(Revoke { audience, subject: None, except: None, alive, left, progress: None })
+    }
+
+    /// Has `progress` called after each transaction, with how many live sessions have been ended so far. It
+    /// is called on the thread that runs the operation, and must not block.
+    #[must_use]
+    pub fn on_progress(self, progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        Revoke { progress: Some(Box::new(progress)), ..self }
     }
 }
 
@@ -49,6 +60,12 @@ impl RevokeAudience {
     /// The sessions of an audience.
     pub fn new(audience: impl Into<String>) -> Result<Self, Error> {
         Revoke::all(audience).map(RevokeAudience)
+    }
+
+    /// As [`Revoke::on_progress`].
+    #[must_use]
+    pub fn on_progress(self, progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
+        RevokeAudience(self.0.on_progress(progress))
     }
 }
 
@@ -166,7 +183,10 @@ impl Revoke {
             took = piece.fenced.map_or(Duration::ZERO, |fenced| fenced.elapsed());
             match result {
                 Ok(alive) => {
-                    self.alive.fetch_add(alive, Ordering::Relaxed);
+                    let before = self.alive.fetch_add(alive, Ordering::Relaxed);
+                    if let Some(progress) = &self.progress {
+                        progress(before + alive);
+                    }
                     let found = piece.keys.len();
                     ended.append(&mut piece.keys);
                     if ended.len() >= MOST_KEYS {

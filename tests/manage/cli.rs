@@ -78,7 +78,7 @@ fn the_commands_do_what_their_help_says() {
     let dry = out(&cli(&db, &["migrate", "--dry-run"]));
     assert_eq!(dry, out(&found));
     assert_eq!(out(&cli(&db, &["migrate"])), dry);
-    assert_eq!(json_of(&db, &["migrate"]), json!([]));
+    assert_eq!(json_of(&db, &["migrate"]), json!({ "findings": [] }));
     assert_eq!(out(&cli(&db, &["migrate"])), "Nothing was to be done.\n");
     assert_eq!(out(&cli(&db, &["check"])), "All is well.\n");
 
@@ -170,6 +170,99 @@ fn run_script(db: &Database, script: &str) {
 }
 
 #[test]
+fn a_wrong_command_line_is_told_what_is_meant_and_what_is_expected() {
+    let db = Database::new();
+    let save = ["set", "--name", "n", "--key", "k", "--value", "v", "--ttl", "long"];
+    for (wrong, said) in [
+        (&["lst"][..], "similar subcommand exists: 'list'"),
+        (&["list", "--limt", "3"], "similar argument exists: '--limit'"),
+        (
+            &["list", "--limit", "-1"],
+            "'-1' for '--limit <NUMBER>': expected a whole number from 1 on",
+        ),
+        (
+            &["list", "--limit", "ten"],
+            "'ten' for '--limit <NUMBER>': expected a whole number from 1",
+        ),
+        (&["cleanup", "--limit", "0.5"], "expected a whole number from 1 on"),
+        (&["count", "--timeout", "-1"], "expected a whole number from 1 to 86400"),
+        (&["count", "--timeout", "86401"], "expected a whole number from 1 to 86400"),
+        (&["count", "--current-time", "now"], "expected a time in seconds since 1970"),
+        (&["count", "--current-time", "nan"], "expected a time in seconds since 1970"),
+        (&save, "'long' for '--ttl <NUMBER>': expected a number of seconds"),
+        (&["count", "--dsn", "usr=ada"], "the keyword usr is not supported (is user meant?)"),
+        (&[], "Usage: "),
+    ] {
+        let text = refused(command(&db, &program(), wrong));
+        assert!(text.contains(said), "{wrong:?}: {text}");
+    }
+    fill(&db, "key", 3, "1 hour");
+    assert_eq!(out(&cli(&db, &["list", "--limit", "2"])).lines().count(), 2);
+}
+
+#[test]
+fn help_says_what_holds_where_nothing_is_given() {
+    let db = Database::new();
+    let help = |arguments: &[&str]| {
+        let text = out(&cli(&db, arguments));
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for command in [&["--help"][..], &["list", "--help"], &["list", "-h"]] {
+        let text = help(command);
+        assert!(text.contains("Without these it is postgres@127.0.0.1:5432, and"), "{text}");
+        assert!(
+            text.contains(" Database: --dsn <DSN> ") && text.contains(" Output: --json "),
+            "{text}"
+        );
+    }
+    // Options as they are written here.
+    let text = help(&["set", "--help"]);
+    assert!(text.contains("from --current-time until") && !text.contains("current_time"), "{text}");
+}
+
+#[test]
+fn json_is_one_object_whatever_the_command() {
+    let db = Database::new();
+    fill(&db, "key", 2_500, "1 hour");
+    let save = ["set", "--name", "n", "--key", "k", "--value", "v", "--ttl", "3600"];
+    let save = [&save[..], &["--metadata", "shop", "ada"]].concat();
+    let ada = ["--audience", "shop", "--subject", "ada"];
+    let expires = |answer: &Json| answer["sessions"][0]["expires"].as_i64().expect("a time");
+    for (arguments, expected) in [
+        (&save[..], json!({ "ok": true })),
+        (&["get", "--key", "k"], json!({ "value": "v" })),
+        (&["touch", "--key", "k", "--ttl", "60"], json!({ "found": true })),
+        (&["count"], count(2_501)),
+        (&["health"], json!({ "ok": true })),
+        (&["list", "--audience", "nobody's"], json!({ "sessions": [] })),
+        (&["read-metadata", "--audience", "x", "--subject", "y"], json!({ "sessions": [] })),
+    ] {
+        assert_eq!(json_of(&db, arguments), expected, "{arguments:?}");
+    }
+    let all = json_of(&db, &["list"]);
+    let all = all["sessions"].as_array().expect("sessions");
+    assert_eq!(
+        (all.len(), &all[0]["key"], &all[2_500]["key"]),
+        (2_501, &json!("k"), &json!("key 999"))
+    );
+    let read = json_of(&db, &[&["read-metadata"][..], &ada].concat());
+    assert_eq!(read["sessions"], json!([{ "key": "k", "expires": expires(&read) }]));
+    let dry = json_of(&db, &[&["revoke", "--dry-run"][..], &ada].concat());
+    assert_eq!((expires(&dry), &dry["sessions"][0]["key"]), (expires(&read), &json!("k")));
+    assert_eq!(json_of(&db, &[&["revoke"][..], &ada].concat()), count(1));
+    let found = cli(&db, &["check", "--json"]);
+    let found: Json = serde_json::from_str(&out(&found)).expect("JSON");
+    assert!(found["findings"][0]["repair"].is_string(), "{found}");
+    for (arguments, expected) in [
+        (&["get", "--key", "k", "--json"][..], "{\"value\":null}\n"),
+        (&["touch", "--key", "k", "--ttl", "60", "--json"], "{\"found\":false}\n"),
+    ] {
+        let missed = cli(&db, arguments);
+        assert_eq!((&*out(&missed), missed.status.code()), (expected, Some(3)));
+    }
+}
+
+#[test]
 fn a_connection_string_says_where_and_failures_have_their_codes() {
     let db = Database::new();
     let port = support::shared().port();
@@ -244,7 +337,7 @@ fn a_list_is_one_line_a_session_whatever_is_in_it() {
     let escaped = [r#"a key\twith\n\u{1b}[31m\\"é"#, r"a\r\nname"];
     assert_eq!(fields[..2], escaped);
     assert_eq!((fields.len(), listed.lines().count()), (4, 1), "{listed}");
-    assert_eq!(json_of(&db, &["list"])["key"], key);
+    assert_eq!(json_of(&db, &["list"])["sessions"][0]["key"], key);
 }
 
 #[test]
@@ -263,21 +356,6 @@ fn what_cannot_be_written_is_a_failure_but_for_a_reader_that_has_gone() {
     assert!(head.status.success(), "{head:?}");
     assert_eq!(out(&head).lines().count(), 1);
     assert!(head.stderr.is_empty(), "{head:?}");
-}
-
-#[test]
-fn progress_is_for_terminals() {
-    let db = Database::new();
-    fill(&db, "expired", 50, "-1 hour");
-    let cleaned = cli(&db, &["cleanup"]);
-    assert_eq!(out(&cleaned), "50 sessions deleted\n");
-    assert!(cleaned.stderr.is_empty(), "{cleaned:?}");
-
-    fill(&db, "expired", 50, "-1 hour");
-    let cleanup = format!("{} cleanup", program());
-    let mut terminal = command(&db, "script", &["-qec", &cleanup, "/dev/null"]);
-    let shown = out(&terminal.output().expect("an end"));
-    assert!(shown.contains("\r50 sessions deleted\r"), "{shown}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod revoke;
 mod schema;
 mod steps;
 mod subjects;
+mod terminal;
 
 use resty_session_postgres::Epoch;
 use resty_session_postgres::ops::{List, Scope, Set};

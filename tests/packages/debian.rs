@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use super::{SOURCES, assert_works_in_nginx, command};
+use super::{SOURCES, assert_works_in_nginx, command, command_line};
 use crate::support::process::{self, output};
 use crate::support::{Database, stage};
 
@@ -49,6 +49,7 @@ fn the_packages_work_where_dpkg_has_put_them() {
     assert!(library.join(soname).exists());
     assert_works_in_c(root.path(), &library);
     assert_commands_work(&usr.join("bin/resty-session-postgres"));
+    command_line::assert_complete(&usr.join("share"), "zsh/vendor-completions");
 }
 
 fn assert_commands_work(program: &Path) {

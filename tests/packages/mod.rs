@@ -2,6 +2,7 @@
 //! there. The libraries have been built before; nothing is downloaded.
 
 mod archive;
+mod command_line;
 mod debian;
 mod rock;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::cli::{cli, command, fill, out, program};
 use super::login;
-use crate::support::{self, Calls, Database, process};
+use crate::support::{self, Database, process};
 
 /// What a command shows on a terminal of its own, with these variables.
 fn shown(db: &Database, arguments: &str, variables: &[(&str, &str)]) -> String {

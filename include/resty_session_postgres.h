@@ -376,8 +376,13 @@ bool rsp_completion_found(const rsp_completion *completion);
 // Returns the number that an operation answers: of counted, revoked or deleted sessions.
 uint64_t rsp_completion_count(const rsp_completion *completion);
 
-// Returns the number of listed sessions (list, read_metadata).
+// Returns the number of listed sessions (list, read_metadata). rsp_completion_limited says whether
+// there may be more.
 size_t rsp_completion_sessions(const rsp_completion *completion);
+
+// Returns whether a list ended at its limit, which is 1000 if the request sets none. There may then be
+// more sessions: set the parameter "after_key" to the last key of this list, and call again.
+bool rsp_completion_limited(const rsp_completion *completion);
 
 // Returns the key of a listed session, or NULL if there is no session of that index.
 const char *rsp_completion_session_key(const rsp_completion *completion,

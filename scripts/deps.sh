@@ -16,6 +16,7 @@ readonly test=(
   chromium chromium-driver                               # browsers that visit the demo
   prometheus                                             # its promtool checks the metrics
   valgrind                                               # the C tests run under it
+  python3                                                # an example is in Python
   mount                                                  # a file system that a test fills up
   luarocks liblua5.1-0-dev debhelper dpkg-dev lua-ldoc   # packages and documentation
   lua5.1 lua5.4 lua-check                                # other Luas, and luacheck

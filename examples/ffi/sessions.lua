@@ -1,37 +1,21 @@
 -- The operations from LuaJIT's FFI, without the Lua module. They block, so this is for command-line
 -- programs; inside nginx use resty.session.postgres.
 --
---     luajit sessions.lua /usr/local/include/resty_session_postgres.h "host=db dbname=sessions"
+--     luajit sessions.lua DECLARATIONS "host=db dbname=sessions"
+--
+-- DECLARATIONS is the installed file, such as /opt/sessions/include/resty_session_postgres.cdef. The
+-- system finds the library after ldconfig (docs/installing.md), or with
+-- LD_LIBRARY_PATH=/opt/sessions/lib.
 
 local ffi = require("ffi")
 
-local header, dsn = unpack(arg)
+local declarations, dsn = unpack(arg)
 
--- Reads the installed header, so that no declaration is written twice. FFI reads C without a
--- preprocessor, so the preprocessor's lines are removed, with what is only for C++ or newer C.
-local function declare(path)
-  local kept, skipping = {}, {}
-  for line in io.lines(path) do
-    if line:find("^#if") then
-      local ours = line:find("^#ifndef")
-        or not line:find("cplusplus") and not line:find("STDC_VERSION")
-      table.insert(skipping, not ours)
-    elseif line:find("^#else") then
-      skipping[#skipping] = not skipping[#skipping]
-    elseif line:find("^#endif") then
-      table.remove(skipping)
-    elseif not line:find("^#") then
-      local skip = false
-      for _, skips in ipairs(skipping) do
-        skip = skip or skips
-      end
-      kept[#kept + 1] = not skip and line or nil
-    end
-  end
-  ffi.cdef(table.concat(kept, "\n"))
-end
+-- The installed declarations, so that none is written twice.
+local file = assert(io.open(declarations))
+ffi.cdef(file:read("*a"))
+file:close()
 
-declare(header)
 local C = ffi.load("resty_session_postgres")
 
 local message = ffi.new("char[256]")

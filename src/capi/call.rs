@@ -1,7 +1,7 @@
 //! Requests are carried out: blocking, or submitted to a queue. The three most frequent operations
 //! have a function of their own.
 
-use super::completion::rsp_completion;
+use super::completion::{Requested, rsp_completion};
 use super::guard::guard_status;
 use super::pointer::{self, Message, required};
 use super::queue::rsp_queue;
@@ -33,10 +33,10 @@ pub unsafe extern "C" fn rsp_call(
     // SAFETY: the conventions.
     guard_status(unsafe { Message::new(message, message_size) }, || {
         let storage = required("storage", storage)?;
-        let operation = required("request", request)?.operation()?;
-        let answer = storage.storage.call_any(operation)?;
+        let request = required("request", request)?;
+        let answer = storage.storage.call_any(request.operation()?)?;
         if let Some(out) = completion_out {
-            out.write(rsp_completion::of_call(answer));
+            out.write(rsp_completion::of_call(request.limit(), answer));
         }
         Ok(())
     })
@@ -67,8 +67,9 @@ pub unsafe extern "C" fn rsp_submit(
     guard_status(unsafe { Message::new(message, message_size) }, || {
         let storage = required("storage", storage)?;
         let queue = required("queue", queue)?;
-        let operation = required("request", request)?.operation()?;
-        let ticket = queue.submit(&storage.storage, operation, user)?;
+        let request = required("request", request)?;
+        let requested = Requested { user, limit: request.limit() };
+        let ticket = queue.submit(&storage.storage, request.operation()?, requested)?;
         if let Some(out) = ticket_out {
             out.write(ticket);
         }
@@ -97,7 +98,7 @@ pub unsafe extern "C" fn rsp_get(
         let key = unsafe { pointer::utf8("key", key, key_len) }?;
         let out = required("completion_out", completion_out)?;
         let value = storage.storage.call(Get::new(key, Epoch::now())?)?;
-        out.write(rsp_completion::of_call(Answer::Value(value)));
+        out.write(rsp_completion::of_call(None, Answer::Value(value)));
         Ok(())
     })
 }

@@ -14,21 +14,31 @@ use std::ptr;
 pub struct rsp_completion {
     ticket: Ticket,
     user: *mut c_void,
+    /// How many sessions the request asked for at most, if it lists a page.
+    limit: Option<usize>,
     /// Its texts end in NUL.
     outcome: Outcome,
 }
 
+/// What a queue remembers of a request until its outcome comes.
+pub(super) struct Requested {
+    pub(super) user: *mut c_void,
+    pub(super) limit: Option<usize>,
+}
+
 impl rsp_completion {
-    pub(super) fn new(ticket: Ticket, user: *mut c_void, mut outcome: Outcome) -> Self {
+    pub(super) fn new(ticket: Ticket, requested: Requested, mut outcome: Outcome) -> Self {
         if let Ok(answer) = &mut outcome {
             end_texts(answer);
         }
-        rsp_completion { ticket, user, outcome }
+        let Requested { user, limit } = requested;
+        rsp_completion { ticket, user, limit, outcome }
     }
 
     /// A completion for the caller of a blocking function.
-    pub(super) fn of_call(answer: Answer) -> *mut Self {
-        Box::into_raw(Box::new(Self::new(0, ptr::null_mut(), Ok(answer))))
+    pub(super) fn of_call(limit: Option<usize>, answer: Answer) -> *mut Self {
+        let requested = Requested { user: ptr::null_mut(), limit };
+        Box::into_raw(Box::new(Self::new(0, requested, Ok(answer))))
     }
 }
 
@@ -156,13 +166,24 @@ pub extern "C" fn rsp_completion_count(completion: Option<&rsp_completion>) -> u
     })
 }
 
-/// Returns the number of listed sessions (list, read_metadata).
+/// Returns the number of listed sessions (list, read_metadata). rsp_completion_limited says whether
+/// there may be more.
 #[unsafe(no_mangle)]
 pub extern "C" fn rsp_completion_sessions(completion: Option<&rsp_completion>) -> usize {
     guard(0, || match answer(completion) {
         Some(Answer::Expiries(sessions)) => sessions.len(),
         Some(Answer::Sessions(sessions)) => sessions.len(),
         _ => 0,
+    })
+}
+
+/// Returns whether a list ended at its limit, which is 1000 if the request sets none. There may then be
+/// more sessions: set the parameter "after_key" to the last key of this list, and call again.
+#[unsafe(no_mangle)]
+pub extern "C" fn rsp_completion_limited(completion: Option<&rsp_completion>) -> bool {
+    guard(false, || match (answer(completion), completion.and_then(|it| it.limit)) {
+        (Some(Answer::Sessions(sessions)), Some(limit)) => sessions.len() >= limit,
+        _ => false,
     })
 }
 

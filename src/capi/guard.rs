@@ -131,6 +131,7 @@ mod tests {
             rsp_completion_found(None);
             rsp_completion_session_expires(None, 0, None);
             rsp_completion_session_created(None, 0, None);
+            rsp_completion_limited(None);
             rsp_completion_finding_is_advice(None, 0);
         };
         tested += panics! { 0,

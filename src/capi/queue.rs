@@ -1,6 +1,6 @@
 //! `rsp_queue`: how an event loop learns of the operations that it has submitted.
 
-use super::completion::rsp_completion;
+use super::completion::{Requested, rsp_completion};
 use super::guard::{guard, guard_status};
 use super::pointer::{Message, required};
 use super::status::{Failure, rsp_status};
@@ -9,7 +9,7 @@ use crate::host::lock;
 use crate::op::{AnyOperation, Outcome};
 use crate::{Error, Storage};
 use std::collections::{HashMap, VecDeque};
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int};
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::process;
@@ -26,8 +26,8 @@ pub struct rsp_queue {
 
 #[derive(Default)]
 struct State {
-    /// The caller's pointers of the operations that are under way.
-    users: HashMap<Ticket, *mut c_void>,
+    /// Of the operations that are under way.
+    requested: HashMap<Ticket, Requested>,
     /// Outcomes that were ready when the caller's array had no room left.
     rest: VecDeque<(Ticket, Outcome)>,
 }
@@ -54,15 +54,15 @@ impl rsp_queue {
         &self,
         storage: &Storage,
         operation: Box<dyn AnyOperation>,
-        user: *mut c_void,
+        requested: Requested,
     ) -> Result<Ticket, Failure> {
         self.check_process()?;
         // Noted before: the operation may be completed at once. Not under the lock while it is submitted,
         // which may call the host's log function.
         let ticket = self.completions.ticket();
-        lock(&self.state).users.insert(ticket, user);
+        lock(&self.state).requested.insert(ticket, requested);
         storage.submit_any(operation, &self.completions, ticket).inspect_err(|_| {
-            lock(&self.state).users.remove(&ticket);
+            lock(&self.state).requested.remove(&ticket);
         })?;
         Ok(ticket)
     }
@@ -76,11 +76,12 @@ impl rsp_queue {
             self.completions.drain_into(&mut ready);
             state.rest = ready.into();
         }
-        let State { users, rest } = &mut *state;
+        let State { requested, rest } = &mut *state;
         let taken = rest.drain(..most.min(rest.len()));
         let completion = |(ticket, outcome)| {
-            let user = users.remove(&ticket).unwrap_or(ptr::null_mut());
-            Box::into_raw(Box::new(rsp_completion::new(ticket, user, outcome)))
+            let unknown = Requested { user: ptr::null_mut(), limit: None };
+            let requested = requested.remove(&ticket).unwrap_or(unknown);
+            Box::into_raw(Box::new(rsp_completion::new(ticket, requested, outcome)))
         };
         let taken = taken.map(completion).collect();
         if rest.is_empty() {

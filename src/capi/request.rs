@@ -1,12 +1,12 @@
 //! `rsp_request`: an operation by its name, with arguments by their names. The table of operations
-//! says which there are, so nothing here is about a certain one.
+//! says which there are, so only the limit of a list is about a certain one.
 
 use super::guard::{guard, guard_status};
 use super::pointer::{self, Message, required};
 use super::status::rsp_status;
 use crate::Error;
-use crate::op::{AnyOperation, Args, Kind, ParamKind, Source, Value};
-use crate::ops;
+use crate::op::{AnyOperation, Args, Kind, Operation, ParamKind, Source, Value};
+use crate::ops::{self, List};
 use std::ffi::c_char;
 use std::mem::MaybeUninit;
 
@@ -46,6 +46,19 @@ impl rsp_request {
             return Err(Error::argument(param.name, reason));
         }
         Ok((param.name, value))
+    }
+
+    /// How many sessions it lists at most, if it lists a page.
+    pub(super) fn limit(&self) -> Option<usize> {
+        let spec = self.kind.spec;
+        if spec.name != List::SPEC.name {
+            return None;
+        }
+        let given = spec.params.iter().zip(&self.values).find_map(|it| match it {
+            (param, Value::Number(limit)) if param.name == "limit" => Some(*limit as usize),
+            _ => None,
+        });
+        Some(given.unwrap_or(List::PAGE as usize))
     }
 
     /// The operation, with all checks of its arguments.

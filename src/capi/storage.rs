@@ -88,7 +88,7 @@ pub unsafe extern "C" fn rsp_storage_metrics(
         let storage = required("storage", storage)?;
         let out = required("completion_out", completion_out)?;
         let answer = Answer::Value(Some(storage.storage.metrics()?));
-        out.write(rsp_completion::of_call(answer));
+        out.write(rsp_completion::of_call(None, answer));
         Ok(())
     })
 }

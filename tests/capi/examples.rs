@@ -1,4 +1,4 @@
-//! The examples for C and for LuaJIT's FFI, built and run as their first comments say.
+//! The examples for C, LuaJIT's FFI and Python's ctypes, built and run as their first comments say.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -101,12 +101,23 @@ fn the_static_library_makes_a_program_that_needs_no_shared_one() {
 #[test]
 fn the_ffi_example_saves_reads_lists_and_deletes() {
     let installed = Installed::shared();
-    let header = installed.folder("include/resty_session_postgres.h");
+    let declarations = installed.folder("include/resty_session_postgres.cdef");
     let said = output(
         installed
             .command(process::program("/usr/bin/luajit", "luajit"))
             .arg(example("ffi/sessions.lua"))
-            .arg(header)
+            .arg(declarations)
+            .arg(Database::new().dsn()),
+    );
+    assert_all_done(&said);
+}
+
+#[test]
+fn the_ctypes_example_saves_reads_lists_and_deletes() {
+    let said = output(
+        Installed::shared()
+            .command(process::program("/usr/bin/python3", "python3"))
+            .arg(example("ffi/sessions.py"))
             .arg(Database::new().dsn()),
     );
     assert_all_done(&said);

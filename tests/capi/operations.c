@@ -54,8 +54,45 @@ static void sessions_are_listed(const rsp_storage *storage) {
     set_text(request, "audience", "nowhere");
     completion = call(storage, request);
     CHECK(rsp_completion_sessions(completion) == 0);
+    CHECK(!rsp_completion_limited(completion));
     rsp_completion_free(completion);
     rsp_request_free(request);
+}
+
+/* Lists from the beginning, or behind a key. Says whether the limit has ended the list. */
+static bool list(const rsp_storage *storage, double limit, const char *after, size_t expected) {
+    rsp_request *request = request_for("list");
+    rsp_completion *completion;
+    bool limited;
+    set_text(request, "audience", "many");
+    if (limit > 0)
+        set_number(request, "limit", limit);
+    if (after != NULL)
+        set_text(request, "after_key", after);
+    completion = call(storage, request);
+    CHECK(rsp_completion_sessions(completion) == expected);
+    limited = rsp_completion_limited(completion);
+    rsp_completion_free(completion);
+    rsp_request_free(request);
+    return limited;
+}
+
+/* 1000 sessions are the default, so nobody takes the first 1000 of 1001 for all. */
+static void a_list_says_that_its_limit_has_ended_it(const rsp_storage *storage) {
+    char key[] = "many0000";
+    int number;
+    for (number = 0; number <= 1000; number++) {
+        rsp_request *request;
+        sprintf(key, "many%04d", number);
+        request = request_for_set(key, "value");
+        CHECK_STATUS(RSP_OK, rsp_request_pair(request, "metadata", TEXT("many"), TEXT("ada"), MESSAGE));
+        run(storage, request);
+    }
+    CHECK(list(storage, 0, NULL, 1000));
+    CHECK(!list(storage, 0, "many0999", 1));
+    CHECK(!list(storage, 1002, NULL, 1001));
+    CHECK(list(storage, 1001, NULL, 1001));
+    CHECK(list(storage, 2, "many0005", 2));
 }
 
 static void findings_have_a_repair(const rsp_storage *storage) {
@@ -220,6 +257,7 @@ static void null_is_refused(const rsp_storage *storage) {
     CHECK(rsp_completion_session_name(NULL, 0, NULL) == NULL);
     CHECK(!rsp_completion_session_expires(NULL, 0, NULL));
     CHECK(!rsp_completion_session_created(NULL, 0, NULL));
+    CHECK(!rsp_completion_limited(NULL));
     CHECK(rsp_completion_findings(NULL) == 0);
     CHECK(rsp_completion_finding_problem(NULL, 0, NULL) == NULL);
     CHECK(rsp_completion_finding_repair(NULL, 0, NULL) == NULL);
@@ -272,6 +310,7 @@ int main(int argc, char **argv) {
     storage = test_storage(argv);
     a_session_comes_and_goes(storage);
     sessions_are_listed(storage);
+    a_list_says_that_its_limit_has_ended_it(storage);
     findings_have_a_repair(storage);
     texts_have_a_length(storage);
     what_an_operation_does_not_take_is_refused();

@@ -36,6 +36,26 @@ static rsp_completion *next(const rsp_queue *queue) {
     return completion;
 }
 
+static void a_submitted_list_says_that_its_limit_has_ended_it(const rsp_storage *storage) {
+    rsp_queue *queue = new_queue();
+    rsp_completion *completion;
+    rsp_request *list = request_for("list");
+    double limit;
+    save(storage, "one", "value");
+    save(storage, "two", "value");
+    for (limit = 1; limit <= 3; limit++) {
+        set_number(list, "limit", limit);
+        CHECK_STATUS(RSP_OK, rsp_submit(storage, queue, list, NULL, NULL, MESSAGE));
+        completion = next(queue);
+        CHECK(rsp_completion_limited(completion) == (limit < 3));
+        rsp_completion_free(completion);
+    }
+    rsp_request_free(list);
+    CHECK_STATUS(RSP_OK, rsp_delete(storage, TEXT("one"), MESSAGE));
+    CHECK_STATUS(RSP_OK, rsp_delete(storage, TEXT("two"), MESSAGE));
+    rsp_queue_free(queue);
+}
+
 static void a_completion_says_which_call_it_belongs_to(const rsp_storage *storage) {
     rsp_queue *queue = new_queue();
     rsp_completion *completion;
@@ -203,6 +223,7 @@ int main(int argc, char **argv) {
     rsp_storage *storage;
     CHECK(argc == 4);
     storage = test_storage(argv);
+    a_submitted_list_says_that_its_limit_has_ended_it(storage);
     a_completion_says_which_call_it_belongs_to(storage);
     the_descriptor_is_readable_while_completions_are_ready(storage);
     a_full_backlog_gives_no_ticket(argv);

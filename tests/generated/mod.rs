@@ -1,5 +1,5 @@
-//! The files that are generated from the sources are up to date: the C header, the tables of
-//! configuration keys, and the reference of the operations. `make generate` (which sets RSP_GENERATE)
+//! The files that are generated from the sources are up to date: the C header and its declarations for FFI,
+//! the tables of configuration keys, and the reference of the operations. `make generate` (which sets RSP_GENERATE)
 //! writes them instead of comparing.
 
 mod keys;
@@ -92,4 +92,35 @@ fn the_header_is_up_to_date() {
     let header = without_safety(&String::from_utf8(header).unwrap());
     assert!(header.contains("rsp_version(void)"), "{header}");
     compare("include/resty_session_postgres.h", &header);
+    compare("include/resty_session_postgres.cdef", &declarations(&header));
+}
+
+/// The declarations of the header for readers of C that have no preprocessor: neither its lines nor what
+/// is for C++ or for C23, and no comments.
+fn declarations(header: &str) -> String {
+    let mut kept = format!(
+        "/* The declarations of resty_session_postgres.h {}, for FFI without a preprocessor. The header has\n   \
+         the comments. RSP_NUL_TERMINATED is (size_t)-1. */\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    // Of each #if that a line is in: whether a C99 compiler reads the line.
+    let mut reads: Vec<bool> = Vec::new();
+    let (_, code) = header.split_once("*/\n").expect("the conventions");
+    for line in code.lines() {
+        let line = line.trim_end();
+        match line.split_whitespace().next() {
+            Some("#ifndef") => reads.push(true),
+            Some("#ifdef" | "#if") => reads.push(false),
+            Some("#else") => reads.iter_mut().last().into_iter().for_each(|last| *last = !*last),
+            Some("#endif") => drop(reads.pop()),
+            Some(word) if word.starts_with('#') || word.starts_with("//") => (),
+            None => (),
+            Some(_) if reads.contains(&false) => (),
+            Some(_) => {
+                kept += line;
+                kept += "\n";
+            }
+        }
+    }
+    kept
 }

@@ -138,22 +138,34 @@ start_nginx() {
 # --- Messages ----------------------------------------------------------------------------------
 
 introduce() {
-  local yours
+  local yours hint=
+  # Also if the demo makes the sessions itself: a site that does nothing with the storage has no use for it.
   yours=$(
-    prefix=/usr/local db_port=5432 db_password="the role's password" secret="a random text of your own"
-    fill_in "$demo/$session_conf.in" | grep -v 'demo\.app'
+    prefix=/opt/sessions db_port=5432 db_password="the role's password" secret="a random text of your own"
+    fill_in "$demo/resty-session.conf.in" |
+      sed '/demo\.app/d; /audience = "demo"/d; s/username = ".*"/username = "web"/'
   )
+  if [ "$session_conf" = storage-only.conf ]; then
+    hint="
+  lua-resty-session 4.x is not installed, so the demo makes simple sessions itself.
+  Your site needs it. This installs it, and the next \`make demo\` uses it:
+
+      sudo luarocks --lua-version 5.1 install lua-resty-session
+"
+  fi
   cat <<TEXT
 
   The demo of resty-session-postgres runs at
 
       $url/
 
-  Its sessions are in a temporary PostgreSQL:
+  Its sessions are in a temporary PostgreSQL. To look at them:
 
       PGPASSWORD=$db_password psql -h 127.0.0.1 -p $db_port -U $db_name -c 'TABLE sessions_meta'
 
-  After make install, add the lines that the demo has to your nginx.conf:
+$hint
+  On your site: \`sudo make install PREFIX=/opt/sessions\`, make a database (docs/installing.md),
+  and add this to the http block of your nginx.conf:
 
 $(sed 's/^./      &/' <<<"$yours")
 

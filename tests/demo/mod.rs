@@ -89,6 +89,27 @@ fn only_the_demos_own_name_is_answered() {
     site.stop();
 }
 
+/// The configuration is the one of lua-resty-session, whether the demo has found that or not.
+#[test]
+fn the_demo_prints_a_configuration_for_lua_resty_session() {
+    let mut site = Site::start();
+    let said = site.said();
+    let page = process::output(Command::new("curl").args(["--silent", &site.url]));
+    for line in [
+        r#"lua_package_path  "/opt/sessions/share/lua/5.1/?.lua;;";"#,
+        r#"require("resty.session").init({"#,
+        r#"storage = "postgres","#,
+        r#"username = "web","#,
+        "port = 5432,",
+    ] {
+        assert!(said.contains(line), "no {line:?} in: {said}");
+    }
+    assert!(!said.contains("require(\"demo") && !said.contains("plain_sessions"), "{said}");
+    let is_missing = !page.contains("lua-resty-session ");
+    assert_eq!(said.contains("luarocks --lua-version 5.1 install lua-resty-session"), is_missing);
+    site.stop();
+}
+
 #[test]
 fn signing_out_my_other_sessions_reaches_the_other_browsers() {
     let (site, driver) = (Site::start(), Driver::start());

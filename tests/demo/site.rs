@@ -3,6 +3,7 @@
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Site {
     pub url: String,
+    said: PathBuf,
     script: Child,
     /// Dropped before the folder.
     _sweeper: Sweeper,
@@ -40,7 +42,15 @@ impl Site {
             let line = line.trim();
             line.starts_with("http://").then(|| line.to_owned())
         });
-        Site { url, _sweeper: sweeper, script, folder }
+        Site { url, said, _sweeper: sweeper, script, folder }
+    }
+
+    /// What the script has printed, up to its last line.
+    pub fn said(&mut self) -> String {
+        process::wait_for_line(&mut self.script, &self.said, |line| {
+            line.contains("Ctrl-C").then_some(())
+        });
+        fs::read_to_string(&self.said).expect("what the script has printed")
     }
 
     /// Stops it as Ctrl-C does, and checks that no file is left.

@@ -11,15 +11,19 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 export CARGO ?= cargo
 DESTDIR ?=
-PREFIX ?= /usr/local
+# Not /usr/local: LuaRocks installs there by default, and lua-resty-session has a file of the same name.
+PREFIX ?= /opt/sessions
 LIB_DIR ?= $(PREFIX)/lib
 INCLUDE_DIR ?= $(PREFIX)/include
 BIN_DIR ?= $(PREFIX)/bin
 DATA_DIR ?= $(PREFIX)/share
 ZSH_DIR ?= $(DATA_DIR)/zsh/site-functions
 SHARE_DIR ?= $(PREFIX)/share/resty-session-postgres
-LUA_LIB_DIR ?= $(PREFIX)/share/lua/5.1
-LUA_CLIB_DIR ?= $(PREFIX)/lib/lua/5.1
+# lua is LuaJIT; also lua51 and lua54.
+LUA_FEATURE ?= lua
+LUA_VERSION = $(if $(filter lua54,$(LUA_FEATURE)),5.4,5.1)
+LUA_LIB_DIR ?= $(PREFIX)/share/lua/$(LUA_VERSION)
+LUA_CLIB_DIR ?= $(PREFIX)/lib/lua/$(LUA_VERSION)
 
 TARGET ?= target
 # More features of the crate for all three artifacts, such as `vendored`.
@@ -41,8 +45,7 @@ BUILD_C_LIBRARY = scripts/build-library.sh $(TARGET) $(ARTIFACTS)/c --features '
 	--crate-type cdylib,staticlib
 PC_FILE := resty-session-postgres.pc
 
-# lua is LuaJIT; also lua51 and lua54. Each has a folder, so that one's module is never installed as another's.
-LUA_FEATURE ?= lua
+# Each Lua has a folder, so that one's module is never installed as another's.
 LUA_MODULE := $(ARTIFACTS)/$(LUA_FEATURE)/$(LIBRARY)
 BUILD_LUA_MODULE = scripts/build-library.sh $(TARGET) $(ARTIFACTS)/$(LUA_FEATURE) \
 	--features '$(LUA_FEATURE) $(FEATURES)' --crate-type cdylib
@@ -58,7 +61,7 @@ LUA_ENTRY := resty/session/postgres.lua
 LUA_ENTRY_IS_FOREIGN = [ -e '$(DESTDIR)$(LUA_LIB_DIR)/$(LUA_ENTRY)' ] && \
 	! grep -q resty_session_postgres '$(DESTDIR)$(LUA_LIB_DIR)/$(LUA_ENTRY)'
 LUA_FILES = $(notdir $(wildcard lua/resty/session/postgres/*.lua))
-HEADERS = $(notdir $(wildcard include/*.h))
+HEADERS = $(notdir $(wildcard include/*.h include/*.cdef))
 SCHEMAS = $(notdir $(wildcard sql/*.sql))
 
 # Where `build` installs to, so that the tests and the demo run what a user would install.
@@ -66,7 +69,7 @@ STAGE := DESTDIR=$(TARGET)/stage TARGET=$(TARGET) PREFIX=/usr/local LIB_DIR=/usr
 	INCLUDE_DIR=/usr/local/include BIN_DIR=/usr/local/bin DATA_DIR=/usr/local/share \
 	ZSH_DIR=/usr/local/share/zsh/site-functions \
 	SHARE_DIR=/usr/local/share/resty-session-postgres \
-	LUA_LIB_DIR=/usr/local/share/lua/5.1 LUA_CLIB_DIR=/usr/local/lib/lua/5.1
+	LUA_LIB_DIR=/usr/local/share/lua/$(LUA_VERSION) LUA_CLIB_DIR=/usr/local/lib/lua/$(LUA_VERSION)
 
 STYLUA_VERSION := 2.6.0
 STYLUA := target/tools/stylua-$(STYLUA_VERSION)/bin/stylua
@@ -177,7 +180,7 @@ install-c: $(C_LIBRARY) $(STATIC_LIBRARY) ## Install the C library, its header a
 	ln -sf $(LIBRARY).$(SO_VERSION) '$(DESTDIR)$(LIB_DIR)/$(LIBRARY)'
 	install -D -m 644 -t '$(DESTDIR)$(LIB_DIR)' $(STATIC_LIBRARY)
 	strip --strip-debug '$(DESTDIR)$(LIB_DIR)/$(notdir $(STATIC_LIBRARY))'
-	install -D -m 644 -t '$(DESTDIR)$(INCLUDE_DIR)' include/*.h
+	install -D -m 644 -t '$(DESTDIR)$(INCLUDE_DIR)' include/*.h include/*.cdef
 	install -d '$(DESTDIR)$(LIB_DIR)/pkgconfig'
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' \
 		-e 's|@LIB_DIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIB_DIR))|' \

@@ -9,7 +9,7 @@ mod rock;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{self, Database, Nginx};
+use crate::support::{self, Database, Nginx, process};
 
 const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -22,6 +22,20 @@ fn command(program: &str) -> Command {
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL");
     command
+}
+
+/// What make would do; the module for another Lua takes a minute to build.
+#[test]
+fn install_lua_installs_to_the_folders_of_its_lua() {
+    for (feature, version) in [("lua", "5.1"), ("lua51", "5.1"), ("lua54", "5.4")] {
+        let mut make = command("make");
+        make.args(["--dry-run", "install-lua", &format!("LUA_FEATURE={feature}")]);
+        let said = process::output(make.env_remove("LUA_LIB_DIR").env_remove("PREFIX"));
+        let install = said.lines().find(|line| line.starts_with("scripts/install-lua.sh"));
+        let folders =
+            format!(" '/opt/sessions/share/lua/{version}' '/opt/sessions/lib/lua/{version}'");
+        assert!(install.is_some_and(|line| line.ends_with(&folders)), "{feature}: {said}");
+    }
 }
 
 /// Starts an nginx that finds the storage in these folders only, and requests a page that saves and reads.

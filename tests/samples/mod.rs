@@ -19,15 +19,24 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// The beginning of a sample (of a line, for the shell), and why it is only read.
 const NOT_RUN: &[(&str, &str)] = &[
     ("apt-get install ", "installs into the machine"),
+    ("sudo apt-get install ", "the same"),
+    ("sudo ln ", "the same"),
+    ("echo /opt/sessions/lib ", "the same"),
+    ("sudo ldconfig", "the same"),
+    ("export PKG_CONFIG_PATH=", "the tests have an installation of their own"),
+    ("sudo -u postgres ", "asks for a password, of the system's PostgreSQL"),
+    ("read -rs PGPASSWORD ", "asks for a password"),
     ("dpkg -i ", "the packages' own test installs them elsewhere"),
     ("sudo dpkg -i ", "the same"),
     ("luarocks build ", "the rock's own test runs luarocks make"),
-    ("luarocks make", "the rock's own test runs it in another tree"),
+    ("sudo luarocks make", "the rock's own test runs it in another tree"),
+    ("nginx -t && nginx -s reload", "the system's nginx does not run"),
     ("nginx -s reload", "the system's nginx does not run"),
     ("systemctl ", "there is no systemd where tests run"),
     ("cargo fuzz ", "make fuzz runs it, with a compiler flag"),
     ("docker build ", "downloads images"),
     ("resty-session-postgres ", "the command's own tests run it"),
+    ("/opt/sessions/bin/resty-session-postgres ", "the same"),
     ("CREATE TABLE sessions (", "needs Citus, which Debian lacks"),
     ("[pgbouncer]", "tests/pgbouncer.rs runs one with such settings"),
 ];
@@ -60,10 +69,13 @@ fn samples_of(document: &Path) -> Vec<Sample> {
     let name = document.strip_prefix(ROOT).expect("a document of ours");
     let mut samples: Vec<Sample> = Vec::new();
     let mut inside = false;
+    // A block of a list is indented.
+    let mut indent = 0;
     for (number, line) in text.lines().enumerate() {
-        match line.strip_prefix("```") {
+        match line.trim_start().strip_prefix("```") {
             Some(language) if !inside => {
                 inside = true;
+                indent = line.len() - line.trim_start().len();
                 samples.push(Sample {
                     place: format!("{}:{}", name.display(), number + 2),
                     language: language.to_owned(),
@@ -73,7 +85,7 @@ fn samples_of(document: &Path) -> Vec<Sample> {
             Some(_) => inside = false,
             None if inside => {
                 let sample = samples.last_mut().expect("it has begun");
-                sample.text += line;
+                sample.text += line.get(indent..).unwrap_or_default();
                 sample.text += "\n";
             }
             None => (),
@@ -104,7 +116,8 @@ fn filled_in(text: &str, database: &str) -> String {
     let port = support::shared().port();
     let server = format!("host = \"127.0.0.1\",\nport = {port}");
     let password = format!("password = \"{}\"", support::password());
-    text.replace("/usr/local", &stage::root().display().to_string())
+    text.replace("/opt/sessions", &stage::root().display().to_string())
+        .replace("-h localhost -U web -d sessions", &format!("-d {database}"))
         .replace("host = \"db.example\"", &server)
         .replace("database = \"sessions\"", &format!("database = \"{database}\",\n{password}"))
         .replace("username = \"web\"", "username = \"postgres\"")

@@ -3,9 +3,8 @@
 --
 --     luajit sessions.lua DECLARATIONS "host=db dbname=sessions"
 --
--- DECLARATIONS is the installed file, such as /opt/sessions/include/resty_session_postgres.cdef. The
--- system finds the library after ldconfig (docs/installing.md), or with
--- LD_LIBRARY_PATH=/opt/sessions/lib.
+-- DECLARATIONS is the installed file: /opt/sessions/include/resty_session_postgres.cdef. The system
+-- finds the library after ldconfig (docs/installing.md), or with LD_LIBRARY_PATH=/opt/sessions/lib.
 
 local ffi = require("ffi")
 

@@ -1,6 +1,8 @@
 //! The commands and their options, made from the library's table of operations, and the options that were
 //! given, as an operation's arguments.
 
+use crate::numbers::{is_whole, number};
+use crate::top;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use resty_session_postgres::config::Key;
 use resty_session_postgres::op::{Answer, Args, Kind, Param, ParamKind, Source, Spec, Value};
@@ -82,6 +84,7 @@ pub fn command() -> Command {
             switch("quiet", "Print results and errors only: no progress, no remarks").short('q'),
         ])
         .subcommands(KINDS.iter().map(|kind| subcommand(kind.spec)))
+        .subcommand(top::subcommand())
 }
 
 fn subcommand(spec: &'static Spec) -> Command {
@@ -141,17 +144,6 @@ fn argument(param: &'static Param, spec: &'static Spec) -> Arg {
             arg.allow_hyphen_values(true).value_name("TEXT")
         }
     }
-}
-
-/// Whether it is a whole number from 1 to `most`.
-fn is_whole(number: f64, most: f64) -> bool {
-    number.fract() == 0.0 && (1.0..=most).contains(&number)
-}
-
-/// The number that is written, if it is one that is accepted; otherwise what is expected.
-fn number(text: &str, expected: &str, accepts: impl Fn(f64) -> bool) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|number| accepts(*number));
-    number.ok_or_else(|| format!("expected {expected}"))
 }
 
 /// The operation that was asked for: the options that were given, and what is set in their place.

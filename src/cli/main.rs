@@ -5,10 +5,13 @@
 mod commands;
 mod generate;
 mod interrupt;
+mod metrics;
+mod numbers;
 mod output;
 mod run;
 mod stderr;
 mod subjects;
+mod top;
 
 use clap::ArgMatches;
 use commands::Request;
@@ -27,8 +30,12 @@ fn main() -> ExitCode {
         stderr::fail(&error.to_string());
         ExitCode::from(code)
     };
-    if let Some(("generate", given)) = matches.subcommand() {
-        let done = generate::run(given);
+    let other = match matches.subcommand() {
+        Some(("generate", given)) => Some(generate::run(given)),
+        Some(("top", given)) => Some(top::run(given)),
+        _ => None,
+    };
+    if let Some(done) = other {
         return done.map_or_else(|error| fail(error, 1), |()| ExitCode::SUCCESS);
     }
     let Some(request) = Request::of(&matches) else {

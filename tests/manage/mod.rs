@@ -17,6 +17,7 @@ mod schema;
 mod steps;
 mod subjects;
 mod terminal;
+mod top;
 
 use resty_session_postgres::Epoch;
 use resty_session_postgres::ops::{List, Scope, Set};

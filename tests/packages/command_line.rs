@@ -15,7 +15,8 @@ fn share() -> PathBuf {
 
 /// Each command, as it is written.
 fn commands() -> Vec<String> {
-    KINDS.iter().map(|kind| kind.spec.name.replace('_', "-")).collect()
+    let operations = KINDS.iter().map(|kind| kind.spec.name.replace('_', "-"));
+    operations.chain(["top".to_owned()]).collect()
 }
 
 /// The man pages and completions that are below a `share`, by the folder of zsh's.
@@ -52,8 +53,7 @@ fn every_command_has_a_man_page_and_completions() {
         assert!(shown.status.success() && shown.stderr.is_empty(), "{page}: {shown:?}");
         String::from_utf8(shown.stdout).expect("text")
     };
-    for kind in KINDS {
-        let command = kind.spec.name.replace('_', "-");
+    for command in commands() {
         let text = read(&format!("resty-session-postgres-{command}.1"));
         assert!(text.contains("DATABASE"), "{text}");
         assert!(text.contains(&format!("resty-session-postgres-{command}")), "{text}");

@@ -28,7 +28,7 @@ fn run(sample: &Sample, line: &str) {
     let mut words = words.lines().filter(|word| *word != "sudo");
     match words.next() {
         Some("make") => words.for_each(|word| assert_make_knows(sample, word)),
-        Some("cc" | "psql") => run_in_shell(line),
+        Some("cc" | "psql" | "source") => run_in_shell(line),
         Some(script) if script.starts_with("scripts/") || script.starts_with("bench/") => {
             let there = Path::new(ROOT).join(script).exists();
             assert!(there, "{}: no {script}", sample.place);
@@ -67,7 +67,7 @@ fn run_in_shell(line: &str) {
     let program = format!("{ROOT}/examples/c/blocking.c");
     fs::copy(program, folder.path().join("program.c")).expect("an example");
     let database = Database::new();
-    let mut shell = Installed::shared().command("sh");
+    let mut shell = Installed::shared().command("bash");
     shell.args(["-c", &filled_in(line, &database.name)]).current_dir(folder.path());
     process::run(database.environment(&mut shell));
 }

@@ -27,6 +27,8 @@ put() {
   mv "$2.new" "$2"
 }
 
+# nginx's workers must be able to read the folders, whatever root's umask is.
+umask 022
 mkdir -p "$clib" "$lua/${native%/*}"
 put 755 "$clib/$file.so" <"$module"
 # LuaRocks moves files one by one, and would find a symbolic link without its target.

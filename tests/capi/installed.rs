@@ -28,10 +28,13 @@ impl Installed {
     }
 
     fn make(&self, target: &str) {
+        self.make_with(Command::new("make"), target);
+    }
+
+    fn make_with(&self, mut make: Command, target: &str) {
         let folder = self.root().display();
         process::run(
-            Command::new("make")
-                .args(["-C", env!("CARGO_MANIFEST_DIR"), "--silent", target])
+            make.args(["-C", env!("CARGO_MANIFEST_DIR"), "--silent", target])
                 .args([format!("DESTDIR={folder}"), format!("PREFIX={PREFIX}")])
                 // These come from the Makefile that may have started the tests.
                 .env_remove("MAKEFLAGS")
@@ -104,6 +107,18 @@ fn pkg_config_knows_the_version_and_what_a_static_link_needs() {
     assert!(!has(&flags, "-lssl"), "{flags:?}");
     let flags = installed.pkg_config(&["--libs", "--static"]);
     assert!(has(&flags, "-lssl"), "{flags:?}");
+}
+
+/// Root's umask may keep others out, but nginx's workers run as another user.
+#[test]
+fn others_may_read_what_is_installed_whatever_the_umask_is() {
+    let installed = Installed(process::folder());
+    let mut make = Command::new("sh");
+    make.args(["-c", "umask 077 && exec make \"$@\"", "make"]);
+    installed.make_with(make, "install");
+    let mut closed = Command::new("find");
+    closed.arg(installed.root()).args(["-mindepth", "1", "!", "-perm", "-o=r"]);
+    assert_eq!(process::output(&mut closed), "");
 }
 
 #[test]

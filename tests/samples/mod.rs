@@ -25,7 +25,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("export PATH=", "is of no use to the next line, which another shell runs"),
     ("export PKG_CONFIG_PATH=", "the tests have an installation of their own"),
     ("sudo -u postgres ", "asks for a password, of the system's PostgreSQL"),
-    ("read -rs PGPASSWORD ", "asks for a password"),
+    ("read -rsp ", "asks for a password"),
     ("dpkg -i ", "the packages' own test installs them elsewhere"),
     ("sudo dpkg -i ", "the same"),
     ("luarocks build ", "the rock's own test runs luarocks make"),
@@ -92,6 +92,8 @@ fn samples_of(document: &Path) -> Vec<Sample> {
         }
     }
     assert!(!inside, "{}: a block without an end", name.display());
+    let fences = text.matches("```").count();
+    assert_eq!(fences, 2 * samples.len(), "{}: a block that is not read", name.display());
     samples
 }
 

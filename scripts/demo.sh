@@ -146,10 +146,10 @@ introduce() {
       sed '/demo\.app/d; /audience = "demo"/d; s/username = ".*"/username = "web"/'
   )
   if [ "$session_conf" = storage-only.conf ]; then
-    hint="
-  lua-resty-session 4.x is not installed, so the demo makes simple sessions itself.
+    hint="  lua-resty-session 4.x is not installed, so the demo makes simple sessions itself.
   Your site needs it. This installs it, and the next \`make demo\` uses it:
 
+      sudo apt-get install luarocks
       sudo luarocks --lua-version 5.1 install lua-resty-session
 "
   fi

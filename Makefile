@@ -168,7 +168,7 @@ install-cli: $(CLI) $(CLI_SHARE)
 install-lua: $(LUA_MODULE) ## Install the Lua module and its Lua files only
 	@if $(LUA_ENTRY_IS_FOREIGN); then \
 		echo "install: $(LUA_LIB_DIR)/$(LUA_ENTRY) belongs to lua-resty-session. Install to a folder that" >&2; \
-		echo "precedes it in lua_package_path, for example: make install LUA_LIB_DIR=/opt/lua/5.1" >&2; \
+		echo "precedes it in lua_package_path, for example: make install PREFIX=/opt/sessions" >&2; \
 		exit 1; \
 	fi
 	scripts/install-lua.sh $(LUA_MODULE) $(VERSION) '$(DESTDIR)$(LUA_LIB_DIR)' '$(DESTDIR)$(LUA_CLIB_DIR)'

@@ -24,7 +24,7 @@ use crate::db::Tables;
 use crate::host::log::{Level, Limited};
 use crate::host::{lock, thread};
 use crate::op::Outcome;
-use crate::ops::Settle;
+use crate::ops::EndGivenUp;
 use crate::pool::Pool;
 use crate::tls::{Files, Tls};
 use cleaner::Cleaner;
@@ -257,8 +257,8 @@ impl Engine {
 
     /// Has the server end what was given up there, without waiting for the next operation, which would do
     /// the same: another process may save the same sessions meanwhile.
-    fn settle(self: &Arc<Self>, tables: &Arc<Tables>, timeouts: Timeouts) {
-        let job = Job::new(Box::new(Settle), tables, timeouts, Reply::callback(drop));
+    fn end_given_up(self: &Arc<Self>, tables: &Arc<Tables>, timeouts: Timeouts) {
+        let job = Job::new(Box::new(EndGivenUp), tables, timeouts, Reply::callback(drop));
         let (mut queue, now) = (self.lock(), job.submitted);
         if !queue.stopping {
             queue.push(job);

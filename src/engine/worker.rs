@@ -7,7 +7,7 @@ use crate::Error;
 use crate::db::Db;
 use crate::host::log::Level;
 use crate::op::{Answer, Answers, AnyOperation};
-use crate::ops::Settle;
+use crate::ops::EndGivenUp;
 use crate::pool::{Fault, LOCK_TIMEOUT, Pooled, Retry, Verdict};
 use std::any::TypeId;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -142,8 +142,10 @@ pub(super) fn run_batch(engine: &Arc<Engine>, connection: &mut Pooled, mut batch
             if operations > 1 {
                 engine.stats.split(fault.retry);
             }
-            let first =
-                batch.jobs.first().filter(|job| job.operation.kind().id != TypeId::of::<Settle>());
+            let first = batch
+                .jobs
+                .first()
+                .filter(|job| job.operation.kind().id != TypeId::of::<EndGivenUp>());
             let first = first.map(|job| (Arc::clone(&job.tables), job.timeouts));
             let again = finish(engine, batch, vec![Err(fault.clone()); operations]);
             report(engine, &fault, operations, again);
@@ -151,7 +153,7 @@ pub(super) fn run_batch(engine: &Arc<Engine>, connection: &mut Pooled, mut batch
             if engine.pool.has_just_given_up()
                 && let Some((tables, timeouts)) = first
             {
-                engine.settle(&tables, timeouts);
+                engine.end_given_up(&tables, timeouts);
             }
         }
     }

@@ -77,7 +77,10 @@ impl Operation for Set {
         group: Group::Storage,
         summary: "Store a session, with its metadata and the change to the session that it replaces, in \
                   one transaction.",
-        details: "A session of the same key gets the new name, data and expiry.",
+        details: "A session of the same key gets the new name, data and expiry.\n\n\
+                  For `ended_ttl`, a save is refused that names a deleted or revoked session as `old_key`, \
+                  or whose own session was revoked. Nothing is saved then. So name an `old_key` only if \
+                  that session could be read.",
         params: &[
             Param::new("name", Text, "cookie name"),
             Param::KEY,

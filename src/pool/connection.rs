@@ -145,7 +145,10 @@ impl Connection {
             Err(fault) if fault.connection == Verdict::Usable => reports.log(Level::Warn, || {
                 format!("{} does not end what was given up there: {}", self.server, fault.error)
             }),
-            Err(fault) => return Err(Fault { retry: Retry::AtOnce, ..fault }),
+            Err(fault) => {
+                self.given_up.not_ended(&given_up);
+                return Err(Fault { retry: Retry::AtOnce, ..fault });
+            }
         }
         self.given_up.forget(&given_up);
         Ok(())

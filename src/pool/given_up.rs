@@ -38,8 +38,8 @@ fn micros(time: &str) -> String {
 const CAPACITY: usize = 256;
 const KEEP: Duration = Duration::from_secs(3600);
 
-/// How often a server is asked to end one.
-const MOST_TRIES: u32 = 3;
+/// For how long a server is asked again to end one. What is asked for then waits for it.
+const MOST_TIME: Duration = Duration::from_secs(10);
 
 /// What one pool has given up.
 #[derive(Default)]
@@ -55,7 +55,8 @@ pub(super) struct GivenUp {
 struct Entry {
     backend: Backend,
     since: Instant,
-    tries: u32,
+    /// When the server was first asked to end it, and did not.
+    failed: Option<Instant>,
 }
 
 impl GivenUp {
@@ -67,7 +68,7 @@ impl GivenUp {
             if entries.len() >= CAPACITY {
                 entries.remove(0);
             }
-            entries.push(Entry { backend, since: Instant::now(), tries: 0 });
+            entries.push(Entry { backend, since: Instant::now(), failed: None });
         }
         self.any.store(true, Ordering::Release);
         self.new.store(true, Ordering::Relaxed);
@@ -78,20 +79,26 @@ impl GivenUp {
         self.new.load(Ordering::Relaxed) && self.new.swap(false, Ordering::Relaxed)
     }
 
-    /// Those of this server, each a few times until it is forgotten.
+    /// Those of this server.
     pub(super) fn of_server(&self, server: i64) -> Vec<Backend> {
         if !self.any.load(Ordering::Acquire) {
             return Vec::new();
         }
-        let mut found = Vec::new();
+        self.retain(|entry| entry.since.elapsed() < KEEP);
+        let entries = lock(&self.entries);
+        entries.iter().map(|entry| entry.backend).filter(|it| it.server == server).collect()
+    }
+
+    /// The server was asked to end these, and did not answer.
+    pub(super) fn not_ended(&self, asked: &[Backend]) {
+        let now = Instant::now();
         self.retain(|entry| {
-            if entry.backend.server == server {
-                entry.tries += 1;
-                found.push(entry.backend);
+            if !asked.contains(&entry.backend) {
+                return true;
             }
-            entry.tries <= MOST_TRIES && entry.since.elapsed() < KEEP
+            let failed = *entry.failed.get_or_insert(now);
+            now.saturating_duration_since(failed) < MOST_TIME
         });
-        found
     }
 
     pub(super) fn forget(&self, ended: &[Backend]) {
@@ -149,13 +156,22 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_ended_is_forgotten_after_some_tries() {
+    fn what_cannot_be_ended_is_forgotten_after_some_time() {
         let given_up = GivenUp::default();
-        given_up.add(backend(1, 1));
-        for _ in 0..=MOST_TRIES {
-            assert_eq!(given_up.of_server(1).len(), 1);
+        let [first, second] = [1, 2].map(|pid| backend(1, pid));
+        given_up.add(first);
+        given_up.add(second);
+        // Many threads may ask at the same moment.
+        for _ in 0..20 {
+            given_up.not_ended(&[first]);
+            assert_eq!(given_up.of_server(1), [first, second]);
         }
-        assert_eq!(given_up.of_server(1), []);
+        given_up.retain(|entry| {
+            entry.failed = entry.failed.map(|at| at - MOST_TIME);
+            true
+        });
+        given_up.not_ended(&[first]);
+        assert_eq!(given_up.of_server(1), [second]);
     }
 
     #[test]

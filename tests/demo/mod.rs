@@ -74,6 +74,17 @@ fn no_password_is_on_a_command_line() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// As `make demo CHECK=1` does.
+#[test]
+fn the_walk_through_the_demo_passes() {
+    let folder = process::folder();
+    let mut command = Command::new("scripts/demo.sh");
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("CHECK", "1");
+    let output = command.env("TMPDIR", folder.path()).output().expect("the demo's script");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
 /// A page of another site may have its name lead here.
 #[test]
 fn only_the_demos_own_name_is_answered() {
@@ -130,9 +141,11 @@ fn signing_out_my_other_sessions_reaches_the_other_browsers() {
             other.reload().await;
             assert_eq!(other.text("h1").await, "Who are you?");
         }
+        // The cookie of the session that has ended is still there.
+        others[0].sign_in(&site, "Ada").await;
         here.reload().await;
         here.assert_signed_in("Ada").await;
-        here.assert_sessions(1).await;
+        here.assert_sessions(2).await;
 
         here.follow("Metrics of this worker").await;
         let counted = r#"resty_session_postgres_operations_total{kind="set",outcome="ok"}"#;

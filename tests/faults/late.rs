@@ -28,15 +28,22 @@ fn save(storage: &Storage, value: &str) -> Result<(), Error> {
     storage.call(Set::new("session", "key", value, expires).expect("texts"))
 }
 
-/// The server's process of the storage's one connection.
-fn backend(sql: &mut Client) -> u32 {
+/// Saves, and stops the server's process of the storage's one connection.
+fn stop_backend(storage: &Storage, sql: &mut Client) -> u32 {
+    save(storage, "before").expect("a save");
     let query = "SELECT pid FROM pg_stat_activity
                  WHERE application_name = 'pgmoon' AND datname = current_database()";
-    one::<i32>(sql, query).cast_unsigned()
+    let stopped = one::<i32>(sql, query).cast_unsigned();
+    process::signal(stopped, Signal::SIGSTOP);
+    stopped
 }
 
-fn is_there(sql: &mut Client, pid: u32) -> bool {
-    one(sql, &format!("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {pid})"))
+/// The stopped process goes on, and ends; the session has this value then.
+fn go_on(stopped: u32, storage: &Storage, sql: &mut Client, value: &str) {
+    process::signal(stopped, Signal::SIGCONT);
+    let there = format!("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = {stopped})");
+    process::wait_until(5, "the backend ends", || !one::<bool>(sql, &there));
+    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some(value));
 }
 
 /// Other clients of the same role, each idle.
@@ -47,16 +54,12 @@ fn bystanders(cluster: &Cluster, database: &str) -> Vec<Client> {
 /// Saves on a backend that has been stopped before the statement arrives, then saves again: what counts
 /// is the later one, also when the backend has gone on.
 fn outdo_a_stopped_backend(storage: &Storage, sql: &mut Client) {
-    save(storage, "before").expect("a save");
-    let stopped = backend(sql);
-    process::signal(stopped, Signal::SIGSTOP);
+    let stopped = stop_backend(storage, sql);
     let late = save(storage, "late");
     let newer = save(storage, "newer");
-    process::signal(stopped, Signal::SIGCONT);
+    go_on(stopped, storage, sql, "newer");
     assert!(matches!(late, Err(Error::Timeout { .. })), "{late:?}");
     newer.expect("a save");
-    process::wait_until(5, "the backend ends", || !is_there(sql, stopped));
-    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("newer"));
 }
 
 #[test]
@@ -86,9 +89,7 @@ fn a_save_whose_connection_was_cut_is_not_carried_out_over_a_newer_one() {
     let mut sql = cluster.client(&database);
     let relay = Relay::to(cluster.port());
     let storage = storage(&cluster, &database, "127.0.0.1", relay.port());
-    save(&storage, "before").expect("a save");
-    let stopped = backend(&mut sql);
-    process::signal(stopped, Signal::SIGSTOP);
+    let stopped = stop_backend(&storage, &mut sql);
     thread::scope(|scope| {
         let late = scope.spawn(|| save(&storage, "late"));
         // The statement is with the backend.
@@ -97,9 +98,7 @@ fn a_save_whose_connection_was_cut_is_not_carried_out_over_a_newer_one() {
         late.join().expect("an answer").expect("it is repeated on another connection");
     });
     save(&storage, "newer").expect("a save");
-    process::signal(stopped, Signal::SIGCONT);
-    process::wait_until(5, "the backend ends", || !is_there(&mut sql, stopped));
-    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("newer"));
+    go_on(stopped, &storage, &mut sql, "newer");
 }
 
 /// The network is gone, too, for longer than a call lasts.
@@ -111,17 +110,13 @@ fn what_was_given_up_while_no_server_could_be_reached_ends_before_the_first_save
     let mut sql = cluster.client(&database);
     let relay = Relay::to(cluster.port());
     let storage = storage(&cluster, &database, "127.0.0.1", relay.port());
-    save(&storage, "before").expect("a save");
-    let stopped = backend(&mut sql);
-    process::signal(stopped, Signal::SIGSTOP);
+    let stopped = stop_backend(&storage, &mut sql);
     save(&storage, "late").expect_err("nothing answers");
     relay.set(Mode::Lose);
     save(&storage, "later").expect_err("no connection opens");
     relay.set(Mode::Pass);
     save(&storage, "newer").expect("a save");
-    process::signal(stopped, Signal::SIGCONT);
-    process::wait_until(5, "the backend ends", || !is_there(&mut sql, stopped));
-    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("newer"));
+    go_on(stopped, &storage, &mut sql, "newer");
 }
 
 /// Another process could save it meanwhile, so it is not left to the next operation.
@@ -132,14 +127,10 @@ fn what_timed_out_is_ended_without_another_operation() {
     let database = cluster.create_database();
     let mut sql = cluster.client(&database);
     let storage = storage(&cluster, &database, "127.0.0.1", cluster.port());
-    save(&storage, "before").expect("a save");
-    let stopped = backend(&mut sql);
-    process::signal(stopped, Signal::SIGSTOP);
+    let stopped = stop_backend(&storage, &mut sql);
     save(&storage, "late").expect_err("nothing answers");
     thread::sleep(Duration::from_millis(500));
-    process::signal(stopped, Signal::SIGCONT);
-    process::wait_until(5, "the backend ends", || !is_there(&mut sql, stopped));
-    assert_eq!(storage.get("key").expect("an answer").as_deref(), Some("before"));
+    go_on(stopped, &storage, &mut sql, "before");
 }
 
 #[test]
@@ -160,9 +151,7 @@ fn where_backends_may_not_be_ended_the_storage_works_all_the_same() {
             "connect_timeout": 1000, "send_timeout": 100, "read_timeout": 100,
         });
         let storage = cluster.storage(&database, keys);
-        save(&storage, "before").expect("a save");
-        let stopped = backend(&mut sql);
-        process::signal(stopped, Signal::SIGSTOP);
+        let stopped = stop_backend(&storage, &mut sql);
         save(&storage, "late").expect_err("nothing answers");
         for value in ["newer", "newest"] {
             save(&storage, value).expect("a save");

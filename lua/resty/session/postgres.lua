@@ -126,6 +126,10 @@
 --
 -- A session of the same key gets the new name, data and expiry.
 --
+-- For `ended_ttl`, a save is refused that names a deleted or revoked session as `old_key`, or
+--   whose own session was revoked. Nothing is saved then. So name an `old_key` only if that
+--   session could be read.
+--
 -- @function instance:set
 -- @tparam string name cookie name
 -- @tparam string key session key

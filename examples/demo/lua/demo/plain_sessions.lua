@@ -76,8 +76,14 @@ function sessions.new(storage)
     if not id then
       return nil, err
     end
+    -- The cookie may be that of a session that has ended, which nothing may replace.
+    local before
+    before, err = self.current()
+    if err then
+      return nil, err
+    end
     local ok
-    ok, err = save({ id = id, name = name, visits = 0 }, cookie_id())
+    ok, err = save({ id = id, name = name, visits = 0 }, before and before.id)
     if not ok then
       return nil, err
     end

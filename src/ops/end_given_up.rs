@@ -5,11 +5,11 @@ use crate::db::{Db, Fault};
 use crate::op::{Args, Group, Operation, Spec};
 
 /// Has the server end what was given up there.
-pub(crate) struct Settle;
+pub(crate) struct EndGivenUp;
 
-impl Operation for Settle {
+impl Operation for EndGivenUp {
     const SPEC: Spec = Spec {
-        name: "settle",
+        name: "end_given_up",
         group: Group::Administration,
         summary: "",
         details: "",

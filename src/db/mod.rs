@@ -29,7 +29,9 @@ const TABLE_INFO: Fixed = Fixed::reads(
          AND attname = 'created' AND atttypid = 'timestamptz'::regtype::oid AND NOT attisdropped), \
        (SELECT pg_catalog.count(DISTINCT attcollation) = 1 FROM pg_catalog.pg_attribute \
          WHERE attrelid IN (pg_catalog.to_regclass($1::text)::oid, meta.oid) AND attname = 'sid' \
-         AND NOT attisdropped) \
+         AND NOT attisdropped), \
+       NOT EXISTS (SELECT FROM pg_catalog.pg_trigger \
+         WHERE tgrelid = pg_catalog.to_regclass($1::text)::oid AND tgtype & 19 = 19) \
      FROM (SELECT pg_catalog.to_regclass($2::text)::oid AS oid) AS meta",
     &[types::TEXT, types::TEXT],
 );
@@ -211,8 +213,15 @@ impl<'a> Db<'a> {
             return Ok(known);
         }
         let [sessions, metadata] = self.tables.names();
-        let (has_metadata, leaves_metadata, distributed, is_table, has_created, same_order) =
-            self.row(&TABLE_INFO, &[&sessions, &metadata])?;
+        let (
+            has_metadata,
+            leaves_metadata,
+            distributed,
+            is_table,
+            has_created,
+            same_order,
+            no_triggers,
+        ) = self.row(&TABLE_INFO, &[&sessions, &metadata])?;
         let info = TableInfo {
             has_metadata,
             leaves_metadata,
@@ -220,6 +229,7 @@ impl<'a> Db<'a> {
             is_plain: is_table && !distributed,
             has_created,
             same_order,
+            updates_tell: is_table && no_triggers,
         };
         self.tables.known.set(Some(info));
         Ok(info)
@@ -243,7 +253,7 @@ macro_rules! tuples {
 
 tuples! {
     (A 0) (A 0, B 1) (A 0, B 1, C 2) (A 0, B 1, C 2, D 3) (A 0, B 1, C 2, D 3, E 4)
-    (A 0, B 1, C 2, D 3, E 4, F 5)
+    (A 0, B 1, C 2, D 3, E 4, F 5) (A 0, B 1, C 2, D 3, E 4, F 5, G 6)
 }
 
 /// The texts of a column that all rows have first.

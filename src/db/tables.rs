@@ -150,6 +150,8 @@ pub(crate) struct TableInfo {
     pub(crate) has_created: bool,
     /// The keys of both tables are in the same order.
     pub(crate) same_order: bool,
+    /// An update of a session always writes its row: it is one table without a trigger that could skip it.
+    pub(crate) updates_tell: bool,
 }
 
 /// The answer that was last read, and until when it is used. A lock that another thread holds is not

@@ -18,6 +18,9 @@ impl Epoch {
     /// The first second.
     pub(crate) const FIRST: Epoch = Epoch(Self::LEAST);
 
+    /// 1970-01-01 00:00:00 UTC. Expiries before it could be taken for marks of ended sessions.
+    pub(crate) const ZERO: Epoch = Epoch(0);
+
     /// The current second.
     pub fn now() -> Self {
         let seconds = match SystemTime::now().duration_since(UNIX_EPOCH) {

@@ -38,7 +38,7 @@ impl Set {
             name: op::text("name", name)?,
             key: op::key("key", key)?,
             value: op::text("value", value)?,
-            expires,
+            expires: expires.max(Epoch::ZERO),
             old: None,
             replaces_itself: false,
             metadata: Vec::new(),
@@ -50,6 +50,7 @@ impl Set {
     /// expiries, and never deleted by its own save.
     pub fn replacing(mut self, key: impl Into<String>, at: Option<Epoch>) -> Result<Self, Error> {
         let key = op::key("old_key", key)?;
+        let at = at.map(|at| at.max(Epoch::ZERO));
         if key == self.key {
             self.expires = at.map_or(self.expires, |at| at.min(self.expires));
             self.replaces_itself = true;

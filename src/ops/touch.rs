@@ -16,7 +16,7 @@ impl Touch {
     /// The session of that key, if it is alive at `now`, expires at `expires`.
     pub fn new(key: impl Into<String>, now: Epoch, expires: Epoch) -> Result<Self, Error> {
         let key = op::key("key", key)?;
-        Ok(Touch { key, now, expires })
+        Ok(Touch { key, now, expires: expires.max(Epoch::ZERO) })
     }
 }
 

@@ -14,7 +14,7 @@ use super::random::{chance, random_fault};
 use super::relay::Relay;
 use super::soak;
 use super::trial::one_at_a_time;
-use crate::support::process::lock;
+use crate::support::process::{SetAtDrop, lock};
 use crate::support::{Cluster, one};
 
 /// Without another word, as in `make test`.
@@ -186,7 +186,7 @@ fn what_was_ended_stays_ended_and_what_lives_is_found() {
     };
     let mut faults = 0;
     thread::scope(|scope| {
-        let ground = &ground;
+        let (ground, _end) = (&ground, SetAtDrop(&ground.done));
         for person in 0..PEOPLE {
             scope.spawn(move || ground.browse(person));
         }
@@ -198,7 +198,6 @@ fn what_was_ended_stays_ended_and_what_lives_is_found() {
             random_fault(&cluster, &relay, None);
             faults += 1;
         }
-        ground.done.store(true, Ordering::Relaxed);
     });
     // What was given up and goes on.
     thread::sleep(Duration::from_millis(500));

@@ -182,6 +182,11 @@ fn poolers_and_tables_of_other_shapes_keep_it() {
          CREATE TABLE sessions_1 PARTITION OF sessions FOR VALUES WITH (modulus 2, remainder 1);
          CREATE TABLE sessions_meta (aud varchar, sub varchar, sid varchar, PRIMARY KEY (aud, sub, sid))",
         "DROP TABLE sessions_meta",
+        // An update that changes nothing writes no row.
+        "CREATE TABLE plain (sid text PRIMARY KEY, name text, data text, exp timestamptz);
+         DROP TABLE sessions; ALTER TABLE plain RENAME TO sessions;
+         CREATE TRIGGER same BEFORE UPDATE ON sessions
+           FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
     ];
     for (n, shape) in shapes.into_iter().enumerate() {
         let pool = format!("shape {n}");
@@ -200,6 +205,44 @@ fn poolers_and_tables_of_other_shapes_keep_it() {
         let new = session("new", 60).replacing(&keys[2], None).expect("a key");
         refuses(&storage, new);
     }
+}
+
+#[test]
+fn no_expiry_is_taken_for_a_mark_or_takes_its_place() {
+    let long_ago = Epoch::from_seconds("a time", -3_100_000_000.0).expect("a time");
+    let db = Database::new();
+    let storage = with_old(&db, json!({}), REVOKE);
+    for _ in 0..2 {
+        refuses(&storage, login("new").replacing("old", Some(long_ago)).expect("a key"));
+    }
+    let now = Epoch::now();
+    for key in ["expired", "replaced", "touched"] {
+        // As old as a mark of a deleted session that was made just now, and of a revoked one.
+        for years in [100, 200] {
+            let expires = now.plus(-years * 365 * 24 * 3600 - years / 4 * 24 * 3600);
+            let set =
+                Set::new("session", key, "value", if key == "expired" { expires } else { now });
+            storage.call(set.expect("a key")).expect("a save");
+            if key == "replaced" {
+                let set = session("successor", 60).replacing(key, Some(expires));
+                storage.call(set.expect("a key")).expect("a save");
+            } else if key == "touched" {
+                storage.call(Touch::new(key, now, expires).expect("a key")).expect("a touch");
+            }
+            storage.call(replacing(key, "another")).expect("a save");
+            storage.call(session(key, 60)).expect("a save");
+        }
+    }
+    assert_eq!(db.number("SELECT count(*) FROM sessions WHERE exp < '1970-01-01Z'"), 1);
+}
+
+/// Rows of other programs.
+#[test]
+fn a_row_without_an_expiry_is_not_brought_to_life() {
+    let db = Database::new();
+    db.execute("INSERT INTO sessions (sid) VALUES ('old')");
+    db.storage().call(replacing("old", "new")).expect("a save");
+    assert_eq!(db.number("SELECT count(*) FROM sessions WHERE sid = 'old' AND exp IS NULL"), 1);
 }
 
 /// A save that has waited for the row of the session that it replaces looks at what has become of it.

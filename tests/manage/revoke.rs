@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{login, login_of};
 use crate::nginx::site::lock_row;
+use crate::support::process::SetAtDrop;
 use crate::support::{self, Calls, Database, PgBouncer};
 
 /// What a save does, held open: a transaction that another client has begun and not yet committed.
@@ -86,6 +87,7 @@ fn none_survives_that_was_saved_before_a_revocation() {
     storage.revoke("shop", "ada", None).expect("a revocation");
     let done = AtomicBool::new(false);
     let (saves, revocations) = thread::scope(|scope| {
+        let end = SetAtDrop(&done);
         let savers: Vec<_> = (0..8)
             .map(|thread| {
                 // Every second one has connections of its own, as another process would.
@@ -102,7 +104,7 @@ fn none_survives_that_was_saved_before_a_revocation() {
             let alive = db.number(SESSIONS);
             revocations.push((called, alive));
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         let saves = savers.into_iter().flat_map(|saver| saver.join().expect("no panic"));
         (saves.collect::<Vec<_>>(), revocations)
     });
@@ -166,7 +168,6 @@ fn what_is_interrupted_goes_on_and_counts_on() {
     assert_eq!(db.number(SESSIONS), 0);
 }
 
-/// Behind a pooler a transaction has no more than itself.
 /// Rows that were written while triggers were off, as a restore may do.
 #[test]
 fn metadata_without_a_session_hides_no_session() {
@@ -184,6 +185,28 @@ fn metadata_without_a_session_hides_no_session() {
     assert_eq!(db.number(SESSIONS), 0);
 }
 
+/// Saves of the audience wait for each of its transactions.
+#[test]
+fn where_sessions_are_slow_to_end_a_transaction_ends_few() {
+    let db = Database::new();
+    db.execute(
+        "INSERT INTO sessions (sid, exp) SELECT n, now() + interval '1 hour'
+         FROM generate_series(1, 150) AS n;
+         INSERT INTO sessions_meta SELECT 'shop', 'ada', sid FROM sessions;
+         CREATE TABLE ended (by bigint);
+         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM pg_sleep(0.001); INSERT INTO ended SELECT txid_current(); RETURN OLD; END $$;
+         CREATE TRIGGER slow BEFORE DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    let storage = db.storage_with(json!({ "ended_ttl": 0 }));
+    assert_eq!(storage.revoke("shop", "ada", None), Ok(150));
+    let most = "SELECT max(count) FROM (SELECT count(*) FROM ended GROUP BY by) AS transactions";
+    let most = db.number(most);
+    // At a millisecond each, no transaction after one of six or more may be larger.
+    assert!((2..=12).contains(&most), "a transaction has ended {most}");
+}
+
+/// Behind a pooler a transaction has no more than itself.
 #[test]
 fn a_pooler_of_transactions_serves_revocations() {
     let db = Database::new();
@@ -212,6 +235,7 @@ fn a_revocation_has_its_turn_where_commits_are_slow() {
     let storage =
         db.storage_with(json!({ "pool_size": 1, "read_timeout": 1, "send_timeout": 1_500 }));
     thread::scope(|scope| {
+        let _end = SetAtDrop(&done);
         for thread in 0..8 {
             let (done, storage) = (&done, db.storage_with(json!({ "pool_size": 8 })));
             scope.spawn(move || {
@@ -222,7 +246,6 @@ fn a_revocation_has_its_turn_where_commits_are_slow() {
         }
         thread::sleep(Duration::from_millis(300));
         let revocations: Vec<_> = (0..10).map(|_| storage.revoke("shop", "ada", None)).collect();
-        done.store(true, Ordering::Relaxed);
         assert_eq!(revocations, vec![Ok(0); 10]);
     });
 }

@@ -27,6 +27,9 @@ pub(super) struct Parts<'a> {
 impl<'a> Parts<'a> {
     pub(super) fn of(sets: &[&'a Set]) -> Self {
         let mut parts = Parts::default();
+        // Statements that share rows lock them in the same order.
+        let mut sets = sets.to_vec();
+        sets.sort_unstable_by_key(|set| set.old.as_ref().map(|(key, _)| key));
         for set in sets {
             let replaced = match &set.old {
                 Some((key, at)) => Some((&**key, *at)),
@@ -98,11 +101,16 @@ pub(super) fn save(batch: &[&Set], db: &mut Db<'_>) -> Result<Answers<()>, Fault
 /// Saves by one statement. Answers the keys of those that were saved, if any is refused.
 fn save_at_once(sets: &[&Set], db: &mut Db<'_>) -> Result<Vec<postgres::Row>, Fault> {
     let parts = Parts::of(sets);
+    let info = db.table_info()?;
+    let stays = |(_, at): &(_, &Option<Epoch>)| at.is_none() || !info.updates_tell;
+    let locked = parts.old.iter().zip(&parts.at).filter(stays);
+    let locked: Vec<&str> = locked.map(|(key, _)| *key).collect();
     let upsert = Upsert {
         rows: sets.len(),
         replaces: !parts.old.is_empty(),
+        locks: db.tables().remember_ended() && !locked.is_empty(),
         delete: !parts.delete.is_empty(),
-        delete_metadata: !parts.delete.is_empty() && db.table_info()?.leaves_metadata,
+        delete_metadata: !parts.delete.is_empty() && info.leaves_metadata,
         metadata: !parts.keys.is_empty(),
         distributed: false,
     };
@@ -110,10 +118,11 @@ fn save_at_once(sets: &[&Set], db: &mut Db<'_>) -> Result<Vec<postgres::Row>, Fa
     if upsert.metadata {
         params.extend([&parts.audiences as &(dyn ToSql + Sync), &parts.subjects, &parts.keys]);
     }
-    let mut locked = parts.old.clone();
     if upsert.replaces {
-        locked.extend(sets.iter().map(|set| &*set.key));
-        params.extend([&locked as &(dyn ToSql + Sync), &parts.old, &parts.new, &parts.at]);
+        params.extend([&parts.old as &(dyn ToSql + Sync), &parts.new, &parts.at]);
+    }
+    if upsert.locks {
+        params.push(&locked);
     }
     if upsert.delete {
         params.push(&parts.delete);

@@ -142,7 +142,7 @@ impl Error {
     }
 
     /// What repairs it, where the tables or the rights to them are at fault.
-    pub(crate) fn remedy(&self) -> Option<&'static str> {
+    pub fn remedy(&self) -> Option<&'static str> {
         let Error::Database { code, .. } = self else {
             return None;
         };

@@ -27,7 +27,11 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     let matches = commands::command().subcommand(generate::subcommand()).get_matches();
     let fail = |error: Failure, code: u8| {
-        stderr::fail(&error.to_string());
+        let known: Option<&Error> = error.downcast_ref();
+        stderr::fail(&match known.and_then(Error::remedy) {
+            Some(remedy) => format!("{error}: {remedy}"),
+            None => error.to_string(),
+        });
         ExitCode::from(code)
     };
     let other = match matches.subcommand() {

@@ -24,6 +24,8 @@ struct State {
     /// Lines of the library that have waited for less than a tick: an error that is about to end the
     /// command may say the same.
     lines: Vec<log::Line>,
+    /// The last line that was printed.
+    said: String,
     /// It has been said that connecting is tried again.
     retrying: bool,
 }
@@ -34,6 +36,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     progress: None,
     drawn: false,
     lines: Vec::new(),
+    said: String::new(),
     retrying: false,
 });
 
@@ -94,17 +97,17 @@ pub fn end() {
     state.print_lines();
 }
 
-/// The command has failed. A line of the log that begins with the error says more, and takes its place.
+/// The command has failed. What the log says of that is not said twice.
 pub fn fail(error: &str) {
     let mut state = state();
     state.clear();
     state.progress = None;
     state.take_lines();
-    let lines = &mut state.lines;
-    let same = lines.iter().position(|line| line.text.starts_with(error));
-    let error = same.map_or_else(|| error.to_owned(), |at| lines.remove(at).text);
+    state.lines.retain(|line| !line.text.starts_with(error));
     state.print_lines();
-    state.line(&error);
+    if state.said != error {
+        state.line(error);
+    }
 }
 
 impl State {
@@ -136,6 +139,7 @@ impl State {
     fn line(&mut self, text: &str) {
         self.clear();
         let _ = writeln!(io::stderr(), "resty-session-postgres: {}", printable(text));
+        text.clone_into(&mut self.said);
         self.draw();
     }
 

@@ -184,7 +184,7 @@ fn a_wrong_command_line_is_told_what_is_meant_and_what_is_expected() {
             &["list", "--limit", "ten"],
             "'ten' for '--limit <NUMBER>': expected a whole number from 1",
         ),
-        (&["cleanup", "--limit", "0.5"], "expected a whole number from 1 on"),
+        (&["cleanup", "--limit", "1.5"], "expected a whole number from 1 on"),
         (&["count", "--timeout", "-1"], "expected a whole number from 1 to 86400"),
         (&["count", "--timeout", "86401"], "expected a whole number from 1 to 86400"),
         (&["count", "--current-time", "now"], "expected a time in seconds since 1970"),
@@ -215,6 +215,8 @@ fn help_says_what_holds_where_nothing_is_given() {
             "{text}"
         );
     }
+    assert!(help(&["list", "-h"]).contains("--limit <NUMBER> Sessions at most (defaults to all)"));
+    assert!(help(&["check", "-h"]).contains("--try Also saves a session"));
     // Options as they are written here.
     let text = help(&["set", "--help"]);
     assert!(text.contains("from --current-time until") && !text.contains("current_time"), "{text}");

@@ -177,7 +177,8 @@ impl Revoke {
         let mut took = LOCK_TIMEOUT;
         let mut passed_over: Vec<String> = self.except.iter().cloned().collect();
         let spared = passed_over.len();
-        while db.time_left() > 4 * took {
+        // While there is time for one more.
+        while db.time_left() > took {
             let mut piece = Piece::default();
             let result = db.transaction(|db| self.end_some(size, &passed_over, &mut piece, db));
             took = piece.fenced.map_or(Duration::ZERO, |fenced| fenced.elapsed());

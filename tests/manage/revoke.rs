@@ -206,6 +206,23 @@ fn where_sessions_are_slow_to_end_a_transaction_ends_few() {
     assert!((2..=12).contains(&most), "a transaction has ended {most}");
 }
 
+/// On a machine that stands still for a moment.
+#[test]
+fn a_transaction_that_took_long_is_followed_by_others_while_there_is_time() {
+    let db = Database::new();
+    db.execute(
+        "INSERT INTO sessions (sid, exp) SELECT n, now() + interval '1 hour'
+         FROM generate_series(1, 60) AS n;
+         INSERT INTO sessions_meta SELECT 'shop', 'ada', sid FROM sessions;
+         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN PERFORM pg_sleep(0.9); RETURN NEW; END $$;
+         CREATE TRIGGER slow BEFORE UPDATE ON sessions FOR EACH ROW WHEN (OLD.sid = '1')
+           EXECUTE FUNCTION slow()",
+    );
+    let storage = db.storage_with(json!({ "read_timeout": 2_000, "send_timeout": 2_000 }));
+    assert_eq!(storage.revoke("shop", "ada", None), Ok(60));
+}
+
 /// Behind a pooler a transaction has no more than itself.
 #[test]
 fn a_pooler_of_transactions_serves_revocations() {

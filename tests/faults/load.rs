@@ -12,7 +12,7 @@ use resty_session_postgres::{Epoch, Error, Storage};
 
 use super::checker::{STALE_TTL, Session, TTL};
 use super::client::Client;
-use crate::support::process::lock;
+use crate::support::process::{SetAtDrop, lock};
 
 /// Sessions of one client, beside those that it renews.
 const SESSIONS: usize = 4;
@@ -169,14 +169,8 @@ impl Meter {
     }
 
     /// Stops the clients when it is dropped, also by a test that fails.
-    pub fn end_when_dropped(&self) -> impl Drop {
-        struct End<'a>(&'a AtomicBool);
-        impl Drop for End<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        End(&self.over)
+    pub fn end_when_dropped(&self) -> SetAtDrop<'_> {
+        SetAtDrop(&self.over)
     }
 
     /// Sends requests that need no database, again and again.

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::site::{self, ANSWER, CONNECT, Site, assert_answer, timed};
+use crate::support::process::SetAtDrop;
 use crate::support::{self, Cluster, Stop, disconnect};
 
 /// What a machine under load may add to a limit.
@@ -93,14 +94,7 @@ pub(super) fn under_load(site: &Site, trouble: impl FnOnce()) {
                 }
             });
         }
-        /// Set also when `trouble` panics: the clients have to end.
-        struct Over<'a>(&'a AtomicBool);
-        impl Drop for Over<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        let _over = Over(&over);
+        let _over = SetAtDrop(&over);
         trouble();
     });
 }

@@ -8,7 +8,8 @@ use std::thread;
 
 use super::client::Client;
 use super::site::{self, Site, assert_answer, memory};
-use crate::support::{self, process, stage};
+use crate::support::process::{self, SetAtDrop};
+use crate::support::{self, stage};
 
 const SOURCES: &str = env!("CARGO_MANIFEST_DIR");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -87,15 +88,6 @@ impl Version {
     }
 }
 
-/// Ends the load, also where a test fails.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 fn other_version() -> String {
     let (start, last) = VERSION.split_at(VERSION.len() - 1);
     format!("{start}{}", if last == "9" { "8" } else { "9" })
@@ -138,7 +130,7 @@ fn versions_that_alternate_by_reload_fail_no_request_and_use_bounded_memory() {
     let site = site_of(&target);
     site.assert_works();
     let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let rounds = |stop: Stop| {
+    let rounds = |stop: SetAtDrop| {
         let sizes = (1..=20).map(|round| {
             let (version, sources) = &versions[round % 2];
             target.install(sources);
@@ -162,7 +154,7 @@ fn versions_that_alternate_by_reload_fail_no_request_and_use_bounded_memory() {
                 }
             });
         }
-        rounds(Stop(&stop))
+        rounds(SetAtDrop(&stop))
     });
     println!("{} requests, KiB of the master: {sizes:?}", served.into_inner());
     // Both are loaded by then.

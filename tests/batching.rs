@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use resty_session_postgres::op::Operation;
-use resty_session_postgres::ops::{self, Delete, Get, Set};
-use resty_session_postgres::{CompletionQueue, Epoch, Outcome, Storage};
+use resty_session_postgres::ops::{self, Delete, Get, ReadMetadata, Set, Touch};
+use resty_session_postgres::{Answer, CompletionQueue, Epoch, Outcome, Storage};
 use serde_json::json;
 
-use crate::behaviour::call::{Call, delete, get, set};
+use crate::behaviour::call::{Call, call as call_of, delete, get, set};
 use crate::support::{Database, session, stat, together};
 
 /// Few enough that most operations meet another one's session.
@@ -52,6 +52,9 @@ fn call() -> impl Strategy<Value = Call> {
         5 => set,
         4 => key().prop_map(get),
         1 => key().prop_map(delete),
+        1 => (key(), -2..5i32).prop_map(|(key, ttl)| {
+            call_of("touch").text("key", key).number("ttl", ttl.into())
+        }),
     ]
 }
 
@@ -89,6 +92,7 @@ impl Side {
             match call.operation {
                 "set" => storage.submit(Set::read(&args)?, &queue),
                 "get" => storage.submit(Get::read(&args)?, &queue),
+                "touch" => storage.submit(Touch::read(&args)?, &queue),
                 _ => storage.submit(Delete::read(&args)?, &queue),
             }
         };
@@ -212,6 +216,33 @@ fn a_batch_whose_connection_breaks_is_tried_again_as_one() {
     // A second statement has had as many.
     assert!(db.number("SELECT last_value FROM broken WHERE is_called") > 1);
     assert!(statements < 15.0, "{statements}");
+}
+
+/// Callers whose clocks differ share a statement: the session has expired for every other one.
+#[test]
+fn each_caller_of_a_batch_has_its_own_time() {
+    let db = Database::new();
+    let storage = db.storage_with(json!({ "pool_size": 1, "cleanup_interval": 0 }));
+    let expires = Epoch::now().plus(60);
+    let set = Set::new("session", "key", "value", expires).expect("texts");
+    storage.call(set.under("shop", "ada").expect("texts")).expect("a save");
+    let count = || stat(&storage, "batch_operations_count");
+    let time = |n: i64| expires.plus(n % 2);
+
+    let before = count();
+    let read = |n| ReadMetadata::new("shop", "ada", time(n)).expect("texts");
+    let listed = together(&storage, (0..200).map(read).collect());
+    let read = |n| Get::new("key", time(n)).expect("a key");
+    let found = together(&storage, (0..200).map(read).collect());
+    assert!(count() - before < 200.0, "they did not share statements");
+    for (n, (listed, found)) in listed.into_iter().zip(found).enumerate() {
+        let (sessions, value) = match n % 2 {
+            0 => (vec![("key".to_owned(), expires)], Some("value".to_owned())),
+            _ => (Vec::new(), None),
+        };
+        assert_eq!(listed, Ok(Answer::Expiries(sessions)), "{n}");
+        assert_eq!(found, Ok(Answer::Value(value)), "{n}");
+    }
 }
 
 #[test]

@@ -172,6 +172,22 @@ pub fn count_counts_live_sessions(store: &Store<impl Binding>) {
     assert_eq!(store.count(&estimate), 5);
 }
 
+/// As `get` finds it there: see `expiry`.
+pub fn a_session_is_counted_listed_and_touched_in_its_last_second(store: &Store<impl Binding>) {
+    store.save("last second", 0.0, ADA);
+    store.save("expired", -1.0, ADA);
+    let scopes =
+        |operation| [of(operation, "shop", "ada"), audience(operation, "shop"), call(operation)];
+    for (count, list) in std::iter::zip(scopes("count"), scopes("list")) {
+        assert_eq!(store.count(&count), 1, "{count:?}");
+        assert_eq!(store.keys(&list), ["last second"], "{list:?}");
+    }
+    let touch = |key| store.answer(&call("touch").text("key", key).number("ttl", 60.0));
+    assert_eq!(touch("last second"), Answer::Found(true));
+    assert_eq!(touch("expired"), Answer::Found(false));
+    assert_eq!(store.db.exp("last second"), NOW + 60.0);
+}
+
 pub fn a_subject_without_an_audience_is_a_mistake(store: &Store<impl Binding>) {
     let failure = store.call(&call("count").text("subject", "ada"));
     assert!(failure.unwrap_err().raised().contains("audience"));

@@ -77,6 +77,7 @@ macro_rules! common_tests {
                 list_gives_pages,
                 list_returns_when_a_key_was_first_saved_if_the_table_has_it,
                 count_counts_live_sessions,
+                a_session_is_counted_listed_and_touched_in_its_last_second,
                 a_subject_without_an_audience_is_a_mistake,
                 touch_changes_only_the_expiry,
                 cleanup_deletes_expired_sessions,

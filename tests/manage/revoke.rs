@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{login, login_of};
 use crate::nginx::site::lock_row;
 use crate::support::process::SetAtDrop;
-use crate::support::{self, Calls, Database, PgBouncer};
+use crate::support::{self, Calls, Database, PgBouncer, process};
 
 /// What a save does, held open: a transaction that another client has begun and not yet committed.
 /// The lock is the one that every save with metadata takes.
@@ -55,12 +55,43 @@ fn ends_what_is_not_committed(db: &Database) {
         let storage = db.storage();
         move || storage.revoke("shop", "ada", None)
     });
-    thread::sleep(Duration::from_millis(300));
+    // While its statement waits: the next try would see the save whatever the isolation.
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    process::wait_until(20, "it waits for the save", || db.number(waits) > 0);
     assert!(!revoking.is_finished(), "it did not wait for the save");
     save.batch_execute("COMMIT").expect("a commit");
     let revoked = revoking.join().expect("no panic").expect("a revocation");
     assert_eq!(revoked, 2);
     assert_eq!(db.number(SESSIONS), 0);
+}
+
+/// In whichever way sessions are ended. The second is that of the database's clock.
+#[test]
+fn a_revocation_counts_a_session_in_its_last_second() {
+    // The table by which Citus is recognised.
+    let distributed =
+        "SET allow_system_table_mods = on; CREATE TABLE pg_catalog.pg_dist_partition ()";
+    let no_key = "ALTER TABLE sessions_meta DROP CONSTRAINT sessions_meta_sid_fkey";
+    for (tables, ended_ttl) in
+        [("", 60_000), (distributed, 60_000), ("", 0), (no_key, 0), (distributed, 0)]
+    {
+        let db = Database::new();
+        db.execute(tables);
+        let storage = db.storage_with(json!({ "ended_ttl": ended_ttl, "cleanup_interval": 0 }));
+        let second = || db.number("SELECT floor(extract(epoch FROM now()))::bigint");
+        let counted = (0..20).find_map(|n| {
+            let key = format!("key {n}");
+            storage.call(login(&key)).expect("a save");
+            let began: i64 = db.one(&format!(
+                "UPDATE sessions SET exp = date_trunc('second', now()) WHERE sid = '{key}'
+                 RETURNING extract(epoch FROM exp)::bigint"
+            ));
+            let counted = storage.revoke("shop", "ada", None).expect("a revocation");
+            (second() == began).then_some(counted)
+        });
+        assert_eq!(counted, Some(1), "{tables} {ended_ttl}");
+    }
 }
 
 /// Saves of old and of new keys, and the moments in which they answered.

@@ -7,17 +7,18 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::RawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use postgres::{Client, NoTls};
-use resty_session_postgres::{Error, Storage};
+use resty_session_postgres::{CompletionQueue, Error, Storage};
 use serde_json::json;
 use socket2::{Domain, Socket, Type};
 
-use crate::support::{self, Calls, Cluster, Database, one, process, session, stat};
+use crate::support::{self, Calls, Cluster, Database, disconnect, one, process, session, stat};
 
 /// A storage with one connection, which has half a second for an answer.
 fn storage(servers: &[(&str, u16)], cluster: &Cluster, database: &str) -> Storage {
@@ -222,6 +223,88 @@ fn a_plan_that_is_out_of_date_is_made_again_and_another_refusal_costs_no_connect
         assert_eq!(error.to_string(), "not here (SQLSTATE 0A000)");
     }
     assert_eq!(opened(&storage), before);
+}
+
+/// Has so many connections opened, which idle afterwards.
+fn open_all(storage: &Storage, sql: &mut Client, number: usize) {
+    sql.batch_execute(
+        "CREATE TABLE released ();
+         CREATE FUNCTION waits() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           WHILE NOT EXISTS (SELECT FROM released) LOOP PERFORM pg_sleep(0.01); END LOOP;
+           RETURN NULL; END $$;
+         CREATE TRIGGER waits AFTER INSERT ON sessions FOR EACH STATEMENT EXECUTE FUNCTION waits()",
+    )
+    .expect("a trigger");
+    let wait = "SELECT count(*) FROM pg_stat_activity
+                WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    let queue = Arc::new(CompletionQueue::new());
+    for n in 1..=number {
+        storage.submit(session(format!("key {n}"), 60), &queue).expect("room");
+        process::wait_until(20, "it has a connection", || one::<i64>(sql, wait) == n as i64);
+    }
+    sql.batch_execute("INSERT INTO released DEFAULT VALUES").expect("a row");
+    let mut saved = Vec::new();
+    process::wait_until(20, "all are saved", || {
+        let mut ready = Vec::new();
+        queue.drain_into(&mut ready);
+        saved.extend(ready);
+        saved.len() == number
+    });
+    assert!(saved.iter().all(|(_, outcome)| outcome.is_ok()), "{saved:?}");
+    process::wait_until(20, "all idle", || {
+        stat(storage, "connections{state=\"idle\"}") == number as f64
+    });
+}
+
+/// What broke one has probably broken all of them: none is tried after it.
+#[test]
+fn one_broken_connection_has_all_idle_ones_closed() {
+    let db = Database::new();
+    let patient = json!({ "pool_size": 8, "read_timeout": 30_000, "cleanup_interval": 0 });
+    let (storage, mut sql) = (db.storage_with(patient), db.sql());
+    open_all(&storage, &mut sql, 8);
+    assert_eq!(disconnect(&mut sql), 8);
+    let statements = || stat(&storage, "batch_operations_count");
+    let (before, opened_before) = (statements(), opened(&storage));
+    assert!(storage.get("key 1").expect("an answer").is_some());
+    assert_eq!(statements() - before, 2.0, "one that failed and one that did not");
+    assert_eq!(opened(&storage) - opened_before, 1.0);
+}
+
+/// The old primary is alive, and takes no writes any more.
+#[test]
+fn a_switchover_has_all_connections_to_the_old_primary_closed() {
+    let servers = [(); 2].map(|()| Cluster::builder().start());
+    for server in &servers {
+        let tables =
+            "CREATE TABLE sessions (sid TEXT PRIMARY KEY, name TEXT, data TEXT, exp TIMESTAMPTZ)";
+        server.client("postgres").batch_execute(tables).expect("a table");
+    }
+    let keys = json!({
+        "host": ["127.0.0.1", "127.0.0.1"],
+        "port": [servers[0].port(), servers[1].port()],
+        "target_session_attrs": "read-write",
+        "pool_size": 6,
+        "read_timeout": 30_000,
+        "cleanup_interval": 0,
+    });
+    let storage = servers[0].storage("postgres", keys);
+    let mut old = servers[0].client("postgres");
+    open_all(&storage, &mut old, 6);
+    servers[0].set("default_transaction_read_only", "on");
+    let read_only = "SELECT current_setting('transaction_read_only') = 'on'";
+    process::wait_until(20, "it takes no writes", || one(&mut old, read_only));
+    // Each connection may have its own moment in which it notices the setting.
+    let count = || stat(&storage, "batch_operations_count");
+    let mut before = 0.0;
+    process::wait_until(20, "a save meets it", || {
+        before = count();
+        storage.call(session("key", 60)).expect("a save");
+        count() - before > 1.0
+    });
+    assert_eq!(count() - before, 2.0, "one that failed and one that did not");
+    let there = "SELECT count(*) FROM sessions WHERE sid = 'key'";
+    assert_eq!(one::<i64>(&mut servers[1].client("postgres"), there), 1);
 }
 
 /// Each of these storages has statements of its own on the connection that they share.

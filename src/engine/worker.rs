@@ -316,3 +316,6 @@ fn report(engine: &Engine, fault: &Fault, operations: usize, again: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use resty_session_postgres::Epoch;
 use resty_session_postgres::ops::{Cleanup, Get};
 use serde_json::json;
 
-use super::login;
+use super::{login, login_of};
 use crate::nginx::site;
 use crate::support::{self, Calls, Database, PgBouncer, process};
 
@@ -46,7 +46,6 @@ fn a_cleanup_deletes_expired_sessions_and_their_metadata_up_to_its_limit() {
     }
 }
 
-/// A session must have expired a minute ago, by the caller's clock and by the database's.
 /// Such a pooler refuses transactions of several statements.
 #[test]
 fn a_pooler_of_statements_serves_the_cleanup() {
@@ -60,6 +59,7 @@ fn a_pooler_of_statements_serves_the_cleanup() {
     assert_eq!(db.number(EXPIRED), 0);
 }
 
+/// A session must have expired a minute ago, by the caller's clock and by the database's.
 #[test]
 fn a_session_that_is_alive_by_either_clock_stays() {
     let db = Database::new();
@@ -77,6 +77,35 @@ fn a_session_that_is_alive_by_either_clock_stays() {
     assert_eq!(cleanup(now.plus(-90 * 60)), 4);
     assert_eq!(cleanup(now.plus(-90)), 3);
     assert_eq!(cleanup(now.plus(90 * 60)), 2);
+}
+
+/// A minute after its last second, on the slower one of the two clocks, and not a fraction of a second earlier.
+#[test]
+fn a_session_is_deleted_in_the_second_after_its_minute() {
+    let db = Database::new();
+    let storage = db.storage_with(json!({ "cleanup_interval": 0 }));
+    let now = Epoch::now().plus(-3600);
+    let deleted_after = |seconds: i64| {
+        storage.call(login_of("ada", "key", 0)).expect("a save");
+        let at = now.plus(-seconds).seconds();
+        db.execute(&format!("UPDATE sessions SET exp = to_timestamp({at})"));
+        storage.call(Cleanup::new(None, now)).expect("a clean-up")
+    };
+    assert_eq!([59, 60, 61].map(deleted_after), [0, 0, 1]);
+
+    // The database's clock goes on between two statements.
+    let second = || db.number("SELECT floor(extract(epoch FROM now()))::bigint");
+    let deleted = (0..20).find_map(|_| {
+        storage.call(login_of("ada", "key", 0)).expect("a save");
+        let began: i64 = db.one(
+            "UPDATE sessions SET exp = date_trunc('second', now()) - interval '60 seconds'
+             RETURNING extract(epoch FROM exp)::bigint + 60",
+        );
+        let ahead = Epoch::now().plus(60);
+        let deleted = storage.call(Cleanup::new(None, ahead)).expect("a clean-up");
+        (second() == began).then_some(deleted)
+    });
+    assert_eq!(deleted, Some(0));
 }
 
 /// A row of a child may be where one of its parent is that has expired, and may have its key.

@@ -138,6 +138,30 @@ fn a_crowd_behind_one_session_hides_nobody() {
     assert_eq!(planner.len(), 999);
 }
 
+/// Wherever in the row they are.
+#[test]
+fn what_waits_for_a_session_does_not_count_as_looked_at() {
+    let mut planner = planner(vec![op(0, Kind::Set, &[1])]);
+    planner.take(LIMITS);
+    planner.push(op(1, Kind::Get, &[2]));
+    for id in 2..1000 {
+        planner.push(op(id, Kind::Get, &[1]));
+    }
+    planner.push(op(1000, Kind::Get, &[3]));
+    assert_eq!(ids(&planner.take(LIMITS)), [1, 1000]);
+}
+
+#[test]
+fn a_batch_is_filled_from_a_few_times_its_size_and_no_more() {
+    let last = LIMITS.operations * LOOK_AHEAD - 1;
+    for (place, expected) in [(last, vec![0, last]), (last + 1, vec![0])] {
+        let mut waiting = vec![op(0, Kind::Get, &[0])];
+        waiting.extend((1..place).map(|id| op(id, Kind::Set, &[id as u64])));
+        waiting.push(op(place, Kind::Get, &[place as u64]));
+        assert_eq!(plan(waiting).0, expected, "{place}");
+    }
+}
+
 #[test]
 fn sets_leave_what_no_prepared_size_holds() {
     let mut planner = planner((0..19).map(|n| op(n, Kind::Set, &[n as u64])).collect());

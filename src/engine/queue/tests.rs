@@ -106,6 +106,30 @@ fn jobs_that_have_not_met_the_lock_by_themselves_are_tried_together_again() {
     assert_eq!(keys(queue.take(now, 1)), ["first", "second"]);
 }
 
+/// Each may hold its connection until its lock_timeout is over.
+#[test]
+fn one_locked_job_is_tried_at_a_time_and_the_one_that_is_due_first() {
+    let mut queue = Queue { threads: 4, ..Queue::default() };
+    let start = Instant::now();
+    let at = |millis| start + Duration::from_millis(millis);
+    for millis in [20, 10, 30] {
+        queue.locked.push((at(millis), job(&format!("due after {millis}"))));
+    }
+    let tried = |queue: &mut Queue, now| -> Option<String> {
+        let batch = queue.take(now, 4)?;
+        assert!(batch.retry);
+        batch.jobs[0].operation.keys()[0].map(str::to_owned)
+    };
+    assert_eq!(tried(&mut queue, at(9)), None);
+    for millis in [10, 20] {
+        assert_eq!(tried(&mut queue, at(25)), Some(format!("due after {millis}")));
+        assert_eq!(tried(&mut queue, at(25)), None, "one is being tried");
+        queue.trying = false;
+    }
+    assert_eq!(tried(&mut queue, at(25)), None);
+    assert_eq!(tried(&mut queue, at(30)), Some("due after 30".into()));
+}
+
 #[test]
 fn only_the_jobs_that_are_picked_are_removed() {
     let mut queue = Queue::default();

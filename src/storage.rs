@@ -229,6 +229,13 @@ impl Storage {
         Ok(render(&self.engine()?.metrics()))
     }
 
+    /// Counts a call of the other storage that a site is moving in from.
+    #[cfg(feature = "lua-module")]
+    pub(crate) fn count_fallback(&self, outcome: &str) -> Result<(), Error> {
+        self.engine()?.count_fallback(outcome);
+        Ok(())
+    }
+
     /// The same with other values than this process's: by the sample's name, 0 where there is none.
     #[cfg(feature = "lua-module")]
     pub(crate) fn metrics_of(&self, value: impl Fn(&str) -> Option<f64>) -> Result<String, Error> {

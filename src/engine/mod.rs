@@ -137,6 +137,12 @@ impl Engine {
         self.pool.set_password(password);
     }
 
+    /// Counts a call of the storage that a site is moving in from.
+    #[cfg(feature = "lua-module")]
+    pub(crate) fn count_fallback(&self, outcome: &str) {
+        self.stats.fallback(outcome);
+    }
+
     /// Every counter and gauge, in the order in which they are printed.
     pub(crate) fn metrics(&self) -> Vec<Family> {
         let waiting = self.lock().len();

@@ -45,6 +45,9 @@ pub(crate) fn render(families: &[Family]) -> String {
 const OUTCOMES: [&str; 8] =
     ["ok", "backlog_full", "no_connection", "timeout", "lost", "locked", "rejected", "other"];
 
+/// Of calls of the storage that a site is moving in from.
+const FALLBACK: [&str; 3] = ["found", "missing", "failed"];
+
 const SPLITS: [&str; 3] = ["rejected", "locked", "lost"];
 
 /// A counter for each of some names, which are values of a label.
@@ -133,6 +136,7 @@ pub(super) struct Stats {
     /// Outcomes of each type of operations, with its name.
     operations: Vec<(TypeId, &'static str, Counters<{ OUTCOMES.len() }>)>,
     splits: Counters<{ SPLITS.len() }>,
+    fallback: Counters<{ FALLBACK.len() }>,
     queued: Histogram,
     pub(super) checkout: Histogram,
     pub(super) statement: Histogram,
@@ -149,6 +153,7 @@ impl Default for Stats {
         Stats {
             operations: kinds.map(counters).collect(),
             splits: Counters::new(&SPLITS),
+            fallback: Counters::new(&FALLBACK),
             queued: Histogram::of_times(),
             checkout: Histogram::of_times(),
             statement: Histogram::of_times(),
@@ -173,6 +178,11 @@ impl Stats {
             Retry::Split => "rejected",
             Retry::Never | Retry::Separate | Retry::Later | Retry::AtOnce => "lost",
         });
+    }
+
+    #[cfg(feature = "lua-module")]
+    pub(super) fn fallback(&self, outcome: &str) {
+        self.fallback.count(outcome);
     }
 
     pub(super) fn answered(&self, operation: &dyn AnyOperation, error: Option<&Error>) {
@@ -231,6 +241,11 @@ impl Stats {
                 "batches_split_total",
                 "Batches that failed and whose operations were tried again, by the reason.",
                 self.splits.samples("reason"),
+            ),
+            counter(
+                "fallback_total",
+                "Sessions looked for in the fallback, and failures of it.",
+                self.fallback.samples("outcome"),
             ),
             gauge("connections", "Connections by state.", states.into()),
             counter("connections_opened_total", "Connections opened.", one(opened)),

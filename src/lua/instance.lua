@@ -40,6 +40,8 @@ local function text_of(configuration)
     local kind = type(value)
     if type(key) ~= "string" or key == "sslpassword" or find(key, "\0", 1, true) then
       return nil
+    elseif key == "fallback" or key == "save_to_fallback" then -- luacheck: ignore 542
+      -- Not the native storage's.
     elseif key == "password" then
       if kind ~= "string" then
         return nil
@@ -113,16 +115,16 @@ end
 
 -- Native functions answer `false, message` for what is the caller's mistake; it is raised at the
 -- caller's line. Success and a miss are one value: a second nil would be printed by ngx.print.
-local function method(run, completions)
+local function method(run, completions, level)
   return function(self, ...)
     local storage = type(self) == "table" and self.storage
     if type(storage) ~= "userdata" then
-      error("a storage expected as the first argument: call the method with a colon", 2)
+      error("a storage expected as the first argument: call the method with a colon", level or 2)
     end
     local queue = completions and completions.queue()
     local first, second = run(storage, queue, ...)
     if first == false then
-      error(second, 2)
+      error(second, level or 2)
     end
     if queue and first then
       first, second = completions.wait(first, self.seconds)
@@ -153,6 +155,13 @@ return function(completions)
     error("attempt to update a read-only table", 2)
   end
 
+  -- The same, called by the methods of fallback.lua.
+  local inner = {}
+  for name, run in pairs(native.methods) do
+    inner[name] = method(run, completions, 3)
+  end
+  local is_moving, moving = native.fallback(native.count_fallback)(inner, metatable)
+
   local storage = {}
 
   function storage.new(configuration)
@@ -167,7 +176,11 @@ return function(completions)
     if not native_storage then
       error(seconds, 2)
     end
-    return setmetatable({ storage = native_storage, seconds = seconds }, metatable)
+    local self = { storage = native_storage, seconds = seconds }
+    if configuration ~= nil and is_moving(self, configuration) then
+      return setmetatable(self, moving)
+    end
+    return setmetatable(self, metatable)
   end
 
   return storage

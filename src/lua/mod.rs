@@ -58,6 +58,7 @@ fn open(lua: &Lua) -> Result<Table> {
     queue::register(lua, &native)?;
     native.set("take_log", function(lua, take_log)?)?;
     native.set("is_first_event_loop", function(lua, is_first_event_loop)?)?;
+    native.set("fallback", chunk(lua, "fallback", include_str!("fallback.lua"))?)?;
     let bind = chunk(lua, "instance", include_str!("instance.lua"))?;
     let bind: Function = bind.call(&native)?;
     let module: Table = bind.call(())?;

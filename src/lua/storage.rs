@@ -24,6 +24,7 @@ pub(super) fn register(lua: &Lua, native: &Table) -> Result<()> {
     methods.set("metrics", function(lua, metrics)?)?;
     native.set("local_methods", methods)?;
     native.set("has_password", function(lua, has_password)?)?;
+    native.set("count_fallback", function(lua, count_fallback)?)?;
     native.set("storage", function(lua, new)?)
 }
 
@@ -104,6 +105,9 @@ fn convert(value: &Value, depth: usize) -> Setting {
     }
 }
 
+/// Keys that `fallback.lua` reads.
+const LUA_KEYS: [&str; 2] = ["fallback", "save_to_fallback"];
+
 /// Callers share tables with other storages, so an unknown key is no error; but it may be a
 /// misspelt one. Each is reported once a process.
 fn report_unknown(table: &Table) {
@@ -113,7 +117,7 @@ fn report_unknown(table: &Table) {
             continue;
         };
         let key = key.to_string_lossy();
-        if Key::find(&key).is_some() {
+        if Key::find(&key).is_some() || LUA_KEYS.contains(&&*key) {
             continue;
         }
         let is_new = {
@@ -126,6 +130,11 @@ fn report_unknown(table: &Table) {
             log::log(Level::Warn, text);
         }
     }
+}
+
+/// `count_fallback(storage, outcome)`: the fallback was asked.
+fn count_fallback(_: &Lua, (storage, outcome): (UserDataRef<Handle>, String)) -> Result<()> {
+    Ok(storage.0.count_fallback(&outcome)?)
 }
 
 /// The arguments of a method: the storage, no completion queue, and the method's own.

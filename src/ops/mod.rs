@@ -19,6 +19,7 @@ mod read_metadata;
 mod revoke;
 mod schema;
 mod set;
+mod state;
 mod touch;
 
 pub use check::Check;
@@ -34,6 +35,7 @@ pub use migrate::Migrate;
 pub use read_metadata::ReadMetadata;
 pub use revoke::{Revoke, RevokeAudience};
 pub use set::Set;
+pub use state::State;
 pub use touch::Touch;
 
 use crate::op::Kind;
@@ -45,6 +47,7 @@ pub static KINDS: &[Kind] = &[
     Kind::of::<Delete>(),
     Kind::of::<ReadMetadata>(),
     Kind::of::<Touch>(),
+    Kind::of::<State>(),
     Kind::of::<Revoke>(),
     Kind::of::<RevokeAudience>(),
     Kind::of::<List>(),

@@ -276,7 +276,7 @@ fn answer(operation: &str, completion: &capi::rsp_completion) -> Answer {
     let expires = |index| read_time!(rsp_completion_session_expires(completion, index));
     match operation {
         "set" | "delete" | "health" => Answer::Done,
-        "get" => {
+        "get" | "state" => {
             let value = read_text!(rsp_completion_value(completion));
             assert_eq!(c!(rsp_completion_found(completion)), value.is_some());
             Answer::Value(value)

@@ -96,8 +96,8 @@ fn argument(value: &Argument) -> Value {
 /// What the values that a method returned say.
 fn answer(operation: &str, returned: &[Value]) -> Answer {
     match (operation, returned) {
-        ("get", [Value::Nil]) => Answer::Value(None),
-        ("get", [Value::String(value)]) => Answer::Value(Some(value.clone())),
+        ("get" | "state", [Value::Nil]) => Answer::Value(None),
+        ("get" | "state", [Value::String(value)]) => Answer::Value(Some(value.clone())),
         ("touch", [Value::Boolean(true)]) => Answer::Found(true),
         ("touch", [Value::Nil]) => Answer::Found(false),
         ("set" | "delete" | "health", [Value::Boolean(true)]) => Answer::Done,

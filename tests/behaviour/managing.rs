@@ -206,6 +206,28 @@ pub fn touch_changes_only_the_expiry(store: &Store<impl Binding>) {
     assert_eq!(store.db.exp("ada 3"), NOW - 1.0);
 }
 
+pub fn state_tells_how_a_session_ended(store: &Store<impl Binding>) {
+    store.populate();
+    let state = |key| match store.answer(&call("state").text("key", key)) {
+        Answer::Value(state) => state.map(|state| String::from_utf8(state).expect("a word")),
+        other => panic!("state answered {other:?}"),
+    };
+    store.run(&delete("without"));
+    store.count(&audience("revoke", "shop").text("subject", "bob"));
+    let expected = [
+        ("ada 1", Some("live")),
+        ("ada 3", Some("expired")),
+        ("without", Some("deleted")),
+        ("bob", Some("revoked")),
+        ("no such key", None),
+    ];
+    for (key, word) in expected {
+        assert_eq!(state(key).as_deref(), word, "{key}");
+    }
+    let later = call("state").text("key", "ada 1").number("current_time", NOW + 61.0);
+    assert_eq!(store.answer(&later), Answer::Value(Some(b"expired".to_vec())));
+}
+
 pub fn cleanup_deletes_expired_sessions(store: &Store<impl Binding>) {
     store.populate();
     store.db.execute("UPDATE sessions SET exp = now() - interval '1 hour' WHERE sid LIKE 'ada%'");

@@ -80,6 +80,7 @@ macro_rules! common_tests {
                 a_session_is_counted_listed_and_touched_in_its_last_second,
                 a_subject_without_an_audience_is_a_mistake,
                 touch_changes_only_the_expiry,
+                state_tells_how_a_session_ended,
                 cleanup_deletes_expired_sessions,
                 check_names_what_migrate_repairs,
                 health_says_whether_the_table_can_be_read,

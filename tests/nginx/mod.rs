@@ -10,6 +10,7 @@ pub mod site;
 
 mod abandoned;
 mod concurrency;
+mod fallback;
 mod held_calls;
 mod held_up;
 mod leaving;

@@ -43,6 +43,8 @@ expect(0, { port = "1" }, "a port as a string")
 expect(0, { database = "true" }, "a string")
 expect(0, { ssl = true }, "a boolean")
 expect(1, { host = { "127.0.0.1" } }, "a list")
+local other = { set = print, get = print, delete = print }
+expect(0, { pool = "moving", fallback = other, save_to_fallback = true }, "another storage")
 expect(1, { sslpassword = "secret" }, "another secret")
 assert(cost(nil) == 1 and cost(nil) == 0 and cost({}) == 0, "no configuration")
 

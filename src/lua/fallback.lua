@@ -134,12 +134,13 @@ return function(here, plain)
   -- session anew that is there.
   function metatable:set(name, key, value, ttl, now, old_key, stale_ttl, metadata, remember)
     local replaced = old_key == nil and key or old_key
-    local state, err
-    if type(replaced) == "string" then
-      state, err = here.state(self, nil, replaced, tonumber(now))
-      if err ~= nil then
-        return nil, err
-      end
+    if type(replaced) ~= "string" then
+      -- It says what is wrong.
+      return answer(here.set(self, name, key, value, ttl, now, old_key, stale_ttl))
+    end
+    local state, err = here.state(self, nil, replaced, tonumber(now))
+    if err ~= nil then
+      return nil, err
     end
     local moment, stale = tonumber(now) or time(), tonumber(stale_ttl)
     local _

@@ -233,6 +233,7 @@ fn json_is_one_object_whatever_the_command() {
     for (arguments, expected) in [
         (&save[..], json!({ "ok": true })),
         (&["get", "--key", "k"], json!({ "value": "v" })),
+        (&["state", "--key", "k"], json!({ "value": "live" })),
         (&["touch", "--key", "k", "--ttl", "60"], json!({ "found": true })),
         (&["count"], count(2_501)),
         (&["health"], json!({ "ok": true })),

@@ -114,6 +114,10 @@
 --
 -- Raises an error that names the key for a configuration that cannot be used.
 --
+-- Two keys are not in the table: `fallback`, another storage of lua-resty-session, in which sessions
+-- are looked for that the table does not have, and `save_to_fallback`, which has saves go there. See
+-- docs/migrate.md.
+--
 -- @function module.new
 -- @tparam[opt] table configuration see @{configuration}
 -- @treturn table storage instance
@@ -194,6 +198,19 @@
 -- @tparam number ttl seconds from `current_time` until the session expires
 -- @tparam[opt] number current_time seconds since 1970 (defaults to now)
 -- @return true; a bare `nil` where there is no live session; or nil
+-- @treturn string error message
+
+---
+-- Say what the table knows of a session: `live`, `expired`, `deleted` or `revoked`.
+--
+-- An ended session is known for `ended_ttl`, an expired one until the clean-up. A session that the
+--   limit has ended is `revoked`, too.
+--
+-- @function instance:state
+-- @tparam[opt] string name cookie name; not used
+-- @tparam string key session key
+-- @tparam[opt] number current_time seconds since 1970 (defaults to now)
+-- @return one of these words; a bare `nil` where the table has no such session; or nil
 -- @treturn string error message
 
 ---

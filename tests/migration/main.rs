@@ -72,6 +72,31 @@ fn a_rolling_change_there_and_back_loses_no_session_and_no_request() {
     second.assert_clean_log();
 }
 
+/// The steps of "Moving in from another store", and the way back. Workers of before a reload and those of
+/// after it serve at the same time.
+#[test]
+fn moving_in_from_another_store_and_back_loses_no_session_and_no_request() {
+    let cluster = Cluster::builder().start();
+    let database = cluster.create_database();
+    let site = Site::start(&cluster, &database, Storage::Ours);
+    site.take_step("there");
+    let mut steps = Vec::new();
+    let tally = under_load(&[&site], || {
+        for step in ["saves_there", "saves_here", "here", "saves_here", "saves_there", "there"] {
+            thread::sleep(stage_lasts());
+            steps.push(site.count("SELECT count(*) FROM sessions WHERE exp > now()"));
+            site.take_step(step);
+        }
+        thread::sleep(stage_lasts());
+    });
+    println!("another store: {tally}; sessions here after each step: {steps:?}");
+    assert_eq!((tally.failed, tally.lost), (0, 0));
+    assert!(tally.visits > 500 && tally.logins > 50, "{tally}");
+    assert_eq!(steps[..2], [0, 0], "saves went there");
+    assert!(steps[2] >= BROWSERS as i64, "saves came here");
+    site.assert_clean_log();
+}
+
 /// Upstream shifts expiries by the server's offset from UTC. East of UTC, sessions that it saved have
 /// expired for this storage until the shift is removed, so the change cannot roll.
 #[test]

@@ -35,7 +35,7 @@ impl<'a> Site<'a> {
         let cpath = format!("{native};{}", stage::lua_cpath());
         let init = format!(
             r#"init_by_lua_block {{
-                 require("resty.session").init({{
+                 local configuration = {{
                    secret = "of the tests",
                    audience = "tests",
                    storage = "postgres",
@@ -43,7 +43,10 @@ impl<'a> Site<'a> {
                      port = {}, database = "{database}", password = "{}", cleanup_interval = 0,
                    }},
                    store_metadata = true,
-                 }})
+                 }}
+                 local moving, change = pcall(require, "moving")
+                 STEP = moving and change(configuration)
+                 require("resty.session").init(configuration)
                }}"#,
             cluster.port(),
             password()
@@ -57,6 +60,8 @@ impl<'a> Site<'a> {
             .location("= /visit", VISIT)
             .location("= /logout", LOGOUT)
             .location("= /storage", STORAGE)
+            .http("lua_shared_dict sessions 10m;")
+            .location("= /step", "content_by_lua_block { ngx.print(tostring(STEP)) }")
             .start();
         let site = Site { nginx, switch, cluster, database: database.to_owned() };
         if storage == Storage::Ours {
@@ -82,9 +87,22 @@ impl<'a> Site<'a> {
         self.assert_has(storage);
     }
 
+    /// A step of moving in from another store: lua-resty-session's own in shared memory.
+    pub fn take_step(&self, step: &str) {
+        let moving = format!("{STEPS}\nreturn function(c) steps.{step}(c) return '{step}' end\n");
+        fs::write(self.switch.path().join("moving.lua"), moving).expect("our own folder");
+        self.nginx.reload();
+        process::wait_until(10, step, || self.nginx.get("/step").body == step);
+    }
+
     fn assert_has(&self, storage: Storage) {
         let name = format!("{storage:?}");
         process::wait_until(10, &name, || self.nginx.get("/storage").body == name);
+    }
+
+    pub fn count(&self, query: &str) -> i64 {
+        let mut client = self.cluster.client(&self.database);
+        client.query_one(query, &[]).expect("a count").get(0)
     }
 
     pub fn sql(&self, statement: &str) {
@@ -96,6 +114,20 @@ impl<'a> Site<'a> {
         self.nginx.assert_clean_log();
     }
 }
+
+/// What each step changes in the site's configuration.
+const STEPS: &str = r#"
+local steps = {}
+function steps.there(c) c.storage, c.shm = "shm", { zone = "sessions" } end
+function steps.here(c) end
+function steps.saves_here(c)
+    c.postgres.fallback = require("resty.session.shm").new({ zone = "sessions" })
+end
+function steps.saves_there(c)
+    steps.saves_here(c)
+    c.postgres.save_to_fallback = true
+end
+"#;
 
 const LOGIN: &str = r#"content_by_lua_block {
     local session = require("resty.session").new()
@@ -124,6 +156,6 @@ const LOGOUT: &str = r#"content_by_lua_block {
 }"#;
 
 const STORAGE: &str = r#"content_by_lua_block {
-    require("resty.session.postgres")
-    ngx.print(package.loaded["resty_session_postgres"] and "Ours" or "Upstream")
+    local storage = require("resty.session.postgres")
+    ngx.print(storage._VERSION and "Ours" or "Upstream")
 }"#;

@@ -114,9 +114,9 @@
 --
 -- Raises an error that names the key for a configuration that cannot be used.
 --
--- Two keys are not in the table: `fallback`, another storage of lua-resty-session, in which sessions
--- are looked for that the table does not have, and `save_to_fallback`, which has saves go there. See
--- docs/migrate.md.
+-- Two keys are not listed there: `fallback`, another storage of lua-resty-session, in which
+-- sessions are looked for that the table does not have, and `save_to_fallback`, which has saves go
+-- there. See docs/migrate.md.
 --
 -- @function module.new
 -- @tparam[opt] table configuration see @{configuration}

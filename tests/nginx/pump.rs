@@ -80,17 +80,26 @@ const REFUSALS: [(&str, &str); 3] = [
     ),
 ];
 
+/// A clock that is set forward.
+const CLOCK: &str = "local now, later = ngx.now, 0
+    ngx.now = function() return now() + later end
+    function set_forward(seconds) later = later + seconds end";
+
 #[test]
 fn where_no_pump_can_run_calls_still_yield_and_the_worker_exits_in_time() {
     for (refused, lua) in REFUSALS {
         let site = site::on(support::shared())
-            .nginx(|nginx| nginx.http(&format!("init_by_lua_block {{ {lua} }}")))
+            .nginx(|nginx| nginx.http(&format!("init_by_lua_block {{ {lua} {CLOCK} }}")))
+            .content("/later", "set_forward(11)")
             .start();
         site.assert_works();
         site.assert_waits_for_row("works", || site.set("works", "yes"));
         together(20, |n| assert_answer(&site.set(&format!("key{n}"), "value"), 200, "true"));
         let each = time_of_gets(&site, 40) / 40;
         assert!(each < Duration::from_millis(20), "{refused}: {each:?} for a get");
+        // It is tried again later, and the same is said once.
+        assert_eq!(site.nginx.get("/later").status, 200);
+        assert!(time_of_gets(&site, 40) < Duration::from_secs(1));
         assert_eq!(count(&site, refused), 1, "{}", site.nginx.error_log());
         let took = site.nginx.quit();
         assert!(took < Duration::from_secs(1), "{refused}: {took:?}");
@@ -172,23 +181,12 @@ fn a_vm_for_each_request_leaves_no_folder_no_socket_and_no_timer_behind() {
 #[test]
 #[ignore = "needs OpenResty: make test NGINX=…"]
 fn http_and_stream_have_a_pump_each_whichever_is_first() {
-    let answer = |port_lua: &str| format!("content_by_lua_block {{ {port_lua} }}");
-    let get = "local socket = assert(ngx.req.socket(true))
-        repeat
-          local line = socket:receive()
-          if line then
-            ngx.say(require('site').storage():get('session', 'works'))
-            ngx.flush(true)
-          end
-        until not line";
     for first in ["http", "stream"] {
         let folder = process::folder();
         let path = folder.path().to_str().expect("UTF-8");
         let socket = folder.path().join("stream");
-        let server = format!("server {{ listen unix:{}; {} }}", socket.display(), answer(get));
         let plan = with_timers(with_folder(site::on(support::shared()), path));
-        let plan = plan.nginx(|nginx| nginx.stream(&server));
-        let site = plan.start();
+        let site = with_stream(plan, &socket).start();
         site.sql()
             .batch_execute(
                 "INSERT INTO sessions (sid, name, data, exp)
@@ -214,6 +212,36 @@ fn http_and_stream_have_a_pump_each_whichever_is_first() {
         assert!(each < Duration::from_millis(20), "{first} first: {each:?}");
         assert_nothing_left(before, sizes(&site, folder.path()));
     }
+}
+
+/// A server of stream that answers each line with the session "works".
+fn with_stream<'a>(plan: Plan<'a>, socket: &Path) -> Plan<'a> {
+    let server = format!(
+        "server {{ listen unix:{}; content_by_lua_block {{
+           local socket = assert(ngx.req.socket(true))
+           repeat
+             local line = socket:receive()
+             if line then
+               ngx.say(require('site').storage():get('session', 'works'))
+               ngx.flush(true)
+             end
+           until not line }} }}",
+        socket.display()
+    );
+    plan.nginx(|nginx| nginx.stream(&server))
+}
+
+#[test]
+#[ignore = "needs OpenResty: make test NGINX=…"]
+fn two_pumps_without_a_folder_report_it_once() {
+    let folder = process::folder();
+    let socket = folder.path().join("stream");
+    let plan = with_folder(site::on(support::shared()), "/nonexistent");
+    let site = with_stream(plan, &socket).start();
+    site.assert_works();
+    assert_eq!(LineClient::new(&socket).exchange(), "yes");
+    site.assert_waits_for_row("works", || site.set("works", "yes"));
+    assert_eq!(count(&site, "no socket in /nonexistent"), 1, "{}", site.nginx.error_log());
 }
 
 /// Sends a line and receives one.

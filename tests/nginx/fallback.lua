@@ -170,8 +170,14 @@ function checks.a_failure_there_is_no_miss(other)
   equal(err, "resty.session.postgres: fallback: it is down")
   equal(storage:get("session", "stuck"), "1")
   -- Nor is it ended there where the save here fails.
-  storage = new(configuration { fallback = other, table_name = "none" })
-  ok = storage:set("session", "next", "2", 3600, nil, "stuck", 0)
+  local full = { audiences = { "full" }, subjects = { "s" } }
+  storage = new(configuration {
+    fallback = other,
+    max_sessions_per_subject = 1,
+    max_sessions_beyond = "refuse",
+  })
+  assert(storage:set("session", "first", "1", 3600, nil, nil, nil, full))
+  ok = storage:set("session", "second", "2", 3600, nil, "stuck", nil, full, true)
   equal(ok, nil)
   equal(other:get("session", "stuck", ngx.time()), "1")
 end

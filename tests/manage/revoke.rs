@@ -216,18 +216,27 @@ fn metadata_without_a_session_hides_no_session() {
     assert_eq!(db.number(SESSIONS), 0);
 }
 
+/// So many sessions of Ada, and a trigger that may be slow.
+fn sessions_with_a_trigger(count: u32, body: &str, trigger: &str) -> Database {
+    let db = Database::new();
+    db.execute(&format!(
+        "INSERT INTO sessions (sid, exp) SELECT n, now() + interval '1 hour'
+         FROM generate_series(1, {count}) AS n;
+         INSERT INTO sessions_meta SELECT 'shop', 'ada', sid FROM sessions;
+         CREATE TABLE ended (by bigint);
+         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body}; END $$;
+         CREATE TRIGGER slow {trigger} EXECUTE FUNCTION slow()"
+    ));
+    db
+}
+
 /// Saves of the audience wait for each of its transactions.
 #[test]
 fn where_sessions_are_slow_to_end_a_transaction_ends_few() {
-    let db = Database::new();
-    db.execute(
-        "INSERT INTO sessions (sid, exp) SELECT n, now() + interval '1 hour'
-         FROM generate_series(1, 150) AS n;
-         INSERT INTO sessions_meta SELECT 'shop', 'ada', sid FROM sessions;
-         CREATE TABLE ended (by bigint);
-         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-           $$ BEGIN PERFORM pg_sleep(0.001); INSERT INTO ended SELECT txid_current(); RETURN OLD; END $$;
-         CREATE TRIGGER slow BEFORE DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION slow()",
+    let db = sessions_with_a_trigger(
+        150,
+        "PERFORM pg_sleep(0.001); INSERT INTO ended SELECT txid_current(); RETURN OLD",
+        "BEFORE DELETE ON sessions FOR EACH ROW",
     );
     let storage = db.storage_with(json!({ "ended_ttl": 0 }));
     assert_eq!(storage.revoke("shop", "ada", None), Ok(150));
@@ -240,15 +249,10 @@ fn where_sessions_are_slow_to_end_a_transaction_ends_few() {
 /// On a machine that stands still for a moment.
 #[test]
 fn a_transaction_that_took_long_is_followed_by_others_while_there_is_time() {
-    let db = Database::new();
-    db.execute(
-        "INSERT INTO sessions (sid, exp) SELECT n, now() + interval '1 hour'
-         FROM generate_series(1, 60) AS n;
-         INSERT INTO sessions_meta SELECT 'shop', 'ada', sid FROM sessions;
-         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
-           $$ BEGIN PERFORM pg_sleep(0.9); RETURN NEW; END $$;
-         CREATE TRIGGER slow BEFORE UPDATE ON sessions FOR EACH ROW WHEN (OLD.sid = '1')
-           EXECUTE FUNCTION slow()",
+    let db = sessions_with_a_trigger(
+        60,
+        "PERFORM pg_sleep(0.9); RETURN NEW",
+        "BEFORE UPDATE ON sessions FOR EACH ROW WHEN (OLD.sid = '1')",
     );
     let storage = db.storage_with(json!({ "read_timeout": 2_000, "send_timeout": 2_000 }));
     assert_eq!(storage.revoke("shop", "ada", None), Ok(60));
